@@ -1,0 +1,134 @@
+"""What a user can choose (SpeechRequest), what comes back (Speech), and what can go wrong (SpeechError)."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+
+from text import Utterance
+
+
+class SpeechError(Exception):
+    """Why nothing can be spoken, and the cure, in one sentence: English as the message, Chinese in `zh`."""
+
+    def __init__(self, message: str, zh: str = "") -> None:
+        super().__init__(message)
+        self.zh = zh or message
+
+
+class BadRequest(SpeechError):
+    """The request itself is at fault."""
+
+
+class MissingFiles(SpeechError):
+    """The voice needs model files that are not here."""
+
+
+def _option(default: Any, en: str, zh: str, low: float | None = None, high: float | None = None, step: float = 0.05):
+    """A field with its help in both languages and, for numbers, its range: the page and the CLI are made from it."""
+    return field(default=default, metadata={"en": en, "zh": zh, "low": low, "high": high, "step": step})
+
+
+@dataclass(frozen=True)
+class SpeechRequest:
+    """One thing to say. Equal requests give equal samples, on every face."""
+
+    text: str = field(metadata={"en": "what to say", "zh": "要说的话"})
+    voice: str = _option("", "voice id; empty: the default voice", "音色；留空用默认音色")
+    speaker: str = _option("", "speaker's name; empty: the voice's first", "说话人；留空用第一位")
+    emotion: str = _option("", "how to say it, in words: happy, 温柔地", "用文字描述情感：happy、温柔地")
+    seed: int = _option(0, "the same seed gives the same speech", "同一种子得到同样的语音", 0, 2**32 - 1, 1)
+    speed: float = _option(1.0, "how fast: 2 is twice as fast", "语速：2 为两倍快", 0.5, 2.0)
+    sdp_ratio: float = _option(
+        0.2, "share of the stochastic durations: livelier, less even rhythm", "随机时长的比例：越大节奏越活", 0.0, 1.0
+    )
+    noise: float = _option(0.6, "variation of the sound", "音色与语调的随机程度", 0.0, 1.5)
+    noise_w: float = _option(0.8, "variation of the rhythm", "节奏的随机程度", 0.0, 1.5)
+    length: float = _option(
+        1.0, "length of every phone, as in the original's page", "整体时长倍率，同原版 length", 0.5, 2.0
+    )
+    style_text: str = _option("", "a text whose feeling BERT blends in", "辅助文本：把它的语气融入", None, None)
+    style_weight: float = _option(0.7, "weight of the style text", "辅助文本的权重", 0.0, 1.0)
+    pause: float = _option(0.2, "seconds between sentences", "句间停顿（秒）", 0.0, 5.0)
+    paragraph_pause: float = _option(0.6, "seconds between paragraphs", "段间停顿（秒）", 0.0, 10.0)
+
+    def __post_init__(self) -> None:
+        """Raises BadRequest for a value of the wrong type or out of range."""
+        for option in fields(self):
+            value, low, high = getattr(self, option.name), option.metadata.get("low"), option.metadata.get("high")
+            if option.type in (str, "str"):
+                if not isinstance(value, str):
+                    raise BadRequest(f"{option.name} must be text, not {value!r}.", f"{option.name} 必须是文字。")
+                continue
+            whole = option.type in (int, "int")
+            number = isinstance(value, int) if whole else isinstance(value, int | float)
+            if not number or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+                kind, kind_zh = ("a whole number", "整数") if whole else ("a number", "数")
+                raise BadRequest(
+                    f"{option.name} must be {kind} from {low:g} to {high:g}, not {value!r}.",
+                    f"{option.name} 必须是 {low:g} 到 {high:g} 之间的{kind_zh}，而不是 {value!r}。",
+                )
+
+    @property
+    def length_scale(self) -> float:
+        return self.length / self.speed
+
+    def as_dict(self) -> dict[str, Any]:
+        """Only what differs from the defaults, and the text: the recipe of a file."""
+        defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING}
+        return {k: v for k, v in asdict(self).items() if k not in defaults or v != defaults[k]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "SpeechRequest":
+        known = {f.name for f in fields(cls)}
+        if strange := sorted(values.keys() - known):
+            raise BadRequest(
+                f"{strange[0]!r} is no option of a request; the options are {', '.join(sorted(known))}.",
+                f"没有名为 {strange[0]!r} 的选项；可用的有：{'、'.join(sorted(known))}。",
+            )
+        if "text" not in values:
+            raise BadRequest("There is no text to say; give some.", "没有要说的文字，请先输入。")
+        return cls(**values)
+
+    def but(self, **changes: Any) -> "SpeechRequest":
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A phone or a character and when it sounds: seconds from the start of the whole speech."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, eq=False)
+class Speech:
+    """The next piece of sound: pieces put end to end are the whole speech, pauses included.
+
+    samples: float32 mono in -1..1. start: seconds from the beginning of the whole. sentence, sentences: which
+    sentence of how many. phones, characters: times of the whole sentence. timings: seconds that each stage has taken
+    for this sentence so far. last: the sentence ends with this piece. notices: what the user should know (English,
+    Chinese), on the first piece they concern.
+    """
+
+    samples: np.ndarray
+    sampling_rate: int
+    start: float
+    sentence: int
+    sentences: int
+    utterance: Utterance
+    phones: tuple[Timed, ...]
+    characters: tuple[Timed, ...]
+    timings: Mapping[str, float]
+    request: SpeechRequest
+    last: bool
+    notices: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def duration(self) -> float:
+        """Seconds of this piece."""
+        return len(self.samples) / self.sampling_rate
