@@ -6,12 +6,13 @@ Nothing in a checkpoint is ever executed: safetensors, or torch.load with weight
 import json
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -29,10 +30,10 @@ class CheckpointError(ValueError):
 def load_checkpoint(path: Path, config: Mapping[str, Any] | None = None) -> tuple[Synthesizer, str]:
     """A released `G_*.pth` or a safetensors file -> the network on the CPU in float32, and how its family was found.
 
-    `config` is the parsed config.json (by default the one beside the file, or one folder above, where releases keep
-    it). Raises CheckpointError in one sentence when anything is missing, superfluous or of the wrong shape.
+    `config` is the parsed config.json; by default the one that find_config finds. Raises CheckpointError in one
+    sentence when anything is missing, superfluous or of the wrong shape.
     """
-    config = config if config is not None else read_config(path)
+    config = config if config is not None else read_config(find_config(path))
     state = read_tensors(path)
     try:
         variant, why = detect(state.keys(), str(config.get("version", "")), str(config.get("variant", "")))
@@ -59,23 +60,38 @@ def build(sizes: SynthesizerConfig, state: Mapping[str, Tensor], name: str) -> S
             raise CheckpointError(
                 f"{name} {problem} {', '.join(found[:3])}{more}; use the config.json that belongs to this checkpoint."
             )
-    network.load_state_dict({k: v.float() for k, v in state.items()}, strict=True, assign=True)
+    network.load_state_dict({k: v.to(torch.float32, copy=True) for k, v in state.items()}, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The config.json of a checkpoint: beside it, or one folder above."""
-    for folder in (path.parent, path.parent.parent):
-        file = folder / "config.json"
-        if file.is_file():
-            try:
-                config = json.loads(file.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise CheckpointError(f"{file.name} beside {path.name} is not valid JSON: {error}.") from error
-            if not isinstance(config, dict):
-                raise CheckpointError(f"{file.name} beside {path.name} must hold an object with train, data and model.")
-            return config
-    raise CheckpointError(f"There is no config.json beside {path.name}; put the one of the release there.")
+def find_config(weights: Path) -> Path:
+    """The config.json of a checkpoint: beside it, or one folder above, where releases keep it."""
+    for folder in (weights.parent, weights.parent.parent):
+        if (folder / "config.json").is_file():
+            return folder / "config.json"
+    raise CheckpointError(f"There is no config.json beside {weights.name}; put the one of the release there.")
+
+
+def read_config(file: Path) -> dict[str, Any]:
+    """A parsed config.json."""
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{file.name} is not valid JSON ({error}); get it again from the release.") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{file.name} must hold an object with train, data and model; get it again.")
+    return config
+
+
+def tensor_names(path: Path) -> list[str]:
+    """The names in a checkpoint, without reading its numbers where the format allows it."""
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                return list(file.keys())
+        except (SafetensorError, OSError):
+            pass  # read_tensors says what is wrong
+    return list(read_tensors(path))
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -85,7 +101,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except (pickle.UnpicklingError, RuntimeError, SafetensorError, EOFError, OSError, ValueError, KeyError) as error:
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise CheckpointError(

@@ -1,0 +1,127 @@
+"""Speak from the command line: python -m infer "你好，世界。" -o out.wav --speaker … --emotion … --seed …
+
+Exit codes: 0 spoken, 2 a request or setting at fault, 3 model files missing, 1 anything else, 130 interrupted.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from infer import audio
+from infer.pipeline import Engine
+from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
+from infer.settings import SettingsError, load_settings
+
+
+def parser() -> argparse.ArgumentParser:
+    """The flags, made from SpeechRequest's fields."""
+    result = argparse.ArgumentParser(prog="python -m infer", description="Speak Chinese text with a Bert-VITS2 voice.")
+    result.add_argument("text", nargs="?", help="what to say; - reads standard input")
+    result.add_argument("-f", "--file", type=Path, help="read the text from this UTF-8 file")
+    result.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="wav, flac, mp3 or ogg (out.wav)")
+    for option in fields(SpeechRequest):
+        if option.name != "text":
+            _add(result, option)
+    result.add_argument("--config", type=Path, help="settings file (config.yml)")
+    result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
+    result.add_argument("--list", action="store_true", help="list voices, speakers and emotions, and stop")
+    result.add_argument("-q", "--quiet", action="store_true", help="no progress, no report")
+    return result
+
+
+def _add(result: argparse.ArgumentParser, option: Field) -> None:
+    low, high = option.metadata["low"], option.metadata["high"]
+    span = "" if low is None else f", {low:g} to {high:g}"
+    default = "" if option.default in (MISSING, "") else f" ({option.default}{span})"
+    result.add_argument(
+        "--" + option.name.replace("_", "-"),
+        type=type(option.default),
+        default=option.default,
+        help=(option.metadata["en"] + default).replace("%", "%%"),
+        metavar=option.name.upper(),
+    )
+
+
+def read_text(arguments: argparse.Namespace) -> str:
+    """The text from the argument, a file or standard input. Raises BadRequest."""
+    if arguments.file and arguments.text:
+        raise BadRequest("Give the text or --file, not both.", "文字与 --file 只能给一个。")
+    try:
+        if arguments.file:
+            return arguments.file.read_text(encoding="utf-8-sig")
+        if arguments.text == "-" or (arguments.text is None and not sys.stdin.isatty()):
+            return sys.stdin.buffer.read().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(
+            f"The text cannot be read ({error}); give a UTF-8 file.", f"读不了文字（{error}）。"
+        ) from error
+    if arguments.text is None:
+        raise BadRequest('There is no text to say; try: python -m infer "你好，世界。"', "没有要说的文字。")
+    return arguments.text
+
+
+def run(arguments: argparse.Namespace) -> None:
+    report = (lambda *_: None) if arguments.quiet else (lambda line: print(line, file=sys.stderr))
+    engine = Engine(load_settings(arguments.config, arguments.set))
+    if arguments.list:
+        for info in engine.voices().values():
+            print(
+                f"{info.id}\tspeakers: {', '.join(info.speakers)}\temotions: {', '.join(info.emotions) or '(in words)'}"
+            )
+            for english, _ in info.missing:
+                print(f"\t{english}")
+        return
+    format = arguments.output.suffix.lower().lstrip(".")
+    if format not in audio.FORMATS:
+        raise BadRequest(f"{arguments.output}: the ending must be one of {', '.join(audio.FORMATS)}.")
+    values = {f.name: getattr(arguments, f.name) for f in fields(SpeechRequest) if f.name != "text"}
+    request = SpeechRequest(text=read_text(arguments), **values)
+
+    began = time.perf_counter()
+    voice = engine.load(request.voice)
+    report(
+        f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {time.perf_counter() - began:.1f} s to load"
+    )
+    began, pieces, stages = time.perf_counter(), [], {}
+    with tqdm(unit="sentence", disable=arguments.quiet, leave=False) as bar:
+        for speech in engine.stream(request):
+            pieces.append(speech.samples)
+            bar.total = speech.sentences
+            for english, _ in speech.notices:
+                tqdm.write(english, file=sys.stderr)
+            if speech.last:
+                bar.update()
+                for stage, seconds in speech.timings.items():
+                    stages[stage] = stages.get(stage, 0.0) + seconds
+    samples, rate = np.concatenate(pieces), voice.config.sampling_rate
+    audio.write(arguments.output, samples, rate, request)
+    spent, seconds = time.perf_counter() - began, len(samples) / rate
+    shares = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
+    report(f"{arguments.output}: {seconds:.1f} s of sound in {spent:.1f} s, RTF {spent / seconds:.2f} ({shares} s)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = parser().parse_args(argv)
+    try:
+        run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    except (BadRequest, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except MissingFiles as error:
+        print(error, file=sys.stderr)
+        return 3
+    except (SpeechError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,59 @@
+"""Samples -> files: wav, flac, mp3, ogg, with the recipe of the speech in the file's metadata."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from infer.request import BadRequest, SpeechRequest
+
+FORMATS = {  # name -> libsndfile's format and subtype
+    "wav": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+    "ogg": ("OGG", "VORBIS"),
+}
+BLOCK = 65536  # samples handed to the encoder at once: libvorbis needs a deep stack for long writes
+
+
+def encode(samples: np.ndarray, rate: int, format: str = "wav", request: SpeechRequest | None = None) -> bytes:
+    """Float mono samples [n] in -1..1 -> the bytes of a file. Raises BadRequest for an unknown format or rate."""
+    if format not in FORMATS:
+        raise BadRequest(
+            f"The format {format!r} is not known; choose {', '.join(FORMATS)}.",
+            f"不支持 {format!r} 格式；可选：{'、'.join(FORMATS)}。",
+        )
+    container, subtype = FORMATS[format]
+    buffer = io.BytesIO()
+    try:
+        with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=container) as file:
+            if request is not None:
+                file.comment = json.dumps(request.as_dict(), ensure_ascii=False, sort_keys=True)
+            pcm = to_pcm16(samples)
+            for begin in range(0, len(pcm), BLOCK):
+                file.write(pcm[begin : begin + BLOCK])
+    except soundfile.LibsndfileError as error:
+        raise BadRequest(f"{format} cannot hold {rate} Hz audio ({error}); choose wav.") from error
+    return buffer.getvalue()
+
+
+def write(path: Path, samples: np.ndarray, rate: int, request: SpeechRequest | None = None, format: str = "") -> None:
+    """A file in the format of its suffix, or the one given. Raises BadRequest."""
+    path.write_bytes(encode(samples, rate, format or path.suffix.lower().lstrip(".") or "wav", request))
+
+
+def recipe(file: Path | io.BytesIO) -> SpeechRequest | None:
+    """The request that made a file, from its metadata; None when it holds none."""
+    with soundfile.SoundFile(file) as opened:
+        comment = opened.comment
+    try:
+        return SpeechRequest.from_dict(json.loads(comment))
+    except (ValueError, TypeError, BadRequest):
+        return None
+
+
+def to_pcm16(samples: np.ndarray) -> np.ndarray:
+    """Float samples in -1..1 -> int16."""
+    return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)

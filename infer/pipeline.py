@@ -1,0 +1,287 @@
+"""Text in, sound out: Engine.stream. One generator behind the page, the API, the command line and the benchmark.
+
+    sentence -> phones -> [encode: a token bucket] -> durations -> [flow: a frame bucket] -> [decoder: fixed windows]
+
+The shapes in brackets are the only ones a device ever sees (infer/shapes.py); all randomness is drawn on the host from
+the request's seed and the sentence's place.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import text
+from infer import devices, shapes
+from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
+from infer.settings import Settings
+from infer.voice import Features, Voice, VoiceInfo, describe, find_voices
+from models import align
+from models.synthesizer import sample_prior
+from text import Utterance
+from text.symbols import phone_ids
+
+DURATION_NOISE, LATENT_NOISE = 0, 1  # streams of shapes.noise
+FADE = 0.002  # seconds; a sentence begins and ends without a click
+
+
+class Engine:
+    """Voices, features and a device, from settings. Safe to use from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Looks for voices; loads nothing yet. Raises SpeechError when there is no voice at all."""
+        self.settings = settings
+        if settings["threads"]:
+            torch.set_num_threads(settings["threads"])
+        self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"])
+        self.features = Features(settings, self.device)
+        self._files = find_voices(settings)
+        if not self._files:
+            raise SpeechError(
+                f"There is no voice in {', '.join(settings['voices'])}; put a folder with config.json and "
+                "G_*.pth there, or restore the embedded voice with: git checkout voices",
+                f"{'、'.join(settings['voices'])} 里没有音色；请放入含 config.json 与 G_*.pth 的文件夹。",
+            )
+        wanted = settings["voice"]
+        if wanted and wanted not in self._files:
+            raise SpeechError(f"voice: there is no voice {wanted!r}; there are {', '.join(self._files)}.")
+        self.default_voice = wanted or next(iter(self._files))
+        self._voices: dict[str, Voice] = {}
+        self._lock = threading.Lock()
+
+    def voices(self) -> dict[str, VoiceInfo]:
+        """All voices by id, with their speakers and what they lack."""
+        return {name: describe(files, self.features) for name, files in self._files.items()}
+
+    def load(self, name: str = "") -> Voice:
+        """A voice by id, loaded once. Raises SpeechError."""
+        name = name or self.default_voice
+        if name not in self._files:
+            raise BadRequest(
+                f"There is no voice {name!r}; there are {', '.join(self._files)}.",
+                f"没有音色 {name!r}；可选：{'、'.join(self._files)}。",
+            )
+        with self._lock:
+            if name not in self._voices:
+                self._voices[name] = Voice.load(self._files[name], self.device)
+            return self._voices[name]
+
+    def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
+        """The speech of a request, piece by piece, as it is made: put end to end, the pieces are the whole.
+
+        Stops within one decoder window when `cancelled` turns true or the iterator is closed. Raises SpeechError.
+        """
+        self._check_length(request)
+        voice = self.load(request.voice)
+        speaker = voice.speaker(request.speaker)
+        if not self.features.zeros and (missing := self.features.missing(voice.config.variant)):
+            raise MissingFiles(*missing[0])
+        timings: dict[str, float] = {}
+        with _timed(timings, "text"):
+            utterances = text.analyse(request.text)
+        spoken = [u for u in utterances if any(c.reading for c in u.chars)]
+        if not spoken:
+            raise BadRequest(
+                "There is nothing to read aloud in this text; write some Chinese.",
+                "这段文字里没有能读出的内容，请输入中文。",
+            )
+        with _timed(timings, "emotion"):
+            emotion, known = voice.emotion(request.emotion, self.features)
+        notices = _skipped(utterances) + ([] if known else [_unknown_emotion(voice)])
+        start = 0.0
+        for place, utterance in enumerate(spoken):
+            if cancelled():
+                return
+            sentence = self._sentence(voice, utterance, place, request, speaker, emotion, timings)
+            phones, characters, latent = sentence
+            pause = 0.0
+            if place < len(spoken) - 1:
+                pause = request.paragraph_pause if utterance.paragraph_end else request.pause
+            began = start
+            for samples, last in self._windows(voice, latent, speaker, timings, place == 0, pause):
+                yield Speech(
+                    samples=samples,
+                    sampling_rate=voice.config.sampling_rate,
+                    start=start,
+                    sentence=place,
+                    sentences=len(spoken),
+                    utterance=utterance,
+                    phones=_shifted(phones, began),
+                    characters=_shifted(characters, began),
+                    timings=dict(timings),
+                    request=request,
+                    last=last,
+                    notices=tuple(notices),
+                )
+                notices = []
+                start += len(samples) / voice.config.sampling_rate
+                if cancelled():
+                    return
+            timings = {}
+
+    def _check_length(self, request: SpeechRequest) -> None:
+        if not request.text.strip():
+            raise BadRequest("There is no text to say; type some.", "没有要说的文字，请先输入。")
+        limit = self.settings["max_characters"]
+        if len(request.text) > limit:
+            raise BadRequest(
+                f"The text has {len(request.text)} characters and the limit is {limit}; say it in parts or raise "
+                "max_characters in config.yml.",
+                f"文字有 {len(request.text)} 字，上限是 {limit} 字；请分几次，或在 config.yml 里调高 max_characters。",
+            )
+
+    def _sentence(
+        self,
+        voice: Voice,
+        utterance: Utterance,
+        place: int,
+        request: SpeechRequest,
+        speaker: Tensor,
+        emotion: Tensor,
+        timings: dict[str, float],
+    ) -> tuple[tuple[Timed, ...], tuple[Timed, ...], Tensor]:
+        """Phone times, character times and the latent [1, I, F] of one sentence, at their true lengths."""
+        tokens = tokenise(utterance, voice.config.add_blank)
+        with _timed(timings, "bert"):
+            features = self._bert(voice, utterance, tokens.word2ph, request)
+        length = len(tokens.phones)
+        size = shapes.bucket(length, shapes.TOKEN_BUCKETS)
+        mask = shapes.mask(length, size)
+        ids = [shapes.pad(torch.tensor([row]), size) for row in (tokens.phones, tokens.tones, [0] * length)]
+        durations_noise = shapes.noise(request.seed, place, DURATION_NOISE, length, 2)[None] * request.noise_w
+        with _timed(timings, "encode"):
+            prior = voice.backend.encode(
+                (*ids, mask),
+                tuple(shapes.pad(f[None], size) for f in features),
+                emotion,
+                speaker,
+                shapes.pad(durations_noise, size),
+                sdp_ratio=request.sdp_ratio,
+            )
+        durations = align(prior.log_durations, mask, request.length_scale)[0, :length]
+        frames = max(1, int(durations.sum()))
+        noise = shapes.noise(request.seed, place, LATENT_NOISE, frames, voice.config.inter_channels)
+        z_p = sample_prior(prior.mean[0, :, :length], prior.log_std[0, :, :length], durations, noise, request.noise)
+        size = shapes.bucket(frames, shapes.FRAME_BUCKETS)
+        with _timed(timings, "flow"):
+            z = voice.backend.flow(shapes.pad(z_p[None], size), shapes.mask(frames, size), speaker)[..., :frames]
+        second = voice.config.hop / voice.config.sampling_rate
+        phones, characters = times(utterance, durations.tolist(), voice.config.add_blank, second)
+        return phones, characters, z
+
+    def _bert(
+        self, voice: Voice, utterance: Utterance, word2ph: list[int], request: SpeechRequest
+    ) -> tuple[Tensor, ...]:
+        variant = voice.config.variant
+        if not variant.needs_bert:
+            return ()
+        feature = self.features.bert(
+            utterance.text, word2ph, variant.bert_width, request.style_text, request.style_weight
+        )
+        return (feature,)
+
+    def _windows(
+        self, voice: Voice, z: Tensor, speaker: Tensor, timings: dict[str, float], first: bool, pause: float
+    ) -> Iterator[tuple[np.ndarray, bool]]:
+        """Samples of each decoder window, and whether it is the sentence's last, which carries the pause."""
+        hop, rate = voice.config.hop, voice.config.sampling_rate
+        fade = np.linspace(0, 1, round(FADE * rate), endpoint=False, dtype=np.float32)
+        plan = shapes.windows(z.shape[-1], voice.halo, self.settings["windows"], first_small=first)
+        for i, window in enumerate(plan):
+            piece = shapes.pad(z[..., window.start : window.start + window.size], window.size)
+            mask = None if window.valid == window.size else shapes.mask(window.valid, window.size)
+            with _timed(timings, "decode"):
+                wave = voice.backend.generate(piece, speaker, mask)
+            samples = wave[window.skip * hop : (window.skip + window.keep) * hop].numpy().copy()
+            last = i == len(plan) - 1
+            if i == 0:
+                samples[: len(fade)] *= fade
+            if last:
+                samples[-len(fade) :] *= fade[::-1]
+                samples = np.concatenate((samples, np.zeros(round(pause * rate), dtype=np.float32)))
+            yield samples, last
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the network reads for a sentence: ids with the blanks in, and how many each character has."""
+
+    phones: list[int]
+    tones: list[int]
+    word2ph: list[int]
+
+
+def tokenise(utterance: Utterance, add_blank: bool) -> Tokens:
+    """Phone and tone ids; with blanks, id 0 before, between and after: n phones become 2 n + 1 tokens."""
+    phones, tones, word2ph = phone_ids(utterance.phones), list(utterance.tones), list(utterance.word2ph)
+    if not add_blank:
+        return Tokens(phones, tones, word2ph)
+    return Tokens(_blanks(phones), _blanks(tones), [2 * n + (i == 0) for i, n in enumerate(word2ph)])
+
+
+def _blanks(ids: list[int]) -> list[int]:
+    return [0, *(x for i in ids for x in (i, 0))]
+
+
+def times(
+    utterance: Utterance, durations: list[int], add_blank: bool, frame: float
+) -> tuple[tuple[Timed, ...], tuple[Timed, ...]]:
+    """When each phone and each character sounds, in seconds of its sentence; a blank is shared by its neighbours.
+
+    durations: frames of each token. frame: seconds a frame.
+    """
+    ends = [0, *accumulate(durations)]
+    if add_blank:  # tokens 0, 2, 4 … are blanks; phone k is token 2 k + 1
+        middles = [(ends[i] + ends[i + 1]) / 2 for i in range(0, len(durations), 2)]
+        edges = [0.0, *middles[1:-1], float(ends[-1])]
+    else:
+        edges = [float(e) for e in ends]
+    phones = tuple(Timed(phone, edges[i] * frame, edges[i + 1] * frame) for i, phone in enumerate(utterance.phones))
+    firsts = [0, *accumulate(utterance.word2ph)]
+    characters = tuple(
+        Timed(char, edges[firsts[i + 1]] * frame, edges[firsts[i + 2]] * frame) for i, char in enumerate(utterance.text)
+    )
+    return phones, characters
+
+
+def _shifted(items: tuple[Timed, ...], seconds: float) -> tuple[Timed, ...]:
+    return tuple(Timed(t.text, t.start + seconds, t.end + seconds) for t in items)
+
+
+def _skipped(utterances: list[Utterance]) -> list[tuple[str, str]]:
+    skipped = [s for u in utterances for s in u.skipped]
+    if not skipped:
+        return []
+    shown = " ".join(f"{s.text!r} ({s.position})" for s in skipped[:5]) + (" …" if len(skipped) > 5 else "")
+    return [(f"Left out, since it cannot be read yet: {shown}", f"以下内容还读不了，已略过：{shown}")]
+
+
+def _unknown_emotion(voice: Voice) -> tuple[str, str]:
+    known = voice.config.emotions
+    if not known:
+        return "This voice has no emotions; it speaks as always.", "此音色没有情感，按平常语气说。"
+    return (
+        f"This voice does not know that emotion and speaks as {known[0]}; it knows {', '.join(known)}.",
+        f"此音色不懂这种情感，按 {known[0]} 说；它懂：{'、'.join(known)}。",
+    )
+
+
+@contextmanager
+def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        timings[stage] = timings.get(stage, 0.0) + time.perf_counter() - began
+
+
+def speak(engine: Engine, request: SpeechRequest) -> tuple[np.ndarray, int]:
+    """The whole speech at once: samples and sampling rate."""
+    pieces = list(engine.stream(request))
+    return np.concatenate([p.samples for p in pieces]), pieces[0].sampling_rate

@@ -1,0 +1,226 @@
+"""Voices on disk (find_voices) and in memory (Voice): one checkpoint with what belongs to it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import bert
+import emotional
+from emotional.table import emotion_weights
+from infer.backends.torch import TorchBackend
+from infer.devices import Device
+from infer.request import BadRequest, MissingFiles, SpeechError
+from infer.settings import Settings
+from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, detect, load_checkpoint
+from models.checkpoint import find_config, read_config, tensor_names
+from models.generator import receptive_field
+
+NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
+
+
+@dataclass(frozen=True)
+class VoiceFiles:
+    """Where a voice lies: its id, its checkpoint and its config.json."""
+
+    id: str
+    weights: Path
+    config: Path
+
+
+@dataclass(frozen=True)
+class VoiceInfo:
+    """What a face shows of a voice. missing: sentences about model files that are not here."""
+
+    id: str
+    title: str
+    speakers: tuple[str, ...]
+    emotions: tuple[str, ...]
+    sampling_rate: int
+    missing: tuple[tuple[str, str], ...] = ()
+
+
+def find_voices(settings: Settings) -> dict[str, VoiceFiles]:
+    """Every voice by id, an owner's `webui.model` first. Reads folders only, no weights."""
+    found: dict[str, VoiceFiles] = {}
+    if settings["webui.model"]:
+        base = settings.path(settings["dataset_path"] or ".")
+        weights = base / settings["webui.model"]
+        config = base / settings["webui.config_path"] if settings["webui.config_path"] else _config_of(weights)
+        if not weights.is_file() or not config or not config.is_file():
+            lost = weights if not weights.is_file() else config or weights.parent / "config.json"
+            raise SpeechError(
+                f"webui.model and webui.config_path: there is no file {lost}; correct config.yml.",
+                f"webui.model 与 webui.config_path：找不到文件 {lost}，请修改 config.yml。",
+            )
+        name = base.name if settings["dataset_path"] else weights.parent.name
+        found[name] = VoiceFiles(name, weights, config)
+    for folder in map(settings.path, settings["voices"]):
+        for place in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ():
+            weights = _newest(place)
+            config = _config_of(weights) if weights else None
+            if weights and config and place.name not in found:
+                found[place.name] = VoiceFiles(place.name, weights, config)
+    return found
+
+
+def _newest(folder: Path) -> Path | None:
+    """The checkpoint of a voice's folder: our own G.safetensors, else the one with the most training steps."""
+    files = [
+        f for place in (folder, folder / "models") for f in place.glob("G*") if f.suffix in (".pth", ".safetensors")
+    ]
+
+    def steps(file: Path) -> tuple[int, int]:
+        number = re.search(r"\d+", file.stem)
+        return int(number.group()) if number else -1, int(file.suffix == ".safetensors")
+
+    return max(files, key=steps, default=None)
+
+
+def _config_of(weights: Path) -> Path | None:
+    try:
+        return find_config(weights)
+    except CheckpointError:
+        return None
+
+
+class Features:
+    """BERT and CLAP for all voices: loaded when first needed, cached by sentence and by prompt."""
+
+    def __init__(self, settings: Settings, device: Device) -> None:
+        self.bert_path = settings.path(settings["bert_path"])
+        self.clap_path = settings.path(settings["clap_path"])
+        self.zeros = settings["missing_features"] == "zeros"
+        self.device = device
+        self._bert: bert.BertFeatures | None = None
+        self._clap: emotional.ClapEmotion | None = None
+
+    def missing(self, variant: Variant) -> list[tuple[str, str]]:
+        """What this voice needs and is not here, in sentences (English, Chinese)."""
+        needs = []
+        if variant.needs_bert and (files := bert.missing_files(self.bert_path)):
+            needs.append(("BERT", self.bert_path, files, bert.REPOSITORIES.get(self.bert_path.name, "")))
+        if variant.needs_clap and (files := emotional.missing_files(self.clap_path)):
+            needs.append(("CLAP", self.clap_path, files, emotional.REPOSITORY))
+        return [
+            (
+                f"This voice needs {name}: put {', '.join(files)} of the model repository {source} into "
+                f"{_shown(folder)}, or set missing_features: zeros to speak without.",
+                f"这个音色需要 {name}：请把模型仓库 {source} 的 {'、'.join(files)} 放进 {_shown(folder)}；"
+                "或设置 missing_features: zeros，不带它说话。",
+            )
+            for name, folder, files, source in needs
+        ]
+
+    def bert(self, text: str, word2ph: list[int], width: int, style_text: str, style_weight: float) -> Tensor:
+        """Feature of a sentence [width, tokens]; zeros where that was asked for."""
+        if self.zeros and bert.missing_files(self.bert_path):
+            return torch.zeros(width, sum(word2ph))
+        if self._bert is None:
+            try:
+                self._bert = bert.BertFeatures.load(self.bert_path, self.device.torch, self.device.dtype)
+            except bert.MissingModel as error:
+                raise MissingFiles(str(error)) from error
+        feature = self._bert(text, word2ph, style_text or None, style_weight).float().cpu()
+        if feature.shape[0] != width:
+            raise MissingFiles(
+                f"The BERT in {_shown(self.bert_path)} gives {feature.shape[0]} values a token and this voice takes "
+                f"{width}; put the model that belongs to the voice there.",
+                f"{_shown(self.bert_path)} 里的 BERT 每字输出 {feature.shape[0]} 维，"
+                f"而此音色需要 {width} 维；请换成配套的模型。",
+            )
+        return feature
+
+    def clap(self, prompt: str) -> Tensor:
+        """Emotion vector of a prompt [512]."""
+        if self.zeros and emotional.missing_files(self.clap_path):
+            return torch.zeros(512)
+        if self._clap is None:
+            try:
+                self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
+            except emotional.MissingModel as error:
+                raise MissingFiles(str(error)) from error
+        return self._clap.text(prompt or NEUTRAL).float().cpu()
+
+
+def _shown(folder: Path) -> str:
+    """A folder as a user knows it: without what lies above the project."""
+    return "/".join(folder.parts[-2:])
+
+
+def describe(files: VoiceFiles, features: Features) -> VoiceInfo:
+    """What a face shows of a voice; one that cannot be used is shown with the reason."""
+    try:
+        config = read_config(files.config)
+        variant, _ = detect(tensor_names(files.weights), str(config.get("version", "")), str(config.get("variant", "")))
+        sizes = SynthesizerConfig.from_json(config, variant)
+    except ValueError as error:
+        return VoiceInfo(files.id, files.id, (), (), 0, ((f"The voice {files.id!r} cannot be used: {error}",) * 2,))
+    return VoiceInfo(
+        files.id,
+        str(config.get("title") or files.id),
+        tuple(speakers_of(config, sizes.n_speakers)),
+        sizes.emotions,
+        sizes.sampling_rate,
+        () if features.zeros else tuple(features.missing(variant)),
+    )
+
+
+class Voice:
+    """One loaded checkpoint on its device."""
+
+    def __init__(
+        self, files: VoiceFiles, network: Synthesizer, speakers: Mapping[str, int], device: Device, why: str
+    ) -> None:
+        self.id = files.id
+        self.config: SynthesizerConfig = network.config
+        self.speakers = dict(speakers)
+        self.halo = receptive_field(self.config)
+        self.why = why
+        self._speaker_table = network.emb_g.weight.detach().clone()
+        self.backend = TorchBackend(network, device)
+
+    @classmethod
+    def load(cls, files: VoiceFiles, device: Device) -> "Voice":
+        """Raises SpeechError with the cause."""
+        try:
+            config = read_config(files.config)
+            network, why = load_checkpoint(files.weights, config)
+            speakers = speakers_of(config, network.config.n_speakers)
+        except CheckpointError as error:
+            raise SpeechError(f"The voice {files.id!r} cannot be used: {error}") from error
+        return cls(files, network, speakers, device, why)
+
+    def speaker(self, name: str) -> Tensor:
+        """Speaker vector [1, G, 1]; an empty name is the first speaker. Raises BadRequest naming the known ones."""
+        if name and name not in self.speakers:
+            known = list(self.speakers)
+            more = f" … ({len(known)})" if len(known) > 8 else ""
+            raise BadRequest(
+                f"The voice {self.id!r} has no speaker {name!r}; it has {', '.join(known[:8])}{more}.",
+                f"音色 {self.id!r} 没有说话人 {name!r}；可选：{'、'.join(known[:8])}{more}。",
+            )
+        index = self.speakers[name] if name else next(iter(self.speakers.values()))
+        return self._speaker_table[index].reshape(1, -1, 1)
+
+    def emotion(self, prompt: str, features: Features) -> tuple[Tensor, bool]:
+        """Emotion input [1, 512] or [1, emotions], and whether the voice knows what was asked for."""
+        if self.config.variant.needs_clap:
+            return features.clap(prompt)[None], True
+        if not self.config.emotions:
+            return torch.zeros(1, 0), not prompt
+        weights, known = emotion_weights(prompt, self.config.emotions)
+        return torch.tensor([weights], dtype=torch.float32), known
+
+
+def speakers_of(config: Mapping, n_speakers: int) -> dict[str, int]:
+    """Names and ids of the speakers from config.json; numbered ones where it names none."""
+    named = config.get("data", {}).get("spk2id")
+    if isinstance(named, Mapping):
+        usable = {str(k): v for k, v in named.items() if isinstance(v, int) and 0 <= v < n_speakers}
+        if usable:
+            return usable
+    return {str(i): i for i in range(n_speakers)}
