@@ -1,0 +1,245 @@
+"""Tone sandhi: how the tones of Mandarin change in running speech.
+
+The order and the reach of the rules are those the checkpoints were trained with; a rule that would overwrite a
+reading which is surely right (目的 mu4 di4, 土地 tu3 di4) is kept from doing so.
+"""
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from text.phones import split_reading
+from text.words import halves, segment
+
+NUMERALS = frozenset("零〇一二三四五六七八九十百千万亿兆两")
+KEEP_TONE = frozenset(["男子", "女子", "分子", "原子", "量子", "莲子", "石子", "瓜子", "电子", "人人", "虎虎"])
+PARTICLES = frozenset("吧呢啊呐噻嘛吖嗨哦哒额滴哩哟喽啰耶喔诶")
+BEFORE_GE = frozenset("几有两半多各整每做是")
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word with its part of speech and one syllable and tone (1-5) per character."""
+
+    text: str
+    tag: str
+    syllables: tuple[str, ...]
+    tones: tuple[int, ...]
+
+    def joined(self, other: "Word", tag: str | None = None) -> "Word":
+        """Self and `other` as one word, tagged as self unless told otherwise."""
+        return Word(self.text + other.text, tag or self.tag, self.syllables + other.syllables, self.tones + other.tones)
+
+
+def spoken_readings(run: str, readings: Sequence[str]) -> list[str]:
+    """Readings of a run of Chinese characters (no punctuation) -> the readings as spoken.
+
+    run: n characters; readings: n times a syllable with its tone, as "ni3"; returns n of them.
+    """
+    parts = [split_reading(reading) for reading in readings]
+    words, start = [], 0
+    for text, tag in segment(run):
+        syllables, tones = zip(*parts[start : start + len(text)], strict=True)
+        words.append(Word(text, tag, syllables, tones))
+        start += len(text)
+    words = merge(words)
+    return [f"{s}{t}" for word in words for s, t in zip(word.syllables, sandhi(word), strict=True)]
+
+
+def sandhi(word: Word) -> list[int]:
+    """The tones of one (merged) word as spoken."""
+    tones = list(word.tones)
+    _bu(word.text, tones)
+    _yi(word.text, tones)
+    _neutral(word, tones)
+    _third(word.text, tones)
+    return tones
+
+
+# --- words that are said in one breath become one word -----------------------------------------------------------
+
+
+def merge(words: Iterable[Word]) -> list[Word]:
+    """Joins the words across which sandhi works."""
+    words = _merge_bu(list(words))
+    words = _merge_yi(words)
+    words = _merge_equal(words)
+    words = _merge_third(words, lambda a, b: _all_third(a.tones) and _all_third(b.tones))
+    words = _merge_third(words, lambda a, b: a.tones[-1] == b.tones[0] == 3)
+    return _merge_er(words)
+
+
+def _merge_bu(words: list[Word]) -> list[Word]:
+    merged: list[Word] = []
+    for word in words:
+        if merged and merged[-1].text == "不":
+            merged[-1] = merged[-1].joined(word, word.tag)
+        else:
+            merged.append(word)
+    return merged
+
+
+def _merge_yi(words: list[Word]) -> list[Word]:
+    """听 一 听 -> 听一听, then 一 个 -> 一个."""
+    doubled: list[Word] = []
+    i = 0
+    while i < len(words):
+        word = words[i]
+        if i + 2 < len(words) and words[i + 1].text == "一" and words[i + 2].text == word.text and word.tag == "v":
+            word = word.joined(words[i + 1]).joined(words[i + 2])
+            i += 2
+        doubled.append(word)
+        i += 1
+    merged: list[Word] = []
+    for word in doubled:
+        if merged and merged[-1].text == "一":
+            merged[-1] = merged[-1].joined(word)
+        else:
+            merged.append(word)
+    return merged
+
+
+def _merge_equal(words: list[Word]) -> list[Word]:
+    merged: list[Word] = []
+    for word in words:
+        if merged and merged[-1].text == word.text:
+            merged[-1] = merged[-1].joined(word)
+        else:
+            merged.append(word)
+    return merged
+
+
+def _merge_third(words: list[Word], third) -> list[Word]:
+    """Joins two words of at most three characters together; `third(a, b)` says whether their tones ask for it."""
+    merged: list[Word] = []
+    previous, just_merged = None, False  # the word before this one, as it was given, and whether it was joined
+    for word in words:
+        if (
+            previous is not None
+            and not just_merged
+            and third(previous, word)
+            and not _is_doubled(previous.text)
+            and len(previous.text) + len(word.text) <= 3
+        ):
+            merged[-1] = merged[-1].joined(word)
+            just_merged = True
+        else:
+            merged.append(word)
+            just_merged = False
+        previous = word
+    return merged
+
+
+def _merge_er(words: list[Word]) -> list[Word]:
+    merged: list[Word] = []
+    for word in words:
+        if merged and word.text == "儿":
+            merged[-1] = merged[-1].joined(word)
+        else:
+            merged.append(word)
+    return merged
+
+
+# --- the rules; each changes `tones` in place -------------------------------------------------------------------
+
+
+def _bu(text: str, tones: list[int]) -> None:
+    """看不懂 kan4 bu5 dong3; 不怕 bu2 pa4."""
+    if len(text) == 3 and text[1] == "不":
+        tones[1] = 5
+        return
+    for i in range(len(text) - 1):
+        if text[i] == "不" and tones[i + 1] == 4:
+            tones[i] = 2
+
+
+def _yi(text: str, tones: list[int]) -> None:
+    """看一看 kan4 yi5 kan4; 第一 di4 yi1; 一段 yi2 duan4; 一天 yi4 tian1; numbers keep yi1."""
+    if "一" not in text or all(char in NUMERALS for char in text):
+        return
+    if len(text) == 3 and text[1] == "一" and text[0] == text[2]:
+        tones[1] = 5
+    elif text.startswith("第一"):
+        tones[1] = 1
+    else:
+        for i in range(len(text) - 1):
+            if text[i] == "一":
+                tones[i] = 2 if tones[i + 1] == 4 else 4
+
+
+def _neutral(word: Word, tones: list[int]) -> None:
+    text, tag = word.text, word.tag
+    if tag[:1] in ("n", "v", "a") and text not in KEEP_TONE:
+        for i in range(1, len(text)):
+            if text[i] == text[i - 1]:
+                tones[i] = 5
+    last, before = text[-1], text[-2:-1]
+    ge = text.find("个")
+    if (
+        last in PARTICLES
+        or _is_structural(word)
+        or (before and last in "们子" and tag in ("r", "n") and text not in KEEP_TONE)
+        or (before and last in "上下里" and tag in ("s", "l", "f"))
+        or (before and last in "来去" and before in "上下进出回过起开")
+    ):
+        tones[-1] = 5
+    elif text == "个" or (ge > 0 and (text[ge - 1] in NUMERALS or text[ge - 1] in BEFORE_GE)):
+        tones[ge] = 5
+    elif _ends_neutral(text):
+        tones[-1] = 5
+    first, second = halves(text)
+    if second and _ends_neutral(first):
+        tones[len(first) - 1] = 5
+    if _ends_neutral(second or first):
+        tones[-1] = 5
+
+
+def _third(text: str, tones: list[int]) -> None:
+    """Of two third tones the first rises: 水果 shui2 guo3; 展览馆 zhan2 lan2 guan3; 纸老虎 zhi3 lao2 hu3."""
+    if len(tones) == 2:
+        _third_pair(tones, 0)
+    elif len(tones) == 3:
+        cut = len(halves(text)[0])
+        if _all_third(tones):
+            tones[:2] = [2, 2] if cut == 2 else [3, 2]
+        elif cut == 2:
+            _third_pair(tones, 0)
+        elif not _third_pair(tones, 1):
+            _third_pair(tones, 0)
+    elif len(tones) == 4:
+        _third_pair(tones, 0)
+        _third_pair(tones, 2)
+
+
+def _third_pair(tones: list[int], i: int) -> bool:
+    """Applies the rule to the syllables i and i + 1; whether it did."""
+    if tones[i] == tones[i + 1] == 3:
+        tones[i] = 2
+        return True
+    return False
+
+
+def _all_third(tones: Sequence[int]) -> bool:
+    return all(tone == 3 for tone in tones)
+
+
+def _is_doubled(text: str) -> bool:
+    return len(text) == 2 and text[0] == text[1]
+
+
+def _is_structural(word: Word) -> bool:
+    """的, 地, 得 as particles: 好的, 慢慢地, 跑得; not 目的 (di4), 土地 (di4), 获得 (de2) and 你得去 (dei3)."""
+    if word.text[-1] not in "的地得" or word.syllables[-1] not in ("de", "di"):
+        return False
+    return len(word.text) == 1 or word.syllables[-1] == "de"
+
+
+@functools.cache
+def _neutral_words() -> frozenset[str]:
+    """Words whose last syllable is neutral; text/data/NOTICE.md says whose list this is."""
+    return frozenset(files("text").joinpath("data/neutral_tone_words.txt").read_text("utf-8").split())
+
+
+def _ends_neutral(text: str) -> bool:
+    return text in _neutral_words() or text[-2:] in _neutral_words()
