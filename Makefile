@@ -1,0 +1,54 @@
+# make webui · make test · make lint: from a fresh clone, and again at once when nothing has changed.
+#   PYTHON=python3.12    the Python that .venv is made with (3.11 or newer)
+#   TORCH=keep           leave torch to you: whatever version is in .venv stays, none is installed
+#   ARGS="…"             passed on: make webui ARGS="--set webui.port=7861", make test ARGS="-k settings"
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -qq
+RUNTIME := $(VENV)/requirements.installed
+DEV := $(VENV)/requirements-dev.installed
+
+.PHONY: help webui test lint
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make webui   install what is needed into $(VENV) and open the page on http://127.0.0.1:7860"
+	@echo "make test    install that and the test tools, then run the tests"
+	@echo "make lint    check the code with ruff"
+
+webui: $(RUNTIME)
+	@echo "make webui: starting the page (Ctrl+C ends it)"
+	@$(VENV)/bin/python webui.py $(ARGS)
+
+test: $(RUNTIME) $(DEV)
+	@echo "make test: running the tests"
+	@$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(DEV)
+	@echo "make lint: ruff check, then ruff format --check"
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+# pip comes last in a new environment, so one that was interrupted is made again.
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make webui PYTHON=python3.12")'
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+# A stamp is written only when everything is in, so an interrupted installation goes on next time.
+$(RUNTIME): requirements.txt | $(VENV)/bin/pip
+	@echo "Installing requirements.txt into $(VENV): minutes and up to several GB the first time, most of it torch"
+ifeq ($(TORCH),keep)
+	@$(VENV)/bin/python -c 'import torch; print("Keeping torch", torch.__version__)' 2>/dev/null || \
+	 { echo "TORCH=keep, but no torch can be imported in $(VENV): install your build first with $(VENV)/bin/pip" >&2; exit 1; }
+	@grep -v '^torch==' requirements.txt | $(PIP) install -r /dev/stdin
+else
+	@$(PIP) install -r requirements.txt
+endif
+	@touch $@
+
+$(DEV): requirements-dev.txt | $(VENV)/bin/pip
+	@echo "Installing requirements-dev.txt into $(VENV)"
+	@$(PIP) install -r requirements-dev.txt
+	@touch $@
