@@ -1,5 +1,6 @@
 """What the tests share."""
 
+import shutil
 from pathlib import Path
 
 from hypothesis import settings
@@ -14,3 +15,11 @@ def golden() -> Path:
     repository = Path(__file__).resolve().parents[1]
     shared = repository.parent / "shared" / "golden"
     return shared if shared.exists() else repository / "tests" / "golden"
+
+
+def writable_copy(source: Path, target: Path) -> Path:
+    """A copy of a folder's files to change; the fixtures themselves may be read-only."""
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        shutil.copyfile(file, target / file.name)
+    return target

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from bert import BertFeatures, MissingModel, missing_files, windows
-from tests.conftest import golden
+from tests.conftest import golden, writable_copy
 
 LIMIT = 1e-5
 MEGATRON = golden() / "bert" / "megatron-tiny"
@@ -72,10 +72,9 @@ def test_one_feature_a_character_for_any_text(models, text):
 
 def test_pieces_do_not_merge(tmp_path):
     """A vocabulary with "2024" and "##a": the tokenizer alone would give fewer pieces than characters."""
-    folder = shutil.copytree(MEGATRON, tmp_path / "bert")
+    folder = writable_copy(MEGATRON, tmp_path / "bert")
     vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")[:172]
     vocabulary[-4:] = ["2024", "2", "a", "##a"]
-    (folder / "vocab.txt").chmod(0o644)
     (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
     features = BertFeatures.load(folder)
     assert features.tokenizer("2024")["input_ids"] == [6, 168, 7]
@@ -176,10 +175,9 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_missing_tensors_are_named(tmp_path):
-    folder = shutil.copytree(MEGATRON, tmp_path / "bert")
+    folder = writable_copy(MEGATRON, tmp_path / "bert")
     state = load_file(MEGATRON / "model.safetensors")
     del state["encoder.layer.1.output.dense.weight"]
-    (folder / "model.safetensors").unlink()
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(MissingModel, match=r"lack 1 tensors \(encoder.layer.1.output.dense.weight\)"):
         BertFeatures.load(folder)

@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from scipy.signal import resample_poly
 
 from emotional import ClapEmotion, MissingModel, missing_files
 from emotional.table import emotion_weights
-from tests.conftest import golden
+from tests.conftest import golden, writable_copy
 
 LIMIT = 1e-5
 FOLDER = golden() / "clap-tiny"
@@ -93,6 +94,7 @@ def test_long_clips_are_the_same_every_time_and_leave_the_global_generator_alone
     drawn = np.random.rand()
     np.random.seed(123)
     assert np.random.rand() == drawn
+    np.random.seed(7)
     assert torch.equal(ClapEmotion.load(FOLDER).audio(long, 48000), first)
 
 
@@ -121,6 +123,27 @@ def test_bad_clips_are_named(clap, samples, rate, cause):
         clap.audio(samples, rate)
 
 
+def test_files_of_a_release_load(tmp_path, clap):
+    """pytorch_model.bin, with a buffer of position ids that newer networks do not have."""
+    folder = writable_copy(FOLDER, tmp_path / "clap-htsat-fused")
+    state = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    torch.save(state | {"text_model.embeddings.position_ids": torch.arange(70)[None]}, folder / "pytorch_model.bin")
+    released = ClapEmotion.load(folder)
+    assert torch.equal(released.text("happy"), clap.text("happy"))
+    assert torch.equal(released.audio(clip(0), 48000), clap.audio(clip(0), 48000))
+
+
+def test_missing_tensors_are_named(tmp_path):
+    folder = writable_copy(FOLDER, tmp_path / "clap-htsat-fused")
+    state = load_file(folder / "model.safetensors")
+    del state["audio_projection.linear1.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    clap = ClapEmotion.load(folder)
+    with pytest.raises(MissingModel, match=r"lack 1 tensors \(audio_projection.linear1.weight\)"):
+        clap.audio(clip(0), 48000)
+
+
 def test_missing_files_are_named(tmp_path):
     folder = tmp_path / "emotional" / "clap-htsat-fused"
     folder.mkdir(parents=True)
@@ -137,8 +160,7 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_weights_that_are_none_are_named(tmp_path):
-    folder = shutil.copytree(FOLDER, tmp_path / "clap-htsat-fused")
-    (folder / "model.safetensors").chmod(0o644)
+    folder = writable_copy(FOLDER, tmp_path / "clap-htsat-fused")
     (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(MissingModel, match=r"cannot be read .*put config.json"):
         ClapEmotion.load(folder)
