@@ -61,16 +61,36 @@ def is_guard(node: ast.stmt) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("__name__ == '__main__'", "TYPE_CHECKING")
 
 
+def is_quiet_import(node: ast.stmt) -> bool:
+    """Imports under warnings.catch_warnings(), which puts the filters back."""
+    return (
+        isinstance(node, ast.With)
+        and [ast.unparse(item) for item in node.items] == ["warnings.catch_warnings()"]
+        and all(
+            isinstance(child, ast.Import | ast.ImportFrom)
+            or ast.unparse(child).startswith(("warnings.simplefilter(", "warnings.filterwarnings("))
+            for child in node.body
+        )
+    )
+
+
+def is_bound(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+
+
 def work(tree: ast.Module) -> Iterator[str]:
     """What a module's body does beyond imports, definitions and constants, as "line: source"."""
+    own = {name.id for node in tree.body for name in ast.walk(node) if is_bound(name)}
     for node in tree.body:
-        if is_guard(node):
+        if is_guard(node) or is_quiet_import(node):
             continue
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         definition = isinstance(node, DEFINITIONS)
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         constant = isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) and all(
-            isinstance(target, ast.Name | ast.Tuple) for target in targets
+            isinstance(target, ast.Name | ast.Tuple)
+            or (isinstance(target, ast.Subscript) and ast.unparse(target.value) in own)
+            for target in targets
         )
         if not (docstring or definition or constant):
             yield f"{node.lineno}: {ast.unparse(node).splitlines()[0]}"
@@ -107,6 +127,8 @@ def test_every_layer_is_looked_at() -> None:
         "os.environ['HF_HUB_OFFLINE'] = '1'",
         "jieba.dt.tmp_dir = '/tmp'",
         "for name in names: pass",
+        "with warnings.catch_warnings():\n    load()",
+        "with open('a') as file:\n    import json",
         "if Path('config.yml').exists():\n    x = 1",
         "class A:\n    table = json.load(open('a'))",
         "def f(table=open('a')): ...",
@@ -126,6 +148,8 @@ def test_work_at_import_is_seen(line: str) -> None:
         "@dataclass(frozen=True)\nclass A:\n    x: int = field(default=1)",
         "@cache\ndef table(): return json.loads(open('a').read())",
         "read = lambda: open('a')",
+        "TABLE = dict(a=1)\nTABLE['b'] = 2",
+        "with warnings.catch_warnings():\n    warnings.simplefilter('ignore')\n    import gradio",
         "if __name__ == '__main__':\n    print(open('a').read())",
     ],
 )

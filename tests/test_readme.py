@@ -1,0 +1,89 @@
+"""What README.md tells people to do works: its commands, settings and links, in both languages."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infer.__main__ import parser
+from infer.settings import load_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+INFER = ".venv/bin/python -m infer"
+TEXT = ".venv/bin/python -m text"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+LINES = list(dict.fromkeys(re.sub(r"\s+#.*", "", line) for block in blocks("sh") for line in block.splitlines()))
+SPOKEN = [line for line in LINES if INFER in line]
+MADE = [line for line in LINES if line.startswith("make ")]
+
+
+def test_the_examples_are_found() -> None:
+    assert len(SPOKEN) >= 5
+    assert {"make webui", "make test"} <= set(MADE)
+    assert any(line.startswith(TEXT) for line in LINES)
+
+
+@pytest.mark.parametrize("line", SPOKEN)
+def test_flags_exist(line: str) -> None:
+    arguments = parser().parse_args(shlex.split(line.partition(INFER)[2]))
+    load_settings(overrides=arguments.set, environment={})
+
+
+@pytest.mark.parametrize("line", MADE)
+def test_make_targets_exist(line: str) -> None:
+    plan = subprocess.run(
+        [*shlex.split(line), "--dry-run", "--always-make"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    goal = {"webui": "webui.py", "test": "-m pytest"}[shlex.split(line)[1]]
+    assert f".venv/bin/python {goal}" in plan.stdout
+    settings = [shlex.split(word)[1] for word in re.findall(r"--set \S+", line.replace('"', ""))]
+    assert all(f"--set {setting}" in plan.stdout for setting in settings)
+    load_settings(overrides=settings, environment={})
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_settings_are_settings(tmp_path: Path, block: str) -> None:
+    file = tmp_path / "readme.yml"
+    file.write_text(block, encoding="utf-8")
+    assert dict(load_settings(file, environment={})) != dict(load_settings(environment={}, root=tmp_path))
+
+
+def test_variables_are_settings() -> None:
+    variables = dict(re.findall(r"`(BV2_\w+)=(\S+)`", README))
+    assert variables
+    load_settings(environment=variables)
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert {"LICENSE", "NOTICE", "default_config.yml", "docs/page.png"} <= set(links)
+    assert [link for link in links if not (ROOT / link).is_file()] == []
+
+
+@pytest.mark.skipif(not list((ROOT / "voices").glob("*/config.json")), reason="the embedded voice is not made yet")
+def test_the_embedded_voice_speaks_the_examples(tmp_path: Path) -> None:
+    (tmp_path / "story.txt").write_text("从前有座山。\n山里有座庙。\n", encoding="utf-8")
+    script = "\n".join(["set -eo pipefail", *(line for line in LINES if INFER in line or TEXT in line)])
+    done = subprocess.run(
+        ["bash", "-c", script.replace(".venv/bin/python", shlex.quote(sys.executable))],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith("BV2_")} | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "speakers:" in done.stdout
+    assert '"reading": "hang2"' in done.stdout
+    files = {parser().parse_args(shlex.split(line.partition(INFER)[2])).output for line in SPOKEN}
+    assert [file for file in files if not (tmp_path / file).stat().st_size] == []
