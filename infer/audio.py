@@ -30,7 +30,7 @@ def encode(samples: np.ndarray, rate: int, format: str = "wav", request: SpeechR
     try:
         with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=container) as file:
             if request is not None:
-                file.comment = json.dumps(request.as_dict(), ensure_ascii=False, sort_keys=True)
+                file.comment = json.dumps(request.as_dict(), sort_keys=True)  # ASCII: mp3 tags are Latin-1
             pcm = to_pcm16(samples)
             for begin in range(0, len(pcm), BLOCK):
                 file.write(pcm[begin : begin + BLOCK])

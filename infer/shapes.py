@@ -12,7 +12,7 @@ from torch import Tensor
 
 # Each is at most 1.5 times the one before, so padding costs little; beyond the last, multiples of it.
 TOKEN_BUCKETS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
-FRAME_BUCKETS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+FRAME_BUCKETS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 
 
 def bucket(length: int, sizes: Sequence[int]) -> int:

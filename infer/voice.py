@@ -17,6 +17,7 @@ from infer.request import BadRequest, MissingFiles, SpeechError
 from infer.settings import Settings
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, detect, load_checkpoint
 from models.checkpoint import find_config, read_config, tensor_names
+from models.config import CLAP_WIDTH
 from models.generator import receptive_field
 
 NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
@@ -123,7 +124,7 @@ class Features:
             try:
                 self._bert = bert.BertFeatures.load(self.bert_path, self.device.torch, self.device.dtype)
             except bert.MissingModel as error:
-                raise MissingFiles(str(error)) from error
+                raise MissingFiles(_without_paths(error, self.bert_path)) from error
         feature = self._bert(text, word2ph, style_text or None, style_weight).float().cpu()
         if feature.shape[0] != width:
             raise MissingFiles(
@@ -137,18 +138,28 @@ class Features:
     def clap(self, prompt: str) -> Tensor:
         """Emotion vector of a prompt [512]."""
         if self.zeros and emotional.missing_files(self.clap_path):
-            return torch.zeros(512)
+            return torch.zeros(CLAP_WIDTH)
         if self._clap is None:
             try:
                 self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
             except emotional.MissingModel as error:
-                raise MissingFiles(str(error)) from error
-        return self._clap.text(prompt or NEUTRAL).float().cpu()
+                raise MissingFiles(_without_paths(error, self.clap_path)) from error
+        vector = self._clap.text(prompt or NEUTRAL).float().cpu()
+        if vector.shape != (CLAP_WIDTH,):
+            raise MissingFiles(
+                f"The CLAP in {_shown(self.clap_path)} gives {len(vector)} values and voices take {CLAP_WIDTH}; "
+                f"put {emotional.REPOSITORY} there."
+            )
+        return vector
 
 
 def _shown(folder: Path) -> str:
     """A folder as a user knows it: without what lies above the project."""
     return "/".join(folder.parts[-2:])
+
+
+def _without_paths(error: Exception, folder: Path) -> str:
+    return str(error).replace(str(folder), _shown(folder))
 
 
 def describe(files: VoiceFiles, features: Features) -> VoiceInfo:

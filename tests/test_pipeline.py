@@ -1,0 +1,330 @@
+"""Engine.stream: the same request gives the same samples, in pieces, through shapes that never change."""
+
+import io
+import itertools
+import json
+import lzma
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+import text
+from infer import audio, shapes
+from infer.pipeline import Engine, speak, times, tokenise
+from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
+from infer.settings import load_settings
+from models import align
+from models.synthesizer import sample_prior
+from tests.conftest import golden, writable_copy
+from tests.voices import make_tiny_voice
+
+LONG = "今天天气很好，我们一起去公园散步吧。他说，银行在前面！你觉得怎么样？"
+
+
+def settings(folder, *overrides):
+    return load_settings(overrides=[f"voices=[{folder}]", "webui.device=cpu", *overrides], environment={}, root=folder)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("voices")
+    make_tiny_voice(folder / "tiny")
+    return Engine(settings(folder))
+
+
+@pytest.fixture(scope="module")
+def special(tmp_path_factory):
+    """An owner's checkpoint of the extra-fix family, with a BERT and a CLAP of the real widths, all random."""
+    from transformers import ClapConfig, ClapModel
+
+    folder = tmp_path_factory.mktemp("special")
+    source = golden() / "models" / "extra-fix"
+    (folder / "voices" / "owner" / "models").mkdir(parents=True)
+    shutil.copyfile(source / "config.json", folder / "voices" / "owner" / "config.json")
+    with lzma.open(source / "G_golden.safetensors.xz") as file:
+        state = safetensors.torch.load(file.read())
+    torch.save({"model": state, "iteration": 1}, folder / "voices" / "owner" / "models" / "G_100.pth")
+
+    bert = writable_copy(golden() / "bert" / "megatron-tiny", folder / "bert" / "wide")
+    config = json.loads((bert / "config.json").read_text()) | {"hidden_size": 2048, "num_hidden_layers": 2}
+    (bert / "config.json").write_text(json.dumps(config))
+    names = ("word_embeddings", config["vocab_size"]), ("position_embeddings", 128), ("token_type_embeddings", 2)
+    random = torch.Generator().manual_seed(0)
+    weights = {f"embeddings.{n}.weight": torch.randn(rows, 2048, generator=random) for n, rows in names}
+    weights |= {f"encoder.ln.{n}": torch.ones(2048) for n in ("weight", "bias")}  # hidden_states[-3] comes before it
+    safetensors.torch.save_file(weights, bert / "model.safetensors", metadata={"format": "pt"})
+
+    clap = writable_copy(golden() / "clap-tiny", folder / "emotional" / "clap")
+    (clap / "model.safetensors").unlink()
+    config = ClapConfig.from_pretrained(golden() / "clap-tiny")
+    config.projection_dim = config.text_config.projection_dim = config.audio_config.projection_dim = 512
+    torch.manual_seed(0)
+    ClapModel(config).save_pretrained(clap)
+    return folder
+
+
+def special_settings(folder, *overrides):
+    return load_settings(
+        overrides=["webui.device=cpu", "bert_path=bert/wide", "clap_path=emotional/clap", *overrides],
+        environment={},
+        root=folder,
+    )
+
+
+def test_pieces_are_the_whole_and_carry_their_times(tiny):
+    pieces = list(tiny.stream(SpeechRequest(LONG, pause=0.25)))
+    assert len(pieces) > pieces[0].sentences == 3
+    assert all(p.samples.dtype == np.float32 and np.abs(p.samples).max() <= 1 for p in pieces)
+    starts = np.cumsum([0.0, *(p.duration for p in pieces)])
+    assert np.allclose([p.start for p in pieces], starts[:-1])
+    assert [p.sentence for p in pieces] == sorted(p.sentence for p in pieces)
+    for place, group in itertools.groupby(pieces, lambda p: p.sentence):
+        group = list(group)
+        assert [p.last for p in group] == [False] * (len(group) - 1) + [True]
+        utterance, phones, characters = group[0].utterance, group[0].phones, group[0].characters
+        assert [p.text for p in phones] == list(utterance.phones)
+        assert [c.text for c in characters] == list(utterance.text)
+        for a, b in itertools.pairwise(phones):
+            assert a.start <= a.end == b.start
+        pause = 0.25 if place < 2 else 0
+        sounding = sum(p.duration for p in group) - pause
+        assert phones[0].start == pytest.approx(group[0].start)
+        assert phones[-1].end - phones[0].start == pytest.approx(sounding, abs=1e-3)
+        assert characters[0].start == phones[1].start and characters[-1].end == phones[-2].end
+        if pause:
+            assert not group[-1].samples[-round(pause * group[-1].sampling_rate) :].any()
+
+
+def test_the_same_request_gives_the_same_samples(tiny):
+    request = SpeechRequest(LONG, speaker="乙", emotion="开心", seed=5)
+    once, rate = speak(tiny, request)
+    again, _ = speak(tiny, request)
+    assert rate == 22050 and np.array_equal(once, again)
+    for change in ({"seed": 6}, {"speaker": "甲"}, {"emotion": "sad"}, {"noise": 0.1}):
+        other, _ = speak(tiny, request.but(**change))
+        assert other.shape != once.shape or not np.array_equal(other, once), change
+
+
+def test_editing_one_sentence_leaves_the_others_as_they_were(tiny):
+    def sentences(said):
+        pieces = tiny.stream(SpeechRequest(said, pause=0))
+        return [
+            np.concatenate([p.samples for p in group]) for _, group in itertools.groupby(pieces, lambda p: p.sentence)
+        ]
+
+    before = sentences("你好。今天很冷。再见。")
+    after = sentences("你好。明天会非常非常热吗？再见。")
+    assert np.array_equal(before[0], after[0]) and np.array_equal(before[2], after[2])
+    assert before[1].shape != after[1].shape
+
+
+def test_speed_and_length(tiny):
+    def seconds(**options):
+        samples, rate = speak(tiny, SpeechRequest("今天天气很好。", **options))
+        return len(samples) / rate
+
+    assert seconds(speed=2.0) < seconds() < seconds(speed=0.5)
+    assert seconds(length=2.0) == seconds(speed=0.5)
+
+
+def test_pauses_between_sentences_and_paragraphs(tiny):
+    said = "你好。再见。\n谢谢。"
+    long, rate = speak(tiny, SpeechRequest(said, pause=1.0, paragraph_pause=2.0))
+    short, _ = speak(tiny, SpeechRequest(said, pause=0.0, paragraph_pause=0.0))
+    assert len(long) - len(short) == 3 * rate
+
+
+def test_no_text_causes_a_new_shape(tiny, monkeypatch):
+    seen = set()
+    backend = tiny.load().backend
+
+    def spy(name, call, *arguments, **options):
+        flat = [x for a in arguments for x in (a if isinstance(a, tuple) else (a,)) if x is not None]
+        seen.add((name, tuple(x.shape[-1] for x in flat if x.dim() > 2)))
+        return call(*arguments, **options)
+
+    for name in ("encode", "flow", "generate"):
+        monkeypatch.setattr(backend, name, partial(spy, name, getattr(backend, name)))
+    for n in range(1, 60, 3):
+        speak(tiny, SpeechRequest("一二三四五六七八九十" * 6)) if n == 1 else None
+        speak(tiny, SpeechRequest("天地玄黄宇宙洪荒日月盈昃辰宿列张"[: n % 16 + 1] * (n // 8 + 1), seed=n))
+    lengths = {name: {size for kind, sizes in seen if kind == name for size in sizes if size > 1} for name, _ in seen}
+    assert lengths["encode"] <= set(shapes.TOKEN_BUCKETS)
+    assert lengths["flow"] <= set(shapes.FRAME_BUCKETS)
+    assert lengths["generate"] <= set(tiny.settings["windows"])
+    assert len(seen) > 4
+
+
+def test_cancel_stops_within_one_window(tiny, monkeypatch):
+    calls = []
+    backend = tiny.load().backend
+    generate = backend.generate
+    monkeypatch.setattr(backend, "generate", lambda *a: calls.append(1) or generate(*a))
+    pieces = []
+    for piece in tiny.stream(SpeechRequest(LONG * 5), cancelled=lambda: len(pieces) == 2):
+        pieces.append(piece)
+    assert len(pieces) == 2 == len(calls)
+    stream = tiny.stream(SpeechRequest(LONG * 5))
+    next(stream)
+    stream.close()
+    assert len(calls) == 3
+
+
+def test_notices_say_what_was_left_out_and_not_understood(tiny):
+    pieces = list(tiny.stream(SpeechRequest("你好😀世界。再见。", emotion="xyzzy")))
+    english = " ".join(e for e, _ in pieces[0].notices)
+    assert "😀" in english and "(2)" in english and "does not know that emotion" in english
+    assert all(not p.notices for p in pieces[1:])
+    assert all("乱" not in zh and zh for _, zh in pieces[0].notices)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"text": "  \n "}, "no text"),
+        ({"text": "😀😀"}, "nothing to read"),
+        ({"text": "好" * 6000}, "limit is 5000"),
+        ({"speaker": "丁"}, "no speaker '丁'; it has 甲, 乙"),
+        ({"voice": "../tiny"}, "no voice"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"speed": float("nan")}, "speed must be a number from 0.5 to 2"),
+        ({"noise": "much"}, "noise must be a number"),
+        ({"emotion": 3}, "emotion must be text"),
+    ],
+)
+def test_bad_requests_are_one_sentence_in_two_languages(tiny, changes, message):
+    with pytest.raises(BadRequest, match=message) as caught:
+        list(tiny.stream(SpeechRequest(**{"text": "你好", **changes})))
+    assert "\n" not in str(caught.value) and caught.value.zh
+
+
+def test_an_unknown_option_is_named():
+    with pytest.raises(BadRequest, match="'sped' is no option"):
+        SpeechRequest.from_dict({"text": "你好", "sped": 2})
+
+
+def test_a_special_checkpoint_equals_the_network_run_whole(special):
+    """BERT, CLAP, blanks, buckets, windows and noise, against the plain halves at true lengths, in one go."""
+    engine = Engine(special_settings(special))
+    request = SpeechRequest(
+        "今天天气真好，我们去公园散步吧。", "owner", "Bella", "happy", seed=3, length=2.0, style_text="我很生气"
+    )
+    samples, rate = speak(engine, request)
+    assert rate == 44100
+
+    voice = engine.load()
+    assert voice.config.variant.name == "extra-fix"
+    (utterance,) = text.analyse(request.text)
+    tokens = tokenise(utterance, add_blank=True)
+    assert len(tokens.phones) == 2 * len(utterance.phones) + 1 == sum(tokens.word2ph)
+    feature = engine.features.bert(utterance.text, tokens.word2ph, 2048, request.style_text, request.style_weight)
+    network, length = voice.backend.network, len(tokens.phones)
+    speaker, mask = voice.speaker("Bella"), shapes.mask(length, length)
+    assert torch.equal(speaker[0, :, 0], network.emb_g.weight[1])
+    ids = (torch.tensor([tokens.phones]), torch.tensor([tokens.tones]), torch.zeros(1, length, dtype=torch.long), mask)
+    with torch.inference_mode():
+        prior = network.encode(
+            *ids,
+            (feature[None],),
+            engine.features.clap("happy")[None],
+            speaker,
+            shapes.noise(3, 0, 0, length, 2)[None] * request.noise_w,
+            request.sdp_ratio,
+        )
+        durations = align(prior.log_durations, mask, request.length_scale)[0]
+        frames = int(durations.sum())
+        noise = shapes.noise(3, 0, 1, frames, network.config.inter_channels)
+        z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, request.noise)[None]
+        whole = network.decode(z_p, shapes.mask(frames, frames), speaker)[0, 0].numpy()
+    assert frames > max(engine.settings["windows"])  # several windows, a padded flow
+    inner = slice(round(0.003 * rate), -round(0.003 * rate))  # the ends are faded
+    assert samples.shape == whole.shape
+    assert np.abs(samples[inner] - whole[inner]).max() < 2e-5
+    unstyled, _ = speak(engine, request.but(style_text=""))
+    assert unstyled.shape != samples.shape or np.abs(unstyled - samples).max() > 1e-3
+
+
+def test_missing_features_are_named_with_their_place(special, tmp_path):
+    engine = Engine(
+        special_settings(special, "bert_path=bert/Erlangshen-MegatronBert-1.3B-Chinese", "clap_path=no/clap")
+    )
+    with pytest.raises(MissingFiles, match=r"BERT.*vocab\.txt.*bert/Erlangshen-MegatronBert-1.3B-Chinese") as caught:
+        next(engine.stream(SpeechRequest("你好")))
+    assert str(special) not in str(caught.value)  # no path of the server
+    assert len(engine.voices()["owner"].missing) == 2
+    narrow = writable_copy(golden() / "bert" / "megatron-tiny", tmp_path / "narrow")
+    engine = Engine(special_settings(special, f"bert_path={narrow}"))
+    with pytest.raises(MissingFiles, match="64 values a token and this voice takes 2048"):
+        next(engine.stream(SpeechRequest("你好")))
+    engine = Engine(special_settings(special, "bert_path=no/bert", "clap_path=no/clap", "missing_features=zeros"))
+    assert speak(engine, SpeechRequest("你好"))[0].size
+    assert not engine.voices()["owner"].missing
+
+
+def test_an_owner_s_config_names_the_default_voice(special):
+    folder = special / "voices"
+    overrides = ("dataset_path=voices/owner", "webui.model=models/G_100.pth", "webui.config_path=config.json")
+    engine = Engine(special_settings(special, *overrides, f"voices=[{folder / 'none'}]"))
+    assert engine.default_voice == "owner" and engine.voices()["owner"].speakers == ("甲一", "Bella", "丙")
+    with pytest.raises(SpeechError, match=r"no file .*G_200\.pth"):
+        Engine(special_settings(special, *overrides[:1], "webui.model=models/G_200.pth"))
+
+
+def test_a_voice_that_cannot_be_used_does_not_hide_the_others(tmp_path):
+    make_tiny_voice(tmp_path / "good")
+    make_tiny_voice(tmp_path / "torn")
+    (tmp_path / "torn" / "G.safetensors").write_bytes(b"\x00" * 20)
+    engine = Engine(settings(tmp_path))
+    assert engine.default_voice == "good"
+    assert not engine.voices()["good"].missing
+    assert "cannot be used" in engine.voices()["torn"].missing[0][0]
+    with pytest.raises(SpeechError, match="refused"):
+        engine.load("torn")
+    with pytest.raises(SpeechError, match="There is no voice in"):
+        Engine(settings(tmp_path, f"voices=[{tmp_path / 'empty'}]"))
+
+
+def test_a_device_that_is_not_here_falls_back_aloud():
+    from infer import devices
+
+    chosen = devices.choose("cuda:9")
+    assert "cuda:9" in chosen.note and chosen.torch.type in devices.available()[0]
+    assert devices.choose("cpu", half=True).dtype == torch.float32
+    assert "fp16_run" in devices.choose("cpu", half=True).note
+
+
+def test_blanks_are_shared_between_neighbours():
+    (utterance,) = text.analyse("好。")
+    durations = [2, 4, 2, 6, 4, 8, 2, 4, 2, 4, 2]  # _ h ao . _ with blanks around each
+    phones, characters = times(utterance, durations, True, 0.5)
+    assert [p.text for p in phones] == ["_", "h", "ao", ".", "_"]
+    assert [(p.start, p.end) for p in phones] == [(0, 3.5), (3.5, 8), (8, 13.5), (13.5, 16.5), (16.5, 20)]
+    assert [(c.text, c.start, c.end) for c in characters] == [("好", 3.5, 13.5), (".", 13.5, 16.5)]
+
+
+@pytest.mark.parametrize("format", audio.FORMATS)
+def test_files_hold_the_sound_and_its_recipe(format):
+    import soundfile
+
+    request = SpeechRequest("你好，世界。", seed=9, emotion="温柔地", speed=1.25)
+    seconds = np.arange(11025) / 22050
+    samples = (0.5 * np.sin(2 * np.pi * 220 * seconds)).astype(np.float32)
+    content = audio.encode(samples, 22050, format, request)
+    back, rate = soundfile.read(io.BytesIO(content), dtype="float32")
+    assert rate == 22050
+    if format in ("wav", "flac"):
+        assert np.abs(back - samples).max() < 1 / 32767
+        assert audio.encode(samples, 22050, format, request) == content
+    else:
+        assert abs(len(back) - len(samples)) < 3000 and 0.3 < np.abs(back).max() < 0.7
+    assert audio.recipe(io.BytesIO(content)) == request
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(BadRequest, match="wav, flac, mp3, ogg"):
+        audio.encode(np.zeros(10, np.float32), 22050, "exe")
