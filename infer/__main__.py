@@ -88,7 +88,7 @@ def run(arguments: argparse.Namespace) -> None:
         f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {time.perf_counter() - began:.1f} s to load"
     )
     began, pieces, stages = time.perf_counter(), [], {}
-    with tqdm(unit="sentence", disable=arguments.quiet, leave=False) as bar:
+    with tqdm(unit=" sentences", disable=arguments.quiet, leave=False, mininterval=0) as bar:
         for speech in engine.stream(request):
             pieces.append(speech.samples)
             bar.total = speech.sentences
