@@ -53,6 +53,7 @@ class Control:
     zh: str
     en: str
     advanced: bool = False
+    help: bool = True  # False: the label says it all
 
 
 CONTROLS = (
@@ -66,25 +67,25 @@ CONTROLS = (
     Control("noise", "声音变化（noise）", "Sound variation (noise)", advanced=True),
     Control("noise_w", "节奏变化（noise_w）", "Rhythm variation (noise_w)", advanced=True),
     Control("length", "时长倍率（length）", "Length", advanced=True),
-    Control("pause", "句间停顿（秒）", "Pause between sentences (s)", advanced=True),
-    Control("paragraph_pause", "段间停顿（秒）", "Pause between paragraphs (s)", advanced=True),
+    Control("pause", "句间停顿（秒）", "Pause between sentences (s)", advanced=True, help=False),
+    Control("paragraph_pause", "段间停顿（秒）", "Pause between paragraphs (s)", advanced=True, help=False),
     Control("style_text", "辅助文本", "Style text", advanced=True),
-    Control("style_weight", "辅助文本权重", "Weight of the style text", advanced=True),
+    Control("style_weight", "辅助文本权重", "Weight of the style text", advanced=True, help=False),
 )
 OPTIONS = {option.name: option for option in fields(SpeechRequest)}
 
 WORDS = {  # key -> Chinese, English
     "title": ("中文语音合成", "Chinese speech"),
-    "tagline": ("输入文字，边合成边听。", "Type Chinese, and listen while it is being made."),
-    "placeholder": ("在这里输入要说的话……", "Type what to say, in Chinese …"),
+    "placeholder": (
+        "在这里输入要说的话……（Ctrl + Enter 朗读）",
+        "Type what to say, in Chinese … (Ctrl + Enter speaks)",
+    ),
     "emotion.help": ("可选，也可以自己写", "pick one, or write your own"),
     "speak": ("朗读", "Speak"),
     "stop": ("停止", "Stop"),
-    "keys": ("Ctrl + Enter 朗读", "Ctrl + Enter speaks"),
-    "reroll": ("换一个种子", "Another seed"),
+    "reroll": ("换一个", "New seed"),
     "advanced": ("高级设置", "Advanced"),
     "examples": ("试试：", "Try:"),
-    "readings": ("读音", "Readings"),
     "whole": ("完整音频", "The whole speech"),
     "format": ("格式", "Format"),
     "download": ("下载", "Download"),
@@ -162,7 +163,7 @@ class Page:
             gr.Dropdown(choices=list(info.speakers), value=next(iter(info.speakers), None)),
             gr.Dropdown(choices=emotions, value=""),
             {"run": None, "rate": info.sampling_rate},
-            lines_html([(sentences[1 - language], "notice") for sentences in info.missing]),
+            gr.HTML(lines_html([(pair[1 - language], "notice") for pair in info.missing]), visible=bool(info.missing)),
         )
 
     def begin(self, voice: str, request: gr.Request) -> dict[str, Any]:
@@ -187,7 +188,7 @@ class Page:
         try:
             for update in self._speak(run, self.request(inputs[:-1]), inputs[-1], language):
                 if run.cancelled.is_set():
-                    return
+                    break
                 yield update
         except SpeechError as error:
             ending["state"] = state_html((error.zh, str(error))[language], "error")
@@ -196,7 +197,9 @@ class Page:
             ending["state"] = state_html(WORDS["unexpected"][language].format(type(error).__name__), "error")
         finally:
             run.done = True
-        if not run.cancelled.is_set():
+        if run.cancelled.is_set():  # said again, since an update on its way may have overtaken the button's answer
+            ending["state"] = state_html(WORDS["stopped"][language])
+        if self.runs.get(request.session_hash) is run:
             yield ending
 
     def _speak(self, run: Run, wanted: SpeechRequest, format: str, language: int) -> Iterator[dict[str, Any]]:
@@ -207,7 +210,7 @@ class Page:
                 if not run.pieces:
                     first_sound = time.perf_counter() - began
                 run.pieces.append(piece)
-                notices += [((pair[1], pair[0])[language], "notice") for pair in piece.notices]
+                notices += [(pair[1 - language], "notice") for pair in piece.notices]
                 if piece.sentence == len(readings):
                     readings.append(ruby_html(piece.utterance))
                     step = WORDS["speaking"][language].format(piece.sentence + 1, piece.sentences)
@@ -272,11 +275,13 @@ class Page:
         return {"pcm": pcm.decode(), "rate": run.pieces[0].sampling_rate, "next": end, "done": done}
 
     def stop(self, request: gr.Request) -> dict[str, Any]:
-        self.leave(request)
+        """Ends the making within a decoder window; the listener is told at once."""
+        if run := self.runs.get(request.session_hash):
+            run.cancelled.set()
         return {"state": state_html(word("stopped", request)), "stop": gr.Button(interactive=False)}
 
     def leave(self, request: gr.Request) -> None:
-        """Ends what this listener was hearing, within a decoder window: stopped, replaced, or the tab was closed."""
+        """Forgets what this listener was hearing: another speech takes its place, or the tab was closed."""
         if run := self.runs.pop(request.session_hash, None):
             run.cancelled.set()
 
@@ -334,7 +339,7 @@ def component(control: Control, page: Page, i18n: gr.I18n) -> gr.components.Comp
     low, high = option.metadata.get("low"), option.metadata.get("high")
     shown: dict[str, Any] = {"label": i18n(control.name), "elem_id": control.name}
     if control.name == "text":
-        return gr.Textbox(**shown, placeholder=i18n("placeholder"), lines=5, max_lines=16, autofocus=True)
+        return gr.Textbox(**shown, placeholder=i18n("placeholder"), lines=5, max_lines=10, autofocus=True)
     if control.name == "voice":
         choices = [(info.title, info.id) for info in page.voices.values()]
         return gr.Dropdown(choices, value=page.engine.default_voice, **shown)
@@ -344,11 +349,11 @@ def component(control: Control, page: Page, i18n: gr.I18n) -> gr.components.Comp
         return gr.Dropdown([], value="", allow_custom_value=True, info=i18n("emotion.help"), **shown)
     if control.name == "seed":
         return gr.Number(option.default, precision=0, min_width=120, **shown)
+    if control.help:
+        shown["info"] = i18n(f"{control.name}.help")
     if low is None:
-        return gr.Textbox(option.default, info=i18n(f"{control.name}.help"), **shown)
-    return gr.Slider(
-        low, high, option.default, step=option.metadata["step"], info=i18n(f"{control.name}.help"), **shown
-    )
+        return gr.Textbox(option.default, **shown)
+    return gr.Slider(low, high, option.default, step=option.metadata["step"], **shown)
 
 
 def translations() -> gr.I18n:
@@ -393,12 +398,13 @@ def build(engine: Engine) -> gr.Blocks:
                         download = gr.DownloadButton(i18n("download"), elem_id="download", size="md")
                 readings = gr.HTML(js_on_load=None, elem_id="readings")
             with gr.Column(scale=2, min_width=300, elem_id="controls"):
+                missing = gr.HTML(js_on_load=None, visible=False, elem_id="missing")
                 for control in CONTROLS[1:]:
-                    if not control.advanced:
+                    if not control.advanced and control.name != "seed":
                         parts[control.name] = component(control, page, i18n)
-                    if control.name == "voice":
-                        missing = gr.HTML(js_on_load=None, elem_id="missing")
-                reroll = gr.Button("🎲", elem_id="reroll", min_width=48, scale=0)
+                with gr.Row(elem_id="seeds"):
+                    parts["seed"] = component(CONTROLS[5], page, i18n)
+                    reroll = gr.Button(i18n("reroll"), elem_id="reroll", min_width=90, scale=0)
                 with gr.Accordion(i18n("advanced"), open=False):
                     for control in CONTROLS:
                         if control.advanced:
@@ -458,6 +464,17 @@ def look() -> dict[str, Any]:
         radius_size="lg",
         font=["system-ui", "PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    ).set(  # enough contrast for small text, and for white on the accent
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_600",
+        body_text_color_subdued="*neutral_500",
+        block_info_text_color="*neutral_500",
+        block_label_text_color="*neutral_600",
+        block_title_text_color="*neutral_600",
+        slider_color="*primary_600",
+        input_background_fill="*neutral_50",
     )
     return {"theme": theme, "css_paths": ASSETS / "style.css", "i18n": translations(), "footer_links": []}
 
