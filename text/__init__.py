@@ -71,9 +71,10 @@ class Utterance:
 def analyse(text: str, reader: Reader = read) -> list[Utterance]:
     """Any text -> its utterances, in order. Never raises, whatever the string holds.
 
-    Each utterance has something to pronounce. What is not spoken is in `skipped` of the utterance nearest to it; if
-    there is nothing to say in the whole text, the result is one utterance with the text "" that carries `skipped`,
-    or an empty list if nothing was skipped either (blanks and punctuation alone).
+    Each utterance has something to pronounce. What is not spoken is in `skipped` of the utterance it stands in, or, of
+    a sentence without any, in that of the one before (of the first, if there is none before). If there is nothing to
+    say in the whole text, the result is one utterance with the text "" that carries `skipped`, or an empty list if
+    nothing was skipped either (blanks and punctuation alone).
     `reader` gives the readings of a normalised utterance; see text.readings.
     """
     utterances: list[Utterance] = []

@@ -38,7 +38,10 @@ DIGITS = "零一二三四五六七八九"
 
 # wetext sees only the stretches that hold a digit: it is slow on long texts and escapes quotes and backslashes.
 _NUMBER_STRETCH = re.compile(r"[^，。！？；、…“”‘’《》【】「」『』\"\\]*\d[^，。！？；、…“”‘’《》【】「」『』\"\\]*")
-_LATIN_WORD = re.compile(r"[^\W\d_]+(?:['’.@_-]?[^\W\d_]+)*")
+_IDEOGRAPHS = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇々"
+_IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
+_LETTERS = rf"[^\W\d_{_IDEOGRAPHS}]+"
+_FOREIGN_WORD = re.compile(rf"{_LETTERS}(?:['’.@_-]?{_LETTERS})*")
 
 
 @dataclass(frozen=True)
@@ -155,8 +158,7 @@ def _spoken(text: str, positions: list[int]) -> Normalised:
             keep("…", i)
             i += 3
             continue
-        word = _LATIN_WORD.match(text, i) if not _is_ideograph(char) else None
-        if word and not any(map(_is_ideograph, word[0])):
+        if word := _FOREIGN_WORD.match(text, i):
             skipped.append(Skipped(word[0], positions[i], "words in Latin or other alphabets are not read yet"))
             i = word.end()
             continue
@@ -170,10 +172,10 @@ def _spoken(text: str, positions: list[int]) -> Normalised:
             keep(DIGITS[int(char)], i)
         elif char == "々" and chars and chars[-1] not in PUNCTUATION:
             keep(chars[-1][-1], i)
-        elif _is_ideograph(char) and readable(char):
+        elif _IDEOGRAPH.match(char) and readable(char):
             keep(char, i)
         elif not char.isspace():
-            reason = "no Mandarin reading is known" if _is_ideograph(char) else "not a character that is spoken"
+            reason = "no Mandarin reading is known" if _IDEOGRAPH.match(char) else "not a character that is spoken"
             skipped.append(Skipped(char, positions[i], reason))
         i += 1
     return Normalised("".join(chars), tuple(places), tuple(_grouped(skipped)))
@@ -189,12 +191,3 @@ def _grouped(skipped: list[Skipped]) -> list[Skipped]:
         else:
             grouped.append(item)
     return grouped
-
-
-def _is_ideograph(char: str) -> bool:
-    return (
-        "\u3400" <= char <= "\u9fff"
-        or "\uf900" <= char <= "\ufaff"
-        or "\U00020000" <= char <= "\U0003ffff"
-        or char in "〇々"
-    )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 from text.normalize import LINE_BREAKS
 from text.readings import runs
-from text.words import segment
+from text.symbols import PUNCTUATION
+from text.words import cut
 
 COMFORTABLE = 60  # characters; a longer sentence is cut at a pause
 MOST = 90  # characters; no piece is longer, with or without a pause in it
@@ -34,9 +35,9 @@ def sentences(paragraph: str) -> Iterator[tuple[int, str]]:
     for end in [match.end() for match in _SENTENCE_END.finditer(paragraph)] + [len(paragraph)]:
         end = _past_straight_quote(paragraph, start, end)
         while end - start > RAW_MOST:
-            cut = start + _last_soft_break(paragraph[start : start + RAW_MOST])
-            yield start, paragraph[start:cut]
-            start = cut
+            place = start + _last_soft_break(paragraph[start : start + RAW_MOST])
+            yield start, paragraph[start:place]
+            start = place
         if end > start:
             yield start, paragraph[start:end]
             start = end
@@ -54,22 +55,22 @@ def pieces(text: str) -> list[str]:
     if not places and len(text) <= MOST:
         return [text]
     places = places or [i for i in _behind_words(text[:MOST]) if i < len(text)]
-    cut = min(places, key=lambda i: abs(i - wanted), default=COMFORTABLE)
-    return [text[:cut], *pieces(text[cut:])]
+    place = min(places, key=lambda i: abs(i - wanted), default=COMFORTABLE)
+    return [text[:place], *pieces(text[place:])]
 
 
 def _behind_pauses(text: str) -> list[int]:
-    return [i for i in range(1, len(text)) if text[i - 1] in ",.!?…-" and text[i] not in ",.!?…-'"]
+    return [i for i in range(1, len(text)) if text[i - 1] in ",.!?…-" and text[i] not in PUNCTUATION]
 
 
 def _behind_words(text: str) -> list[int]:
-    """Ends of the words of `text`, but for the last, which may go on."""
+    """Ends of the words of `text`, but for the last, which may go on, and those that punctuation follows."""
     ends, end = [], 0
     for run, is_chinese in runs(text):
-        for word in [word for word, _ in segment(run)] if is_chinese else run:
+        for word in cut(run) if is_chinese else run:
             end += len(word)
             ends.append(end)
-    return ends[:-1]
+    return [end for end in ends[:-1] if text[end] not in PUNCTUATION]
 
 
 def _last_soft_break(text: str) -> int:

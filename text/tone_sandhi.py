@@ -1,7 +1,7 @@
 """Tone sandhi: how the tones of Mandarin change in running speech.
 
 The order and the reach of the rules are those the checkpoints were trained with; a rule that would overwrite a
-reading which is surely right (目的 mu4 di4, 土地 tu3 di4) is kept from doing so.
+reading which is surely right (土地 tu3 di4, 取得 qu3 de2) is kept from doing so.
 """
 
 import functools
@@ -203,9 +203,7 @@ def _third(text: str, tones: list[int]) -> None:
         cut = len(halves(text)[0])
         if _all_third(tones):
             tones[:2] = [2, 2] if cut == 2 else [3, 2]
-        elif cut == 2:
-            _third_pair(tones, 0)
-        elif not _third_pair(tones, 1):
+        elif cut == 2 or not _third_pair(tones, 1):
             _third_pair(tones, 0)
     elif len(tones) == 4:
         _third_pair(tones, 0)
@@ -229,10 +227,8 @@ def _is_doubled(text: str) -> bool:
 
 
 def _is_structural(word: Word) -> bool:
-    """的, 地, 得 as particles: 好的, 慢慢地, 跑得; not 目的 (di4), 土地 (di4), 获得 (de2) and 你得去 (dei3)."""
-    if word.text[-1] not in "的地得" or word.syllables[-1] not in ("de", "di"):
-        return False
-    return len(word.text) == 1 or word.syllables[-1] == "de"
+    """的, 地, 得 as particles, by their syllable: not in 目的 (di4), 土地 (di4), 你得去 (dei3), nor in 取得 (de2)."""
+    return word.syllables[-1] == "de" and (word.text[-1] in "的地" or word.text == "得")
 
 
 @functools.cache
