@@ -129,7 +129,8 @@ def _numbers(text: str, positions: list[int]) -> tuple[str, list[int]]:
 @functools.lru_cache(maxsize=1024)
 def _number_words(stretch: str) -> str:
     # UTF-8 has no lone surrogates: they are set aside as a character that wetext leaves alone.
-    return _wetext().normalize(re.sub("[\ud800-\udfff]", "\ufffd", stretch))
+    plain = re.sub("[\ud800-\udfff]", "\ufffd", stretch)
+    return _wetext().normalize(plain) or plain  # "" where its grammar has no way through: then digit by digit
 
 
 def _alignment(before: str, after: str) -> list[int]:
