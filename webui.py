@@ -10,6 +10,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import sys
 import tempfile
 import threading
@@ -88,7 +89,7 @@ WORDS = {  # key -> Chinese, English
     "examples": ("试试：", "Try:"),
     "whole": ("完整音频", "The whole speech"),
     "format": ("格式", "Format"),
-    "download": ("下载", "Download"),
+    "download": ("下载 {0}", "Download {0}"),
     "preparing": ("准备中……", "Getting ready …"),
     "speaking": ("正在合成第 {0} / {1} 句", "Making sentence {0} of {1}"),
     "stopped": ("已停止。", "Stopped."),
@@ -175,7 +176,7 @@ class Page:
             "state": state_html(word("preparing", request)),
             "readings": "",
             "stop": gr.Button(interactive=True),
-            "whole": gr.Column(visible=False),
+            "whole": gr.Column(visible="hidden"),
         }
 
     def speak(self, request: gr.Request, *inputs: Any) -> Iterator[dict[str, Any]]:
@@ -228,7 +229,7 @@ class Page:
                 "state": state_html(summary, "done") + stages_html(stages, language) + lines_html(notices),
                 "whole": gr.Column(visible=True),
                 "audio": str(file_of(run, "wav", Path(folder))),
-                "download": str(file_of(run, format, Path(folder))),
+                "download": download_button(run, format, Path(folder), language),
             }
 
     def request(self, values: Sequence[Any]) -> SpeechRequest:
@@ -253,7 +254,7 @@ class Page:
         if run is None or not run.done or not run.pieces:
             return
         with tempfile.TemporaryDirectory() as folder:
-            yield str(file_of(run, format, Path(folder)))
+            yield download_button(run, format, Path(folder), language_of(request))
 
     async def pieces(self, ask: Sequence[Any]) -> dict[str, Any]:
         """For the player: [id of a run, number of pieces it has] -> the next ones, as 16-bit samples in base64.
@@ -293,6 +294,11 @@ def file_of(run: Run, format: str, folder: Path) -> Path:
     path = folder / f"{name}-{request.seed}.{format}"
     audio.write(path, run.samples(), run.pieces[0].sampling_rate, request)
     return path
+
+
+def download_button(run: Run, format: str, folder: Path, language: int) -> gr.DownloadButton:
+    """The button says which file it gives, so that a click right after another choice surprises nobody."""
+    return gr.DownloadButton(WORDS["download"][language].format(format), value=str(file_of(run, format, folder)))
 
 
 def language_of(request: gr.Request) -> int:
@@ -389,13 +395,13 @@ def build(engine: Engine) -> gr.Blocks:
                     elem_id="player",
                 )
                 state = gr.HTML(js_on_load=None, elem_id="state")
-                with gr.Column(visible=False, elem_id="whole") as whole:
+                with gr.Column(visible="hidden", elem_id="whole") as whole:
                     sound = gr.Audio(label=i18n("whole"), interactive=False, buttons=[], elem_id="audio")
                     with gr.Row(elem_id="files"):
                         format = gr.Radio(
                             list(audio.FORMATS), value="wav", show_label=False, container=False, elem_id="format"
                         )
-                        download = gr.DownloadButton(i18n("download"), elem_id="download", size="md")
+                        download = gr.DownloadButton("", elem_id="download", size="md")
                 readings = gr.HTML(js_on_load=None, elem_id="readings")
             with gr.Column(scale=2, min_width=300, elem_id="controls"):
                 missing = gr.HTML(js_on_load=None, visible=False, elem_id="missing")
@@ -497,7 +503,7 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print()
+        pass
     return 0
 
 
@@ -544,6 +550,7 @@ def serve(settings: Settings) -> None:
         print(f"Page: {blocks.local_url} (Ctrl+C ends it)", flush=True)
         if host not in ("127.0.0.1", "localhost", "::1") and not settings["user"]:
             print("Every machine that reaches this one can use the page; set user and password to ask for both.")
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a service manager: tidy up as well
         try:
             threading.Event().wait()
         finally:

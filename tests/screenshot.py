@@ -1,0 +1,43 @@
+"""python -m tests.screenshot FILE.png [ADDRESS] [--locale en-US] [--dark] [--phone]: the page's picture in the README.
+
+The page must be running. It is asked to speak one of its own examples, and taken when the speech is complete.
+"""
+
+import argparse
+import shutil
+
+from playwright.sync_api import sync_playwright
+
+from tests.test_page import CHROMIUM, PATIENT
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshot", description=__doc__.splitlines()[0])
+    parser.add_argument("file")
+    parser.add_argument("address", nargs="?", default="http://127.0.0.1:7860/")
+    parser.add_argument("--locale", default="zh-CN")
+    parser.add_argument("--dark", action="store_true")
+    parser.add_argument("--phone", action="store_true")
+    arguments = parser.parse_args()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        context = browser.new_context(
+            locale=arguments.locale,
+            color_scheme="dark" if arguments.dark else "light",
+            viewport={"width": 390, "height": 844} if arguments.phone else {"width": 1280, "height": 860},
+            device_scale_factor=1.5,
+        )
+        page = context.new_page()
+        page.goto(arguments.address)
+        page.locator("#examples button").first.click()
+        page.locator("#speak").click()
+        page.locator("#state .done").wait_for(timeout=PATIENT)
+        page.locator("#audio #waveform").wait_for()
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(2000)  # the waveform is drawn, the first words are sounding
+        page.screenshot(path=arguments.file, full_page=True)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
