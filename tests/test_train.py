@@ -1,0 +1,158 @@
+"""The recipe of the embedded voice: what its figures rest on. espeak-ng's own tests run where it is installed."""
+
+import ctypes.util
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from train.common import build, tokens_to_ids, with_blanks
+from train.data import LEAD, boundaries, pinyin, utterance
+from train.decoder import start_from_clock
+from train.espeak import Event, Teacher
+from train.features import CHANNELS, CLOCK_SLICE, HOP, SAMPLE_RATE, TENTS, VOICED, latent, pitch
+from train.losses import energy_loss, stft_losses
+from train.prosody import PRIOR_STD, clock_loss, collate, expand, latent_loss
+from train.recognise import count_errors
+from train.sentences import MARKS, Token, sentences, third_tones
+from train.speakers import EMOTIONS, SPEAKERS
+
+needs_espeak = pytest.mark.skipif(
+    ctypes.util.find_library("espeak-ng") is None, reason="libespeak-ng1 is not installed"
+)
+
+
+def glide(low: float, high: float, frames: int = 80) -> tuple[np.ndarray, np.ndarray]:
+    """A voice-like tone from low to high Hz, and its F0 at the frames' centres."""
+    samples = np.arange(frames * HOP)
+    f0 = low + (high - low) * samples / len(samples)
+    phase = 2 * np.pi * np.cumsum(f0) / SAMPLE_RATE
+    wave = sum(0.2 / k * np.cos(k * phase) for k in range(1, 8))
+    return wave, f0[HOP // 2 :: HOP]
+
+
+@pytest.mark.parametrize(("low", "high"), [(70, 110), (150, 220)])
+def test_the_latent_holds_pitch_and_a_clock_that_turns_with_it(low, high):
+    wave, true = glide(low, high)
+    values, f0 = latent(wave, 50, 380)
+    inner = slice(5, -5)
+    assert np.abs(f0[inner] / true[inner] - 1).max() < 0.01
+    assert values.shape == (80, CHANNELS) and values[inner, VOICED].all()
+    assert np.allclose(values[inner, :TENTS].sum(1), 1)
+    clock = values[inner, CLOCK_SLICE] @ np.array([1, 1j])
+    turn = (
+        np.angle(clock[1:] * clock[:-1].conj()) / (2 * np.pi)
+        - (true[inner][1:] + true[inner][:-1]) / 2 * HOP / SAMPLE_RATE
+    )
+    assert np.abs(turn - turn.round()).max() < 0.02
+
+
+def test_noise_and_silence_have_no_pitch():
+    noise = np.random.default_rng(0).normal(0, 0.1, 40 * HOP)
+    assert (pitch(noise, 50, 380)[0] == 0).mean() > 0.9
+    assert not pitch(np.zeros(10 * HOP), 50, 380)[0].any()
+
+
+def test_sentences_repeat_for_a_seed_and_hold_only_syllables_and_marks():
+    first, again, other = (list(islice(sentences(seed, 1_000), 40)) for seed in (3, 3, 4))
+    assert first == again != other
+    assert all(t.is_mark or t.text[-1] in "12345" for tokens in first for t in tokens)
+    assert {t.text for tokens in first for t in tokens if t.is_mark} <= set(MARKS)
+
+
+def test_third_tones_inside_a_word_and_silent_marks():
+    assert third_tones(["xi3", "shou3", "jian1"]) == ["xi2", "shou3", "jian1"]
+    assert pinyin([Token(t) for t in ("ni3", "'", "hao3", "…", "ma5", "?", "!")]) == "ni3 hao3 ; ma5 . "
+
+
+def test_durations_cover_every_phone_and_blank_with_at_least_a_frame():
+    tokens = [Token(t) for t in ("ni3", ",", "er4", "…", "!")]
+    intervals = [(0, 2000, 5000), (9000, 9100, 14000)]
+    ends, total = boundaries(tokens, intervals, LEAD)
+    phones, tones = tokens_to_ids([t.text for t in tokens])
+    assert len(ends) == len(phones) == len(tones) and ends[-1] == total
+    assert all(b > a for a, b in zip([0, *ends], ends, strict=False))
+    comma = [i for i, p in enumerate(phones) if p][2]  # n, i, comma
+    assert ends[comma] - ends[comma - 1] > 10  # it holds the pause of 4000 samples, 16 frames
+    assert with_blanks([5, 6]) == [0, 5, 0, 6, 0]
+
+
+def test_a_turned_clock_costs_nothing_and_a_still_one_does():
+    wave, _ = glide(80, 100)
+    values, _ = latent(wave, 50, 380)
+    one = torch.from_numpy(values.T)[None]
+    batch = collate([_utterance(values)])
+    turned = one.clone()
+    c, s = one[:, CLOCK_SLICE.start], one[:, CLOCK_SLICE.start + 1]
+    turned[:, CLOCK_SLICE] = torch.stack((-s, c), 1)
+    still = one.clone()
+    still[:, CLOCK_SLICE] = torch.tensor([1.0, 0.0])[None, :, None]
+    assert clock_loss(turned, batch) < 0.01 < 0.3 < clock_loss(still, batch)
+    assert latent_loss(turned, batch) < 1e-3
+
+
+def _utterance(values: np.ndarray):
+    from train.common import Utterance
+    from train.data import Item
+
+    phones, tones = tokens_to_ids(["a1"])
+    durations = [len(values) - len(phones) + 1] + [1] * (len(phones) - 1)
+    item = Item(0, len(values), ["a1"], durations, 0, 0, 1.0)
+    tensors = (torch.tensor(x) for x in (phones, tones, durations))
+    return Utterance(*tensors, values.astype(np.float16), np.zeros(len(values) * HOP, np.int16), item)
+
+
+def test_expand_repeats_tokens():
+    x = torch.tensor([[[1.0, 2.0]], [[3.0, 4.0]]])
+    assert expand(x, torch.tensor([[1, 2], [1, 0]])).tolist() == [[[1, 2, 2]], [[3, 0, 0]]]
+
+
+def test_losses_are_zero_for_equal_waves_and_see_phase():
+    x = torch.randn(1, 8192, generator=torch.Generator().manual_seed(0))
+    assert energy_loss(x, x) == 0 and stft_losses(x, x)[0] < 1e-2 and stft_losses(x, x)[1] == 0
+    near, magnitude = stft_losses(-x, x)
+    assert near > 0.5 and magnitude < 1e-5
+
+
+def test_the_decoder_starts_with_the_fundamental_at_its_own_speed():
+    net = build()
+    start_from_clock(net.dec)
+    wave, true = glide(150, 160)
+    values, _ = latent(wave, 50, 380)
+    seen = []
+    net.dec.ups[0].register_forward_hook(lambda _m, _i, output: seen.append(output))
+    with torch.inference_mode():
+        net.dec(torch.from_numpy(values.T)[None], net.emb_g(torch.tensor([0]))[..., None])
+    tone = seen[0][0, :4].numpy()
+    tone = (tone[0] - tone[2]) + 1j * (tone[1] - tone[3])
+    rate = SAMPLE_RATE / HOP * 8
+    spectrum = np.abs(np.fft.fft((tone - tone.mean())[80:-80]))
+    peak = np.fft.fftfreq(len(spectrum), 1 / rate)[spectrum.argmax()]
+    assert abs(peak - true.mean()) < 8  # Hz; a frame-locked start would give 172 or 86
+
+
+def test_the_prior_leaves_the_clock_alone():
+    assert PRIOR_STD[CLOCK_SLICE].max() < 0.01 < PRIOR_STD.max() <= 0.2
+    assert {"neutral", "happy", "sad", "angry"} == set(EMOTIONS) and len(SPEAKERS) >= 2
+
+
+def test_errors_are_counted_for_phones_and_for_tones_of_matched_finals():
+    wanted = ["n", "i3", "h", "ao3"]
+    assert count_errors(wanted, wanted) == (0, 4, 0, 2)
+    assert count_errors(wanted, ["n", "i2", "h", "ao3"]) == (0, 4, 1, 2)
+    assert count_errors(wanted, ["n", "i3", "ao3", "x"]) == (2, 4, 0, 2)
+    assert count_errors(wanted, []) == (4, 4, 0, 0)
+
+
+@needs_espeak
+def test_the_teacher_speaks_at_the_speakers_pitch(tmp_path):
+    teacher = Teacher(tmp_path, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)})
+    tokens = [Token(t) for t in ("jin1", "tian1", "bu4", "mang2", ",", "hen3", "hao3", ".")]
+    for i, (speaker, wanted) in enumerate(zip(SPEAKERS, (172, 86), strict=True)):
+        wav, durations = utterance(teacher, tokens, i, EMOTIONS["neutral"])
+        assert len(wav) == sum(durations) * HOP and len(durations) == len(tokens_to_ids([t.text for t in tokens])[0])
+        f0, _ = pitch(wav / 32768.0, speaker.low, speaker.high)
+        assert abs(np.median(f0[f0 > 0]) / wanted - 1) < 0.15
+    _, events = teacher.say("ni3 hao3 . ", "s0", EMOTIONS["neutral"])
+    assert Event("phoneme", 0, "n", 1) in events

@@ -1,0 +1,188 @@
+"""What the stages share: the voice's config, the corpus in memory, checkpoints, the loop's bookkeeping."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from models.checkpoint import load_checkpoint
+from models.config import SMALL, SynthesizerConfig
+from models.synthesizer import Synthesizer
+from text.phones import split_reading, syllable_phones
+from text.symbols import phone_ids
+from train.data import RUNS, Item
+from train.features import CHANNELS, HOP, SAMPLE_RATE
+from train.speakers import EMOTIONS, SPEAKERS
+
+CONFIG = {
+    "version": "small-1",
+    "title": "小雨与石磊 (Xiaoyu, Shilei)",
+    "train": {"segment_size": 12288, "learning_rate": 1e-3, "betas": [0.8, 0.99]},
+    "data": {
+        "sampling_rate": SAMPLE_RATE,
+        "hop_length": HOP,
+        "filter_length": 1024,
+        "win_length": 1024,
+        "n_mel_channels": 80,
+        "add_blank": True,
+        "n_speakers": len(SPEAKERS),
+        "spk2id": {speaker.name: i for i, speaker in enumerate(SPEAKERS)},
+    },
+    "model": {
+        "emotions": list(EMOTIONS),
+        "inter_channels": CHANNELS,
+        "hidden_channels": 96,
+        "filter_channels": 192,
+        "n_heads": 2,
+        "n_layers": 4,
+        "kernel_size": 3,
+        "p_dropout": 0.0,
+        "n_flow_layer": 2,
+        "n_layers_trans_flow": 3,
+        "use_transformer_flow": True,
+        "use_spk_conditioned_encoder": True,
+        "gin_channels": 64,
+        "resblock": "2",
+        "resblock_kernel_sizes": [3, 5, 7],
+        "resblock_dilation_sizes": [[1, 3], [1, 3], [1, 3]],
+        "upsample_rates": [8, 8, 4],
+        "upsample_initial_channel": 128,
+        "upsample_kernel_sizes": [16, 16, 8],
+    },
+}
+
+
+def build(seed: int = 0) -> Synthesizer:
+    """The network of CONFIG with fresh weights, the same for the same seed.
+
+    The speaker vectors are drawn once and stay: text side and decoder train apart and must agree on them.
+    """
+    torch.manual_seed(seed)
+    net = Synthesizer(SynthesizerConfig.from_json(CONFIG, SMALL))
+    net.emb_g.requires_grad_(False)
+    return net
+
+
+def speakers(net: Synthesizer, ids: Tensor) -> Tensor:
+    """[B] -> [B, G, 1]."""
+    return net.emb_g(ids).unsqueeze(-1)
+
+
+@dataclass(frozen=True)
+class Utterance:
+    phones: Tensor  # [T] with blanks
+    tones: Tensor  # [T]
+    durations: Tensor  # [T]
+    latent: np.ndarray  # [F, CHANNELS] float16
+    wav: np.ndarray  # [F * HOP] int16
+    item: Item
+
+
+def tokens_to_ids(tokens: list[str]) -> tuple[list[int], list[int]]:
+    """Syllables and marks -> phone and tone ids with "_" at both ends and blanks between, as the product feeds them."""
+    phones, tones = ["_"], [0]
+    for token in tokens:
+        if token[-1].isdigit():
+            syllable, tone = split_reading(token)
+            phones += syllable_phones(syllable)
+            tones += [tone, tone]
+        else:
+            phones.append(token)
+            tones.append(0)
+    return with_blanks([*phone_ids(phones), 0]), with_blanks([*tones, 0])
+
+
+def with_blanks(ids: list[int]) -> list[int]:
+    out = [0] * (2 * len(ids) + 1)
+    out[1::2] = ids
+    return out
+
+
+def corpus(split: str, folder: Path = RUNS / "data") -> list[Utterance]:
+    out = []
+    for speaker in range(len(SPEAKERS)):
+        where = folder / f"{split}-{speaker}"
+        wav, latent = np.load(where / "wav.npy", mmap_mode="r"), np.load(where / "latent.npy", mmap_mode="r")
+        for line in (where / "items.json").read_text().splitlines():
+            item = Item(**json.loads(line))
+            phones, tones = tokens_to_ids(item.tokens)
+            if len(phones) != len(item.durations) or sum(item.durations) != item.frames:
+                raise ValueError(f"{where}: durations and phones disagree in {item.tokens}; run train.data again")
+            stop = item.start + item.frames
+            out.append(
+                Utterance(
+                    torch.tensor(phones),
+                    torch.tensor(tones),
+                    torch.tensor(item.durations),
+                    latent[item.start : stop],
+                    wav[item.start * HOP : stop * HOP],
+                    item,
+                )
+            )
+    return out
+
+
+def save(path: Path, **content) -> None:
+    """Written whole or not at all: a killed run leaves the file before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(content, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def load(path: Path) -> dict:
+    if not path.exists():
+        raise SystemExit(f"{path} is not there; run the stage before first (train/README.md)")
+    return torch.load(path, weights_only=True)
+
+
+def options(parser: argparse.ArgumentParser, out: Path) -> None:
+    """What every stage takes beside its own options."""
+    parser.add_argument("--resume", action="store_true", help="go on from --out, if it is there")
+    parser.add_argument("--from", dest="voice", type=Path, help="a voice's folder to start from, without --out")
+    parser.add_argument("--out", type=Path, default=out, help="the stage's state")
+
+
+def start(args: argparse.Namespace, net: Synthesizer, parts: Iterable[str], optimizer: Optimizer) -> tuple[int, float]:
+    """Put weights into the stage's parts -> steps and seconds done; (-1, 0) if the weights are fresh."""
+    if args.resume and args.out.exists():
+        state = load(args.out)
+        for part in parts:
+            net.get_submodule(part).load_state_dict(state[part])
+        optimizer.load_state_dict(state["optimizer"])
+        return state["step"], state["seconds"]
+    if args.voice:
+        released, _ = load_checkpoint(args.voice / "G.safetensors")
+        net.load_state_dict(released.state_dict())
+        return 0, 0.0
+    return -1, 0.0
+
+
+def keep(path: Path, net: Synthesizer, parts: Iterable[str], optimizer: Optimizer, step: int, seconds: float) -> None:
+    """What start() reads."""
+    weights = {part: net.get_submodule(part).state_dict() for part in parts}
+    save(path, **weights, optimizer=optimizer.state_dict(), step=step, seconds=seconds)
+
+
+class Clock:
+    """Says when to print and when to save, and how long this run has trained, breaks not counted."""
+
+    def __init__(self, seconds: float, print_every: float = 30, save_every: float = 120):
+        self.spent, self.last = seconds, time.monotonic()
+        self.print_every, self.save_every = print_every, save_every
+        self.next_print, self.next_save = seconds + print_every, seconds + save_every
+
+    def tick(self) -> tuple[bool, bool]:
+        now = time.monotonic()
+        self.spent += now - self.last
+        self.last = now
+        shall = self.spent >= self.next_print, self.spent >= self.next_save
+        self.next_print += self.print_every * shall[0]
+        self.next_save += self.save_every * shall[1]
+        return shall

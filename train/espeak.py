@@ -1,0 +1,128 @@
+"""The teacher: espeak-ng's Mandarin through its C library, asked by pinyin.
+
+espeak-ng is GPL-3+. It is a program of the development machine: this module loads the system's library at run
+time to make training audio; nothing of it is shipped, and nothing outside train/ imports this.
+"""
+
+import ctypes
+import ctypes.util
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+VOICE = "cmn-latn-pinyin"
+SYNCHRONOUS, PHONEME_EVENTS = 2, 1
+WORD, PHONEME = 1, 7  # event types
+RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4  # parameters
+
+
+class _Id(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("id", _Id),
+    ]
+
+
+_Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
+
+
+@dataclass(frozen=True)
+class Style:
+    """espeak-ng's four sliders: words per minute, pitch 0-99, pitch range 0-100, volume (100 or more clips)."""
+
+    rate: int
+    pitch: int
+    range: int
+    volume: int
+
+
+@dataclass(frozen=True)
+class Event:
+    kind: str  # "word" or "phoneme"
+    sample: int
+    name: str  # the phoneme's name; "" for a word
+    position: int  # character position in the text, counted from 1
+
+
+class Teacher:
+    """One process-wide espeak-ng with its own variants (the library has one global state)."""
+
+    def __init__(self, folder: Path, variants: dict[str, str]):
+        """folder: where the private data directory is made; variants: name -> text of a variant file."""
+        library = ctypes.util.find_library("espeak-ng")
+        if library is None:
+            raise RuntimeError("espeak-ng's library was not found; install the Debian package libespeak-ng1")
+        self._lib = ctypes.CDLL(library)
+        data = _private_data(self._lib, folder, variants)
+        self.sample_rate = self._lib.espeak_Initialize(SYNCHRONOUS, 0, str(data.parent).encode(), PHONEME_EVENTS)
+        if self.sample_rate <= 0:
+            raise RuntimeError(f"espeak-ng did not start with the data in {data}; install espeak-ng-data")
+        self._samples: list[np.ndarray] = []
+        self._events: list[Event] = []
+        self._callback = _Callback(self._receive)  # kept: the library holds only a pointer
+        self._lib.espeak_SetSynthCallback(self._callback)
+
+    def _receive(self, wav, count, events) -> int:
+        if wav and count:
+            self._samples.append(np.ctypeslib.as_array(wav, shape=(count,)).copy())
+        i = 0
+        while events[i].type:
+            event = events[i]
+            if event.type == WORD:
+                self._events.append(Event("word", event.sample, "", event.text_position))
+            elif event.type == PHONEME:
+                name = event.id.string.decode("utf-8", "replace")
+                self._events.append(Event("phoneme", event.sample, name, event.text_position))
+            i += 1
+        return 0
+
+    def say(self, pinyin: str, variant: str, style: Style) -> tuple[np.ndarray, list[Event]]:
+        """-> samples int16 and the events in order of time."""
+        if self._lib.espeak_SetVoiceByName(f"{VOICE}+{variant}".encode()) != 0:
+            raise RuntimeError(f"espeak-ng does not know the voice {VOICE}+{variant}")
+        for parameter, value in ((RATE, style.rate), (PITCH, style.pitch), (RANGE, style.range)):
+            self._lib.espeak_SetParameter(parameter, value, 0)
+        self._lib.espeak_SetParameter(VOLUME, style.volume, 0)
+        self._samples, self._events = [], []
+        text = pinyin.encode()
+        self._lib.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, 1, None, None)
+        self._lib.espeak_Synchronize()
+        samples = np.concatenate(self._samples) if self._samples else np.zeros(0, np.int16)
+        return samples, self._events
+
+
+def _private_data(library, folder: Path, variants: dict[str, str]) -> Path:
+    """espeak-ng-data with our variants in voices/!v: links to the system's files, no copy of them."""
+    library.espeak_Info.restype = ctypes.c_char_p
+    where = ctypes.c_char_p()
+    library.espeak_Info(ctypes.byref(where))
+    system = next(
+        (p for p in (Path((where.value or b"").decode()), *_usual_places()) if (p / "phontab").exists()), None
+    )
+    if system is None:
+        raise RuntimeError("espeak-ng-data was not found; install the Debian package espeak-ng-data")
+    data = folder / "espeak-ng-data"
+    shutil.rmtree(data, ignore_errors=True)
+    (data / "voices" / "!v").mkdir(parents=True)
+    for entry in system.iterdir():
+        if entry.name != "voices":
+            (data / entry.name).symlink_to(entry)
+    for name, text in variants.items():
+        (data / "voices" / "!v" / name).write_text(text)
+    return data
+
+
+def _usual_places() -> list[Path]:
+    return [*Path("/usr/lib").glob("*/espeak-ng-data"), Path("/usr/share/espeak-ng-data")]

@@ -1,0 +1,143 @@
+"""The fixed latent the voice is trained through: 96 numbers a frame that say what is heard and where the pitch stands.
+
+A learned posterior leaves a steady vowel the same from frame to frame, and a decoder made of convolutions then
+hums at multiples of the frame rate. So the latent carries a clock: cosine and sine of the fundamental's phase at
+the frame's centre. The layout puts everything the clock follows from (F0, voicing, low mels) in the first half,
+because the flow's last coupling computes the second half from the first.
+
+    0-11   F0 as a soft one-hot over a quarter octave each, 55 Hz up; 0 where unvoiced
+    12     log2(F0 / 55 Hz) - 1.5; 0 where unvoiced
+    13     voiced: 0 or 1
+    14-47  log-mels 0-33, scaled
+    48-93  log-mels 34-79, scaled
+    94,95  clock: cos, sin of the fundamental's phase; 0 where unvoiced
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+SAMPLE_RATE = 22050
+HOP = 256
+FFT = 1024
+MELS = 80
+CHANNELS = 96
+F0_BASE = 55.0
+TENTS = 12  # a quarter octave each
+VOICED = 13
+MEL_SLICE = slice(14, 94)
+CLOCK_SLICE = slice(94, 96)
+MEL_FLOOR = 1e-4
+
+
+@lru_cache
+def mel_filters(n_fft: int = FFT, n_mels: int = MELS, rate: int = SAMPLE_RATE, low: float = 0.0, high: float = 8000.0):
+    """Triangles on the mel scale (HTK's formula), each of height 1: [n_mels, n_fft//2+1] float32."""
+    mel = np.linspace(2595 * np.log10(1 + low / 700), 2595 * np.log10(1 + high / 700), n_mels + 2)
+    edge = 700 * (10 ** (mel / 2595) - 1)
+    freq = np.arange(n_fft // 2 + 1) * rate / n_fft
+    rise = (freq - edge[:-2, None]) / (edge[1:-1] - edge[:-2])[:, None]
+    fall = (edge[2:, None] - freq) / (edge[2:] - edge[1:-1])[:, None]
+    filters = np.maximum(0, np.minimum(rise, fall))
+    return (filters / np.maximum(filters.sum(1, keepdims=True), 1e-3)).astype(np.float32)
+
+
+def frames(wav: np.ndarray, size: int) -> np.ndarray:
+    """[samples] (a multiple of HOP) -> [frames, size], frame t centred at sample t*HOP + HOP/2; zeros outside."""
+    pad = size // 2 - HOP // 2
+    padded = np.pad(wav, (pad, size))
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[: len(wav) : HOP][: len(wav) // HOP]
+
+
+def log_mel(wav: np.ndarray) -> np.ndarray:
+    """float wave in -1..1 -> natural log of mel magnitudes [frames, MELS]."""
+    spectrum = np.abs(np.fft.rfft(frames(wav, FFT) * np.hanning(FFT + 1)[:-1], axis=1)).astype(np.float32)
+    return np.log(np.maximum(spectrum @ mel_filters().T / (FFT / 4), MEL_FLOOR))
+
+
+def pitch(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """F0 [frames] in Hz (0 where unvoiced) and the best normalised autocorrelation [frames].
+
+    Window-corrected autocorrelation (Boersma 1993) of 46 ms frames, a Viterbi path over the best candidates.
+    """
+    size = FFT
+    window = np.hanning(size + 1)[:-1]
+    x = frames(wav, size).astype(np.float64)
+    x = (x - x.mean(1, keepdims=True)) * window
+    n = 2 * size
+    power = np.abs(np.fft.rfft(x, n, axis=1)) ** 2
+    acf = np.fft.irfft(power, n, axis=1)[:, :size]
+    norm = np.fft.irfft(np.abs(np.fft.rfft(window, n)) ** 2, n)[:size]
+    energy = acf[:, :1]
+    r = acf / np.maximum(energy, 1e-9) / (norm / norm[0])
+    lag_low, lag_high = int(SAMPLE_RATE / high), min(int(SAMPLE_RATE / low) + 1, int(size * 0.62))
+    part = r[:, lag_low : lag_high + 1].copy()
+    lags = np.arange(lag_low, lag_high + 1)
+    peak = np.zeros_like(part, bool)
+    peak[:, 1:-1] = (part[:, 1:-1] >= part[:, :-2]) & (part[:, 1:-1] > part[:, 2:])
+    score = np.where(peak, part - 0.02 * np.log2(lags / lag_low), -1.0)
+    k = 5
+    best = np.argsort(-score, axis=1)[:, :k]
+    value = np.take_along_axis(score, best, 1)
+    t = np.arange(len(part))[:, None]
+    left, mid, right = part[t, np.maximum(best - 1, 0)], part[t, best], part[t, np.minimum(best + 1, len(lags) - 1)]
+    shift = np.where(value > -1, 0.5 * (left - right) / np.minimum(left - 2 * mid + right, -1e-9), 0).clip(-0.5, 0.5)
+    f0 = SAMPLE_RATE / (lags[best] + shift)
+    log_f0 = np.log2(f0)
+    cost = -value
+    back = np.zeros((len(part), k), int)
+    total = cost[0].copy() if len(part) else np.zeros(k)
+    for i in range(1, len(part)):
+        step = total[:, None] + 0.6 * np.abs(log_f0[i - 1][:, None] - log_f0[i][None, :])
+        back[i] = step.argmin(0)
+        total = step.min(0) + cost[i]
+    path = np.zeros(len(part), int)
+    if len(part):
+        path[-1] = total.argmin()
+        for i in range(len(part) - 1, 0, -1):
+            path[i - 1] = back[i, path[i]]
+    strength = value[np.arange(len(part)), path] if len(part) else np.zeros(0)
+    rms = np.sqrt(np.maximum(energy[:, 0], 0) / norm[0])
+    voiced = (strength > 0.5) & (rms > 0.006)
+    inside = voiced.copy()  # a single frame is no voice, and a single hole no pause
+    inside[1:-1] = (voiced[1:-1] & (voiced[:-2] | voiced[2:])) | (voiced[:-2] & voiced[2:] & (strength[1:-1] > 0.3))
+    return np.where(inside, f0[np.arange(len(part)), path], 0.0), strength
+
+
+def clock(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
+    """Phase of the fundamental at each frame's centre as a unit number [frames] complex; 0 where unvoiced."""
+    x = frames(wav, FFT)
+    n = np.arange(FFT) - FFT / 2
+    periods = SAMPLE_RATE / np.maximum(f0, 50.0)
+    width = np.minimum(FFT, 4.0 * periods)[:, None]  # a Hann window of four periods keeps the second harmonic out
+    window = np.where(np.abs(n) < width / 2, 0.5 + 0.5 * np.cos(2 * np.pi * n / width), 0)
+    wave = (x * window * np.exp(-2j * np.pi * f0[:, None] * n / SAMPLE_RATE)).sum(1)
+    return np.where(f0 > 0, wave / np.maximum(np.abs(wave), 1e-9), 0)
+
+
+def tents(f0: np.ndarray) -> np.ndarray:
+    """[frames] Hz -> [frames, TENTS]."""
+    place = np.minimum(4 * np.log2(np.maximum(f0, F0_BASE) / F0_BASE), TENTS - 1)[:, None]
+    return np.where(f0[:, None] > 0, np.maximum(0, 1 - np.abs(place - np.arange(TENTS))), 0)
+
+
+def scale_mel(mel):
+    return (mel + 5.0) / 2.0
+
+
+def unscale_mel(mel):
+    return mel * 2.0 - 5.0
+
+
+def latent(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+    """float wave, F0 limits in Hz -> latent [frames, CHANNELS] float32, F0 [frames]."""
+    f0, _ = pitch(wav, low, high)
+    c = clock(wav, f0)
+    voiced = f0 > 0
+    out = np.zeros((len(f0), CHANNELS), np.float32)
+    out[:, :TENTS] = tents(f0)
+    out[:, TENTS] = np.where(voiced, np.log2(np.maximum(f0, 1) / F0_BASE) - 1.5, 0)
+    out[:, VOICED] = voiced
+    out[:, MEL_SLICE] = scale_mel(log_mel(wav))
+    out[:, 94], out[:, 95] = c.real, c.imag
+    return out, f0

@@ -1,0 +1,109 @@
+"""Stage 3: the decoder learns what the text side really gives it. `python -m train.finetune --resume`
+
+The text side is frozen; its latents (with the prior's noise, at a random scale) are made once for part of the data.
+The predicted clock starts where it likes, so only magnitudes can be compared: log-STFT and mel.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from models.synthesizer import Synthesizer
+from train.common import Clock, Utterance, build, corpus, keep, load, options, speakers, start
+from train.data import RUNS
+from train.features import FFT, HOP, mel_filters
+from train.losses import stft_losses
+from train.prosody import PARTS, collate, encode, predict
+
+FRAMES = 48  # of a training segment
+MEL_FILTERS = torch.from_numpy(mel_filters())
+
+
+def mel_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """Both [B, samples]: L1 of log-mels."""
+
+    def mel(wav: Tensor) -> Tensor:
+        x = torch.stft(wav, FFT, HOP, window=torch.hann_window(FFT), return_complex=True)
+        magnitude = (torch.view_as_real(x).square().sum(-1) + 1e-9).sqrt()
+        return (MEL_FILTERS @ magnitude / (FFT / 4)).clamp(min=1e-4).log()
+
+    return (mel(fake) - mel(real)).abs().mean()
+
+
+@torch.inference_mode()
+def predicted(net: Synthesizer, data: list[Utterance]) -> list[np.ndarray]:
+    """The text side's latents at the teacher's durations: [C, F] float16 each."""
+    out = {}
+    order = sorted(range(len(data)), key=lambda i: data[i].item.frames)
+    for i in tqdm(range(0, len(order), 8), desc="latents", mininterval=10):
+        rows = order[i : i + 8]
+        torch.manual_seed(i)
+        batch = collate([data[k] for k in rows])
+        speaker = speakers(net, batch.speaker)
+        _, mean = encode(net, batch, speaker)
+        z = predict(net, mean, batch, speaker, torch.rand(()).item())
+        for k, row in zip(rows, z, strict=True):
+            out[k] = row[:, : data[k].item.frames].numpy().astype(np.float16)
+    return [out[k] for k in range(len(data))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=4_000)
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--lr", type=float, default=5e-4)
+    parser.add_argument("--share", type=float, default=0.4, help="of the data to make latents of")
+    parser.add_argument("--prosody", type=Path, default=RUNS / "prosody.pt")
+    parser.add_argument("--decoder", type=Path, default=RUNS / "decoder.pt")
+    options(parser, RUNS / "finetune.pt")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    net = build()
+    optimizer = torch.optim.AdamW(net.dec.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
+    step, seconds = start(args, net, ("dec",), optimizer)
+    if step < 0:
+        before = load(args.decoder)
+        net.dec.load_state_dict(before["dec"])
+        step, seconds = 0, before["seconds"]
+    if not args.voice or args.prosody.exists():
+        prosody = load(args.prosody)
+        for part in PARTS:
+            net.get_submodule(part).load_state_dict(prosody[part])
+    rng = np.random.default_rng(99)
+    data = [u for u in corpus("train") if FRAMES <= u.item.frames <= 800 and rng.random() < args.share]
+    latents = predicted(net, data)
+    clock, seen = Clock(seconds), []
+    while step < args.steps:
+        rng = np.random.default_rng(step)
+        chosen = rng.integers(len(data), size=args.batch)
+        starts = [rng.integers(data[k].item.frames - FRAMES + 1) for k in chosen]
+        z = np.stack([latents[k][:, s : s + FRAMES] for k, s in zip(chosen, starts, strict=True)])
+        wav = np.stack([data[k].wav[s * HOP : (s + FRAMES) * HOP] for k, s in zip(chosen, starts, strict=True)])
+        real = torch.from_numpy(wav.astype(np.float32) / 32768)
+        who = torch.tensor([data[k].item.speaker for k in chosen])
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
+        fake = net.dec(torch.from_numpy(z.astype(np.float32)), speakers(net, who)).squeeze(1)
+        near, mel = stft_losses(fake, real)[1], mel_loss(fake, real)
+        loss = near + mel
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
+        optimizer.step()
+        seen.append((near.item(), mel.item()))
+        step += 1
+        say, store = clock.tick()
+        if say:
+            print(f"step {step}  stft {np.mean(seen, 0)[0]:.4f}  mel {np.mean(seen, 0)[1]:.4f}  {clock.spent:.0f} s",
+                  flush=True)  # fmt: skip
+            seen = []
+        if store or step == args.steps:
+            keep(args.out, net, ("dec",), optimizer, step, clock.spent)
+
+
+if __name__ == "__main__":
+    main()

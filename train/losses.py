@@ -1,0 +1,33 @@
+"""Distances between waves. Complex spectra fix the phase; magnitudes alone leave the pitch free to stick."""
+
+import torch
+from torch import Tensor
+
+RESOLUTIONS = ((256, 64), (768, 192), (2048, 512))
+
+
+def spectra(wav: Tensor) -> list[Tensor]:
+    """[B, samples] -> complex [B, bins, frames] for each resolution, scaled so that noise has equal size in all."""
+    return [
+        torch.stft(wav, size, hop, window=torch.hann_window(size), return_complex=True, center=True) / size**0.5
+        for size, hop in RESOLUTIONS
+    ]
+
+
+def energy_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """Both [B, samples]: energy of the difference over the segment's own (quiet segments count less)."""
+    return ((fake - real).square().sum(1) / (real.square().sum(1) + 0.3)).mean()
+
+
+def stft_losses(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """Both [B, samples] -> L1 of complex spectra (weak harmonics count almost as loud ones), L1 of log magnitudes."""
+    near, magnitude = fake.new_zeros(()), fake.new_zeros(())
+    for x, y in zip(spectra(fake), spectra(real), strict=True):
+        distance = (torch.view_as_real(x - y).square().sum(-1) + 1e-8).sqrt()
+        near = near + (distance / (y.abs() + 0.02) ** 0.7).mean()
+        magnitude = magnitude + (log_magnitude(x) - log_magnitude(y)).abs().mean()
+    return near / len(RESOLUTIONS), magnitude / len(RESOLUTIONS)
+
+
+def log_magnitude(x: Tensor) -> Tensor:
+    return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-6).log()

@@ -1,0 +1,200 @@
+"""Stage 2, beside stage 1: text encoder, durations and flow towards the latent. `python -m train.prosody --resume`
+
+First the encoder alone (the flow bypassed), then the flow on, with the phase clock supervised by its change.
+"""
+
+import argparse
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.synthesizer import Synthesizer
+from train.common import Clock, Utterance, build, corpus, keep, options, speakers, start
+from train.data import RUNS
+from train.features import CHANNELS, CLOCK_SLICE, MEL_SLICE, TENTS, VOICED
+from train.speakers import EMOTIONS
+
+# The prior's standard deviation by channel: a little life in the mels, next to none in F0, none in the clock.
+PRIOR_STD = torch.full((CHANNELS,), 0.02)
+PRIOR_STD[MEL_SLICE] = 0.1
+PRIOR_STD[CLOCK_SLICE] = 1e-3
+CLOCK_WEIGHT = 0.4
+LONGEST = 600  # frames; attention costs their square
+PARTS = ("enc_p", "dp", "flow")
+
+
+@dataclass(frozen=True)
+class Batch:
+    phones: Tensor  # [B, T]
+    tones: Tensor
+    durations: Tensor  # [B, T], 0 in the padding
+    mask: Tensor  # [B, 1, T]
+    speaker: Tensor  # [B]
+    emotion: Tensor  # [B, E], one-hot
+    rate: Tensor  # [B]
+    latent: Tensor  # [B, C, F]
+    frame_mask: Tensor  # [B, 1, F]
+
+
+def collate(rows: list[Utterance]) -> Batch:
+    pad = torch.nn.utils.rnn.pad_sequence
+    durations = pad([u.durations for u in rows], batch_first=True)
+    frame_mask = pad([torch.ones(u.item.frames) for u in rows], batch_first=True).unsqueeze(1)
+    latent = pad([torch.from_numpy(u.latent.astype(np.float32)) for u in rows], batch_first=True).mT.contiguous()
+    return Batch(
+        pad([u.phones for u in rows], batch_first=True),
+        pad([u.tones for u in rows], batch_first=True),
+        durations,
+        (durations > 0).float().unsqueeze(1),
+        torch.tensor([u.item.speaker for u in rows]),
+        F.one_hot(torch.tensor([u.item.emotion for u in rows]), len(EMOTIONS)).float(),
+        torch.tensor([u.item.rate for u in rows]),
+        latent,
+        frame_mask,
+    )
+
+
+def batches(data: list[Utterance], seed: int, frames: int):
+    """Batches without end of utterances of like length, about `frames` frames each, the same for the same seed."""
+    epoch = seed
+    while True:
+        rng = np.random.default_rng(epoch)
+        order = sorted(range(len(data)), key=lambda i: data[i].item.frames * rng.uniform(0.9, 1.1))
+        groups, current = [], []
+        for i in order:
+            if current and data[i].item.frames * (len(current) + 1) > frames:
+                groups.append(current)
+                current = []
+            current.append(i)
+        groups.append(current)
+        for g in rng.permutation(len(groups)):
+            yield collate([data[i] for i in groups[g]])
+        epoch += 1
+
+
+def expand(x: Tensor, durations: Tensor) -> Tensor:
+    """Token t repeated durations[t] times: [B, C, T] -> [B, C, F], zeros after the end."""
+    rows = [row.repeat_interleave(d, dim=-1) for row, d in zip(x, durations, strict=True)]
+    length = max(row.shape[-1] for row in rows)
+    return torch.stack([F.pad(row, (0, length - row.shape[-1])) for row in rows])
+
+
+def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Tensor]:
+    """-> hidden states [B, H, T], prior mean [B, C, T]."""
+    languages = torch.zeros_like(batch.phones)
+    x, mean, _ = net.enc_p(batch.phones, batch.tones, languages, batch.mask, (), batch.emotion, speaker)
+    return x, mean
+
+
+def predict(net: Synthesizer, mean: Tensor, batch: Batch, speaker: Tensor, noise: float) -> Tensor:
+    """The flow's latent [B, C, F] with the teacher's durations."""
+    z = expand(mean, batch.durations)
+    z = z + noise * PRIOR_STD[:, None] * torch.randn_like(z) * batch.frame_mask
+    return net.flow(z, batch.frame_mask, speaker)
+
+
+def channel_weights() -> Tensor:
+    """F0 and voicing count more than one mel does; the clock has a loss of its own."""
+    weights = torch.ones(CHANNELS, 1)
+    weights[: TENTS + 1] = 3.0
+    weights[VOICED] = 3.0
+    weights[CLOCK_SLICE] = 0.0
+    return weights / weights.mean()
+
+
+WEIGHTS = channel_weights()
+
+
+def latent_loss(z: Tensor, batch: Batch) -> Tensor:
+    return ((z - batch.latent).abs() * WEIGHTS * batch.frame_mask).sum() / batch.frame_mask.sum() / CHANNELS
+
+
+def clock_loss(z: Tensor, batch: Batch) -> Tensor:
+    """The clock's change over one and two frames against the teacher's: which phase it starts at is free."""
+
+    def turn(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        a, b = x[:, CLOCK_SLICE][..., k:], x[:, CLOCK_SLICE][..., :-k]
+        return (a * b).sum(1), a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]
+
+    total = z.new_zeros(())
+    voiced = batch.latent[:, VOICED]
+    for k in (1, 2):
+        both = (voiced[:, k:] * voiced[:, :-k] > 0.5).float()
+        (re, im), (real_re, real_im) = turn(z, k), turn(batch.latent, k)
+        total = total + (((re - real_re).abs() + (im - real_im).abs()) * both).sum() / both.sum().clamp(min=1)
+    radius = z[:, CLOCK_SLICE].square().sum(1).add(1e-6).sqrt()
+    away = ((radius - voiced).abs() * batch.frame_mask[:, 0]).sum() / batch.frame_mask.sum()
+    return total / 2 + 0.5 * away
+
+
+def duration_loss(net: Synthesizer, x: Tensor, batch: Batch, speaker: Tensor) -> Tensor:
+    """On log(d - 0.5), since the product rounds up; at the emotion's own rate, so that jitter is no noise here."""
+    predicted = net.dp(x.detach(), batch.mask, speaker)
+    target = (batch.durations.clamp(min=1) - 0.5).log() + batch.rate.log()[:, None]
+    return ((predicted[:, 0] - target).abs() * batch.mask[:, 0]).sum() / batch.mask.sum()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--flow-from", type=int, default=1_500, help="step at which the flow comes in")
+    parser.add_argument("--frames", type=int, default=1_000, help="frames a batch")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    options(parser, RUNS / "prosody.pt")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    net = build()
+    with torch.no_grad():  # the prior's width is set, not learned
+        net.enc_p.proj.weight[CHANNELS:] = 0
+        net.enc_p.proj.bias[CHANNELS:] = PRIOR_STD.log()
+        for coupling in net.flow.flows.values():  # the flow begins as the identity
+            coupling.post.weight.mul_(0.1)
+            coupling.post.bias.zero_()
+    parameters = [p for part in PARTS for p in net.get_submodule(part).parameters()]
+    optimizer = torch.optim.Adam(parameters, args.lr, betas=(0.9, 0.98))
+    step, seconds = start(args, net, PARTS, optimizer)
+    step = args.flow_from if args.voice and step == 0 else max(0, step)  # released weights know the flow already
+    data = [u for u in corpus("train") if u.item.frames <= LONGEST]
+    clock, seen = Clock(seconds), []
+    source = batches(data, 1000 + step, args.frames)
+    while step < args.steps:
+        batch = next(source)
+        torch.manual_seed(step)
+        flow_on = step >= args.flow_from
+        rate = args.lr * (0.6 if flow_on else 1.0) * min(1, (step + 1) / 300)
+        late = max(0, step - args.flow_from) / max(1, args.steps - args.flow_from)
+        for group in optimizer.param_groups:
+            group["lr"] = rate * (1 - 0.9 * late)
+        speaker = speakers(net, batch.speaker)
+        x, mean = encode(net, batch, speaker)
+        durations = duration_loss(net, x, batch, speaker)
+        if flow_on:
+            z = predict(net, mean, batch, speaker, torch.rand(()).item())
+            phase = clock_loss(z, batch)
+        else:
+            z, phase = expand(mean, batch.durations), torch.zeros(())
+        near = latent_loss(z, batch)
+        loss = near + CLOCK_WEIGHT * phase + 0.3 * durations
+        optimizer.zero_grad()
+        loss.backward()
+        net.enc_p.proj.weight.grad[CHANNELS:] = 0
+        net.enc_p.proj.bias.grad[CHANNELS:] = 0
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        seen.append((near.item(), phase.item(), durations.item()))
+        step += 1
+        say, store = clock.tick()
+        if say:
+            near, phase, durations = np.mean(seen, 0)
+            print(f"step {step}  latent {near:.4f}  clock {phase:.4f}  durations {durations:.4f}  {clock.spent:.0f} s",
+                  flush=True)  # fmt: skip
+            seen = []
+        if store or step == args.steps:
+            keep(args.out, net, PARTS, optimizer, step, clock.spent)
+
+
+if __name__ == "__main__":
+    main()

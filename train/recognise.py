@@ -1,0 +1,200 @@
+"""A small judge: CTC over initials and final+tone, trained on OTHER espeak-ng variants. `python -m train.recognise`
+
+It shares espeak-ng's phonemes, so it measures faithfulness to the teacher.
+"""
+
+import argparse
+import random
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from text.phones import split_reading, syllable_phones
+from train.common import Clock, load, save
+from train.data import RUNS, pinyin
+from train.espeak import Style, Teacher
+from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
+from train.sentences import sentences
+
+MELS = 64
+CHANNELS = 160
+_MALE, _FEMALE = "language variant\nname {n}\ngender male\n", "language variant\nname {n}\ngender female\n"
+_FORMANTS = "formant 0 100 100 100\nformant 1 {0} 100 {1}\nformant 2 {0} 100 {1}\nformant 3 {0} 90 {1}\n"
+# Pitches and vocal tracts between and beyond those of the voice's speakers; none is one of them.
+VARIANTS = {
+    "j0": _MALE + "pitch 95 140\n" + _FORMANTS.format(97, 110) + "roughness 1\n",
+    "j1": _FEMALE + "pitch 120 175\n" + _FORMANTS.format(106, 110) + "breath 0 2 3 3 3 3 3 2\n",
+    "j2": _FEMALE + "pitch 180 260\n" + _FORMANTS.format(118, 130) + "roughness 1\n",
+    "j3": _MALE + "pitch 66 95\n" + _FORMANTS.format(94, 120),
+    "j4": _FEMALE + "pitch 140 230\n" + _FORMANTS.format(110, 130),
+    "j5": _MALE + "pitch 85 130\n" + _FORMANTS.format(103, 100) + "flutter 4\n",
+}
+
+
+def labels(syllable: str) -> tuple[str, str]:
+    base, tone = split_reading(syllable)
+    initial, final = syllable_phones(base)
+    return initial, f"{final}{tone}"
+
+
+def features(wav: np.ndarray) -> np.ndarray:
+    """[samples] -> [frames, MELS + 2] float32: log-mels less their mean, F0 over its median in octaves, voicing."""
+    wav = wav[: len(wav) // HOP * HOP]
+    spectrum = np.abs(np.fft.rfft(frames(wav, FFT) * np.hanning(FFT + 1)[:-1], axis=1)).astype(np.float32)
+    mel = np.log(np.maximum(spectrum @ mel_filters(FFT, MELS, high=7600.0).T / (FFT / 4), 1e-3))
+    f0, _ = pitch(wav, 45, 420)
+    voiced = f0 > 0
+    middle = np.median(f0[voiced]) if voiced.any() else 100.0
+    tone = np.where(voiced, np.log2(np.maximum(f0, 1) / middle), 0)
+    return np.column_stack((mel - mel.mean(), 4 * tone, voiced)).astype(np.float32)
+
+
+class Recogniser(nn.Module):
+    def __init__(self, table: list[str]):
+        super().__init__()
+        self.table = table  # position 0 is CTC's blank
+        shape = ((5, 1, 1), (5, 2, 1), (5, 1, 1), (5, 1, 2), (5, 1, 4), (5, 1, 1), (3, 1, 1))
+        layers, width = [], MELS + 2
+        for kernel, stride, dilation in shape:
+            layers += [
+                nn.Conv1d(width, CHANNELS, kernel, stride, dilation * (kernel // 2), dilation),
+                nn.BatchNorm1d(CHANNELS),
+                nn.ReLU(),
+                nn.Dropout(0.1),
+            ]
+            width = CHANNELS
+        self.net = nn.Sequential(*layers, nn.Conv1d(CHANNELS, len(table), 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, MELS + 2, F] -> log probabilities [B, labels, about F/2]."""
+        return self.net(x).log_softmax(1)
+
+    @classmethod
+    def load(cls, path: Path) -> "Recogniser":
+        state = load(path)
+        model = cls(state["table"])
+        model.load_state_dict(state["model"])
+        return model.eval()
+
+    @torch.inference_mode()
+    def hear(self, wav: np.ndarray) -> list[str]:
+        best = self(torch.from_numpy(features(wav).T)[None])[0].argmax(0).tolist()
+        return [self.table[i] for i, _ in groupby(best) if i]
+
+    def errors(self, wav: np.ndarray, syllables: list[str]) -> tuple[int, int, int, int]:
+        """(phones wrong, phones, tones wrong, tones): tones are counted where the final was matched."""
+        wanted = [label for s in syllables for label in labels(s)]
+        return count_errors(wanted, self.hear(wav))
+
+
+def count_errors(wanted: list[str], heard: list[str]) -> tuple[int, int, int, int]:
+    bare = lambda label: label.rstrip("12345")  # noqa: E731
+    n, m = len(wanted), len(heard)
+    cost = np.zeros((n + 1, m + 1))
+    cost[:, 0], cost[0] = np.arange(n + 1), np.arange(m + 1)
+    for i in range(1, n + 1):
+        for j in range(1, m + 1):
+            a, b = wanted[i - 1], heard[j - 1]
+            swap = cost[i - 1, j - 1] + (bare(a) != bare(b)) + 1e-3 * (a != b)
+            cost[i, j] = min(swap, cost[i - 1, j] + 1, cost[i, j - 1] + 1)
+    wrong = off = tones = 0
+    i, j = n, m
+    while i or j:
+        a, b = wanted[i - 1] if i else "", heard[j - 1] if j else ""
+        if i and j and abs(cost[i, j] - cost[i - 1, j - 1] - (bare(a) != bare(b)) - 1e-3 * (a != b)) < 1e-6:
+            wrong += bare(a) != bare(b)
+            if bare(a) == bare(b) and a[-1].isdigit():
+                tones += 1
+                off += a != b
+            i, j = i - 1, j - 1
+        elif i and abs(cost[i, j] - cost[i - 1, j] - 1) < 1e-6:
+            wrong, i = wrong + 1, i - 1
+        else:
+            wrong, j = wrong + 1, j - 1
+    return wrong, n, off, tones
+
+
+def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list[str]]]:
+    """(features, labels) of random variants, rates and pitches, with noise, an equaliser and turned phases."""
+    teacher = Teacher(folder, {name: text.format(n=name) for name, text in VARIANTS.items()})
+    rng, noise = random.Random(seed), np.random.default_rng(seed)
+    out, seconds = [], 0.0
+    with tqdm(total=int(minutes * 60), desc="judge's data", unit="s", mininterval=10) as bar:
+        for tokens in sentences(seed):
+            style = Style(rng.randint(120, 215), rng.randint(35, 65), rng.randint(35, 100), 80)
+            samples, _ = teacher.say(pinyin(tokens), rng.choice(list(VARIANTS)), style)
+            wav = samples / 32768.0
+            spectrum = np.fft.rfft(wav)
+            place = np.linspace(0, 1, len(spectrum))
+            gain = np.interp(place, np.linspace(0, 1, 8), noise.uniform(-0.5, 0.5, 8))
+            turn = np.interp(place, np.linspace(0, 1, 30), noise.uniform(-np.pi, np.pi, 30))
+            wav = np.fft.irfft(spectrum * np.exp(gain + 1j * turn), len(wav)) * rng.uniform(0.4, 1.2)
+            wav += noise.normal(0, 10 ** rng.uniform(-4, -2.3), len(wav))
+            wanted = [label for t in tokens if not t.is_mark for label in labels(t.text)]
+            out.append((features(wav).astype(np.float16), wanted))
+            seconds += len(wav) / SAMPLE_RATE
+            bar.update(int(len(wav) / SAMPLE_RATE))
+            if seconds > minutes * 60:
+                return out
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--minutes", type=float, default=60, help="of speech to learn from")
+    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--out", type=Path, default=RUNS / "recogniser.pt")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    data = make(args.minutes, 777, RUNS / "judge")
+    table = ["", *sorted({label for _, wanted in data for label in wanted})]
+    model = Recogniser(table)
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
+    step, seconds = 0, 0.0
+    if args.resume:
+        state = load(args.out)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, seconds = state["step"], state["seconds"]
+    ctc, clock, seen = nn.CTCLoss(zero_infinity=True), Clock(seconds), []
+    order = sorted(range(len(data)), key=lambda i: len(data[i][0]))
+    groups = [order[i : i + 16] for i in range(0, len(order), 16)]
+    while step < args.steps:
+        rng = np.random.default_rng(step)
+        rows = [data[i] for i in groups[rng.integers(len(groups))]]
+        longest = max(len(x) for x, _ in rows)
+        x = np.zeros((len(rows), longest, MELS + 2), np.float32)
+        for k, (values, _) in enumerate(rows):
+            x[k, : len(values)] = values
+            x[k, : len(values)] += rng.normal(0, 0.1, values.shape)
+            low = rng.integers(MELS - 8)
+            x[k, :, low : low + rng.integers(8)] = 0
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1, (step + 1) / 100) * (1 - 0.95 * step / args.steps)
+        out = model(torch.from_numpy(x).mT).permute(2, 0, 1)
+        lengths = torch.tensor([(len(values) + 1) // 2 for values, _ in rows])
+        targets = [torch.tensor([table.index(label) for label in wanted]) for _, wanted in rows]
+        loss = ctc(out, torch.cat(targets), lengths, torch.tensor([len(t) for t in targets]))
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        seen.append(loss.item())
+        step += 1
+        say, keep = clock.tick()
+        if say:
+            print(f"step {step}  loss {np.mean(seen):.4f}  {clock.spent:.0f} s", flush=True)
+            seen = []
+        if keep or step == args.steps:
+            save(args.out, model=model.state_dict(), optimizer=optimizer.state_dict(), table=table, step=step,
+                 seconds=clock.spent)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

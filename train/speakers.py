@@ -1,0 +1,38 @@
+"""Who speaks, and in which moods: espeak-ng variants and sliders.
+
+Neutral F0 medians stand near one and two times the frame rate (86.1 Hz), so that the phase clock turns slowly.
+"""
+
+from dataclasses import dataclass
+
+from train.espeak import Style
+
+_PLAIN = "roughness 0\nflutter 0\necho 0 0\n"
+
+
+@dataclass(frozen=True)
+class Speaker:
+    name: str  # as the product shows it
+    variant: str  # text of espeak-ng's variant file
+    low: float  # F0 search range, Hz
+    high: float
+
+
+SPEAKERS = (
+    Speaker(
+        "小雨",
+        "language variant\nname xiaoyu\ngender female\npitch 151 215\n"
+        "formant 0 105 90 130\nformant 1 112 90 120\nformant 2 113 90 120\nformant 3 114 90 120\n"
+        "formant 4 115 80 120\nformant 5 115 80 120\n" + _PLAIN,
+        90,
+        380,
+    ),
+    Speaker("石磊", "language variant\nname shilei\ngender male\npitch 78 115\n" + _PLAIN, 48, 200),
+)
+
+EMOTIONS: dict[str, Style] = {
+    "neutral": Style(rate=160, pitch=50, range=55, volume=75),
+    "happy": Style(rate=185, pitch=60, range=75, volume=82),
+    "sad": Style(rate=125, pitch=41, range=34, volume=55),
+    "angry": Style(rate=195, pitch=53, range=95, volume=95),
+}
