@@ -61,12 +61,15 @@ def load_settings(
     variables = {f"{ENVIRONMENT_PREFIX}{path.upper().replace('.', '_')}": path for path in values}
     for name, text in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
-            _merge(values, [(variables.get(name, name), _parse(text, name))], "the environment", names=list(variables))
+            path = variables.get(name, name)
+            value = _parse(text, values.get(path), name)
+            _merge(values, [(path, value)], "the environment", names=list(variables))
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals:
             raise SettingsError(f"--set {override}: write it as path=value, like webui.port=7861.")
-        _merge(values, [(path.strip(), _parse(text, path))], "--set")
+        path = path.strip()
+        _merge(values, [(path, _parse(text, values.get(path), path))], "--set")
     return Settings(values, root)
 
 
@@ -83,7 +86,9 @@ def _read(file: Path) -> dict[str, Any]:
     return content or {}
 
 
-def _parse(text: str, name: str) -> Any:
+def _parse(text: str, default: Any, name: str) -> Any:
+    if isinstance(default, str):
+        return text  # a password like 0123 or yes is text and stays as it is
     try:
         return yaml.safe_load(text) if text.strip() else ""
     except yaml.YAMLError as error:
@@ -109,6 +114,8 @@ def _merge(
     values: dict[str, Any], changes: Iterator[tuple[str, Any]] | list, source: str, names: list[str] | None = None
 ) -> None:
     for path, value in changes:
+        if value is None and any(known.startswith(f"{path}.") for known in values):
+            continue  # a section with nothing in it
         if path not in values:
             near = difflib.get_close_matches(path, names or list(values), n=1, cutoff=0.0)[0]
             raise SettingsError(

@@ -193,11 +193,19 @@ def test_a_number_stands_for_text(tmp_path: Path) -> None:
     assert load(tmp_path, "password: 1234")["password"] == "1234"
 
 
+@pytest.mark.parametrize("password", ["0123", "yes", "a: b", "null"])
+def test_text_from_the_command_line_and_the_environment_stays_as_it_is(tmp_path: Path, password: str) -> None:
+    given = load_settings(overrides=[f"password={password}"], environment={}, root=tmp_path)
+    assert given["password"] == password
+    given = load_settings(environment={"BV2_PASSWORD": password}, root=tmp_path)
+    assert given["password"] == password
+
+
 def test_a_mark_from_windows_editors_does_no_harm(tmp_path: Path) -> None:
     assert load(tmp_path, "\ufeffvoice: 我的")["voice"] == "我的"
 
 
-@pytest.mark.parametrize("section", ["", "webui: {}", "# nothing"])
+@pytest.mark.parametrize("section", ["", "webui: {}", "webui:", "webui:\n  # port: 1\n", "# nothing"])
 def test_an_empty_section_changes_nothing(tmp_path: Path, section: str) -> None:
     assert dict(load(tmp_path, section)) == dict(load(tmp_path))
 
