@@ -175,7 +175,6 @@ class Page:
             "player": {"run": run.id, "rate": self.voices[voice].sampling_rate},
             "state": state_html(word("preparing", request)),
             "readings": "",
-            "stop": gr.Button(interactive=True),
             "whole": gr.Column(visible="hidden"),
         }
 
@@ -183,9 +182,10 @@ class Page:
         """Speaks the controls' values (then the format of the file), and tells the page's parts by name."""
         run = self.runs.get(request.session_hash)
         if run is None or run.started:
-            return  # a later click has taken over
+            yield {}  # a later click has taken over; Gradio would take no answer at all for an empty page
+            return
         run.started = True
-        language, ending = language_of(request), {"stop": gr.Button(interactive=False)}
+        language, ending = language_of(request), {}
         try:
             for update in self._speak(run, self.request(inputs[:-1]), inputs[-1], language):
                 if run.cancelled.is_set():
@@ -200,8 +200,7 @@ class Page:
             run.done = True
         if run.cancelled.is_set():  # said again, since an update on its way may have overtaken the button's answer
             ending["state"] = state_html(WORDS["stopped"][language])
-        if self.runs.get(request.session_hash) is run:
-            yield ending
+        yield ending if self.runs.get(request.session_hash) is run else {}
 
     def _speak(self, run: Run, wanted: SpeechRequest, format: str, language: int) -> Iterator[dict[str, Any]]:
         began = time.perf_counter()
@@ -252,6 +251,7 @@ class Page:
         """The last speech as a file of another format."""
         run = self.runs.get(request.session_hash)
         if run is None or not run.done or not run.pieces:
+            yield gr.skip()
             return
         with tempfile.TemporaryDirectory() as folder:
             yield download_button(run, format, Path(folder), language_of(request))
@@ -276,10 +276,12 @@ class Page:
         return {"pcm": pcm.decode(), "rate": run.pieces[0].sampling_rate, "next": end, "done": done}
 
     def stop(self, request: gr.Request) -> dict[str, Any]:
-        """Ends the making within a decoder window; the listener is told at once."""
-        if run := self.runs.get(request.session_hash):
-            run.cancelled.set()
-        return {"state": state_html(word("stopped", request)), "stop": gr.Button(interactive=False)}
+        """Ends the making within a decoder window; the player has stopped the sound by itself."""
+        run = self.runs.get(request.session_hash)
+        if run is None or run.done:
+            return {}
+        run.cancelled.set()
+        return {"state": state_html(word("stopped", request))}
 
     def leave(self, request: gr.Request) -> None:
         """Forgets what this listener was hearing: another speech takes its place, or the tab was closed."""
@@ -387,7 +389,7 @@ def build(engine: Engine) -> gr.Blocks:
                     examples = [gr.Button(i18n(f"example.{i}"), size="sm", min_width=0) for i in range(len(EXAMPLES))]
                 with gr.Row(elem_id="buttons"):
                     speak = gr.Button(i18n("speak"), variant="primary", elem_id="speak", scale=3)
-                    stop = gr.Button(i18n("stop"), elem_id="stop", interactive=False, scale=1, min_width=80)
+                    stop = gr.Button(i18n("stop"), elem_id="stop", scale=1, min_width=80)
                 player = gr.HTML(
                     html_template=PLAYER,
                     js_on_load=(ASSETS / "player.js").read_text(encoding="utf-8"),
@@ -420,14 +422,13 @@ def build(engine: Engine) -> gr.Blocks:
             "player": player,
             "state": state,
             "readings": readings,
-            "stop": stop,
             "whole": whole,
             "audio": sound,
             "download": download,
         }
 
-        def named(update: dict[str, Any]) -> dict[gr.components.Component, Any]:
-            return {outputs[name]: value for name, value in update.items()}
+        def named(update: dict[str, Any]) -> list[Any]:
+            return [update.get(name, gr.skip()) for name in outputs]
 
         def on_begin(voice: str, request: gr.Request) -> Any:
             return named(page.begin(voice, request))
@@ -438,7 +439,8 @@ def build(engine: Engine) -> gr.Blocks:
         def on_stop(request: gr.Request) -> Any:
             return named(page.stop(request))
 
-        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # Every click counts, also one that comes while the last is still being served.
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "multiple"}
         at_once = quiet | {"queue": False}
         everything = list(outputs.values())
         speak.click(on_begin, parts["voice"], everything, **at_once).then(
