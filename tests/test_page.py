@@ -23,6 +23,7 @@ from infer.pipeline import Engine, speak
 from infer.request import SpeechRequest
 from infer.settings import load_settings
 from tests.voices import make_tiny_voice
+from text import Char
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 3000  # max_characters of the server under test
@@ -318,6 +319,15 @@ def test_text_is_never_markup_or_code(visit):
     wait_until_finished(page)
     assert page.evaluate("window.hacked") is None
     assert page.locator("#state img, #readings img, #state script, #readings script").count() == 0
+
+
+def test_what_is_shown_is_escaped():
+    evil = "<img src=x>"
+    char = Char(text=evil, reading=evil, spoken=evil + "5", source="", confidence=1.0)
+    mark = Char(text=evil, reading="", spoken="", source="punctuation", confidence=1.0)
+    shown = webui.state_html(evil) + webui.lines_html([(evil, "notice")]) + webui.stages_html({evil: 1.0}, 0)
+    shown += webui.ruby_html(SimpleNamespace(chars=(char, mark)))
+    assert "<img" not in shown and shown.count("&lt;img") >= 6
 
 
 def test_speakers_emotions_and_rate_follow_the_voice(visit, engine):
