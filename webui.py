@@ -239,12 +239,6 @@ class Page:
                 chosen[name] = float(value)  # browsers write 1.0 as 1
             elif value is None and isinstance(OPTIONS[name].default, str):
                 chosen[name] = ""
-        # As on the command line, the default voice and its first speaker go without saying.
-        info = self.voices[chosen["voice"]]
-        if chosen["speaker"] == next(iter(info.speakers), ""):
-            chosen["speaker"] = ""
-        if chosen["voice"] == self.engine.default_voice:
-            chosen["voice"] = ""
         return SpeechRequest(**chosen)
 
     def convert(self, format: str, request: gr.Request) -> Iterator[Any]:

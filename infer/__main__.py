@@ -90,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
     began, pieces, stages = time.perf_counter(), [], {}
     with tqdm(unit=" sentences", disable=arguments.quiet, leave=False, mininterval=0) as bar:
         for speech in engine.stream(request):
-            pieces.append(speech.samples)
+            pieces.append(speech)
             bar.total = speech.sentences
             for english, _ in speech.notices:
                 tqdm.write(english, file=sys.stderr)
@@ -98,8 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
                 bar.update()
                 for stage, seconds in speech.timings.items():
                     stages[stage] = stages.get(stage, 0.0) + seconds
-    samples, rate = np.concatenate(pieces), voice.config.sampling_rate
-    audio.write(arguments.output, samples, rate, request)
+    samples, rate = np.concatenate([piece.samples for piece in pieces]), voice.config.sampling_rate
+    audio.write(arguments.output, samples, rate, pieces[0].request)
     spent, seconds = time.perf_counter() - began, len(samples) / rate
     shares = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
     report(f"{arguments.output}: {seconds:.1f} s of sound in {spent:.1f} s, RTF {spent / seconds:.2f} ({shares} s)")

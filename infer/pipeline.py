@@ -79,6 +79,7 @@ class Engine:
         """
         self._check_length(request)
         voice = self.load(request.voice)
+        request = voice.complete(request)
         speaker = voice.speaker(request.speaker)
         if not self.features.zeros and (missing := self.features.missing(voice.config.variant)):
             raise MissingFiles(*missing[0])

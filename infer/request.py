@@ -67,8 +67,8 @@ class SpeechRequest:
             if not number or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
                 kind, kind_zh = ("a whole number", "整数") if whole else ("a number", "数")
                 raise BadRequest(
-                    f"{option.name} must be {kind} from {low:g} to {high:g}, not {value!r}.",
-                    f"{option.name} 必须是 {low:g} 到 {high:g} 之间的{kind_zh}，而不是 {value!r}。",
+                    f"{option.name} must be {kind} from {low:g} to {high:.10g}, not {value!r}.",
+                    f"{option.name} 必须是 {low:g} 到 {high:.10g} 之间的{kind_zh}，而不是 {value!r}。",
                 )
 
     @property

@@ -13,7 +13,7 @@ import emotional
 from emotional.table import emotion_weights
 from infer.backends.torch import TorchBackend
 from infer.devices import Device
-from infer.request import BadRequest, MissingFiles, SpeechError
+from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, detect, load_checkpoint
 from models.checkpoint import find_config, read_config, tensor_names
@@ -110,8 +110,8 @@ class Features:
             (
                 f"This voice needs {name}: put {', '.join(files)} of the model repository {source} into "
                 f"{_shown(folder)}, or set missing_features: zeros to speak without.",
-                f"这个音色需要 {name}：请把模型仓库 {source} 的 {'、'.join(files)} 放进 {_shown(folder)}；"
-                "或设置 missing_features: zeros，不带它说话。",
+                f"这个音色需要 {name}：请把模型仓库 {source} 的 {'、'.join(files).replace(' or ', ' 或 ')} "
+                f"放进 {_shown(folder)}；或设置 missing_features: zeros，不带它说话。",
             )
             for name, folder, files, source in needs
         ]
@@ -205,17 +205,21 @@ class Voice:
             raise SpeechError(f"The voice {files.id!r} cannot be used: {error}") from error
         return cls(files, network, speakers, device, why)
 
+    def complete(self, request: SpeechRequest) -> SpeechRequest:
+        """The request with what went without saying: voice, speaker and emotion by name, so that recipes are equal."""
+        emotion = request.emotion.strip() or (self.config.emotions or ("",))[0]
+        return request.but(voice=self.id, speaker=request.speaker or next(iter(self.speakers)), emotion=emotion)
+
     def speaker(self, name: str) -> Tensor:
-        """Speaker vector [1, G, 1]; an empty name is the first speaker. Raises BadRequest naming the known ones."""
-        if name and name not in self.speakers:
+        """Speaker vector [1, G, 1]. Raises BadRequest naming the known speakers."""
+        if name not in self.speakers:
             known = list(self.speakers)
             more = f" … ({len(known)})" if len(known) > 8 else ""
             raise BadRequest(
                 f"The voice {self.id!r} has no speaker {name!r}; it has {', '.join(known[:8])}{more}.",
                 f"音色 {self.id!r} 没有说话人 {name!r}；可选：{'、'.join(known[:8])}{more}。",
             )
-        index = self.speakers[name] if name else next(iter(self.speakers.values()))
-        return self._speaker_table[index].reshape(1, -1, 1)
+        return self._speaker_table[self.speakers[name]].reshape(1, -1, 1)
 
     def emotion(self, prompt: str, features: Features) -> tuple[Tensor, bool]:
         """Emotion input [1, 512] or [1, emotions], and whether the voice knows what was asked for."""

@@ -41,6 +41,7 @@ def test_the_file_holds_the_engine_s_samples(run, voices, tmp_path, capsys):
     request = SpeechRequest("你好，世界。", speaker="乙", emotion="开心", seed=7, speed=1.2)
     engine = Engine(load_settings(overrides=[f"voices=[{voices}]", "webui.device=cpu"], environment={}))
     samples, rate = speak(engine, request)
+    request = engine.load().complete(request)  # the recipe names the voice, too
     assert out.read_bytes() == audio.encode(samples, rate, "wav", request)
     captured = capsys.readouterr()
     assert captured.out == "" and "tiny: small on CPU" in captured.err and "RTF" in captured.err
@@ -80,6 +81,13 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(run, tmp_path, monkeypatch, 
     error = capsys.readouterr().err
     assert message in error and "Traceback" not in error and len(error.strip().splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
+
+
+def test_what_goes_without_saying_gives_the_same_file(run, tmp_path):
+    a, b = tmp_path / "a.wav", tmp_path / "b.wav"
+    assert run("你好。", "-q", "-o", str(a)) == 0
+    assert run("你好。", "-q", "-o", str(b), "--voice", "tiny", "--speaker", "甲", "--emotion", "neutral") == 0
+    assert a.read_bytes() == b.read_bytes()
 
 
 def test_the_list_names_speakers_and_emotions(run, capsys):

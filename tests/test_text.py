@@ -185,6 +185,7 @@ def test_what_is_no_reading(reading):
         ("看一看", "kan4 yi1 kan4", "kan4 yi5 kan4"),
         ("奶奶", "nai3 nai3", "nai3 nai5"),
         ("人人", "ren2 ren2", "ren2 ren2"),
+        ("银行行长", "yin2 hang2 hang2 zhang3", "yin2 hang2 hang2 zhang3"),
         ("我们", "wo3 men2", "wo3 men5"),
         ("电子", "dian4 zi3", "dian4 zi3"),
         ("桌子", "zhuo1 zi3", "zhuo1 zi5"),

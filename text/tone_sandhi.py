@@ -170,9 +170,11 @@ def _yi(text: str, tones: list[int]) -> None:
 
 def _neutral(word: Word, tones: list[int]) -> None:
     text, tag = word.text, word.tag
+    first, second = halves(text)
     if tag[:1] in ("n", "v", "a") and text not in KEEP_TONE:
         for i in range(1, len(text)):
-            if text[i] == text[i - 1]:
+            # 妈妈, 看看, but not 银行行长: there the equal neighbours belong to two words
+            if text[i] == text[i - 1] and not (i == len(first) > 1 < len(second)):
                 tones[i] = 5
     last, before = text[-1], text[-2:-1]
     ge = text.find("个")
@@ -188,7 +190,6 @@ def _neutral(word: Word, tones: list[int]) -> None:
         tones[ge] = 5
     elif _ends_neutral(text):
         tones[-1] = 5
-    first, second = halves(text)
     if second and _ends_neutral(first):
         tones[len(first) - 1] = 5
     if _ends_neutral(second or first):
