@@ -17,7 +17,7 @@ FRAMES = 32  # of a training segment
 TENTS_USED = 9  # 55 to 233 Hz, where the speakers are
 PHASES = 16
 # from step -> weights of energy, complex spectra, log magnitudes. Phase first: magnitudes lead to a hum.
-PLAN = ((0, (1.0, 1.0, 0.0)), (1_000, (0.5, 3.0, 0.1)), (3_000, (0.2, 3.0, 0.3)))
+PLAN = ((0, (1.0, 1.0, 0.0)), (1_000, (0.5, 2.0, 0.5)), (2_500, (0.2, 2.0, 1.0)))
 
 
 def batch(data, step: int, size: int):

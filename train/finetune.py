@@ -15,11 +15,13 @@ from tqdm import tqdm
 from models.synthesizer import Synthesizer
 from train.common import Clock, Utterance, build, corpus, keep, load, options, speakers, start
 from train.data import RUNS
+from train.decoder import batch as teacher_batch
 from train.features import FFT, HOP, mel_filters
 from train.losses import stft_losses
 from train.prosody import PARTS, collate, encode, predict
 
-FRAMES = 48  # of a training segment
+FRAMES = 40  # of a training segment
+TEACHER_EVERY = 4  # steps: a batch of the teacher's own latents keeps the phases in order
 MEL_FILTERS = torch.from_numpy(mel_filters())
 
 
@@ -90,6 +92,10 @@ def main() -> None:
         fake = net.dec(torch.from_numpy(z.astype(np.float32)), speakers(net, who)).squeeze(1)
         near, mel = stft_losses(fake, real)[1], mel_loss(fake, real)
         loss = near + mel
+        if step % TEACHER_EVERY == 0:
+            latent, wave, who = teacher_batch(data, step, args.batch)
+            phase, magnitude = stft_losses(net.dec(latent, speakers(net, who)).squeeze(1), wave)
+            loss = loss + 2 * phase + magnitude
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)

@@ -139,7 +139,7 @@ def duration_loss(net: Synthesizer, x: Tensor, batch: Batch, speaker: Tensor) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--steps", type=int, default=5_000)
     parser.add_argument("--flow-from", type=int, default=1_500, help="step at which the flow comes in")
     parser.add_argument("--frames", type=int, default=1_000, help="frames a batch")
     parser.add_argument("--lr", type=float, default=1e-3)
