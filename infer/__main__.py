@@ -82,6 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
     values = {f.name: getattr(arguments, f.name) for f in fields(SpeechRequest) if f.name != "text"}
     request = SpeechRequest(text=read_text(arguments), **values)
 
+    if engine.device.note:
+        report(engine.device.note)
     began = time.perf_counter()
     voice = engine.load(request.voice)
     report(

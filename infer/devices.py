@@ -33,13 +33,18 @@ def available() -> list[str]:
     return [*found, "cpu"]
 
 
-def choose(wanted: str = "auto", half: bool = False) -> Device:
+def choose(wanted: str = "auto", half: bool = False, eight_bit: bool = False) -> Device:
     """`wanted`: auto, cpu, cuda, xpu, or with an index. What is not here falls back aloud, never silently."""
     here = available()
     wanted = wanted.strip().lower() or "auto"
     matching = [name for name in here if wanted == "auto" or name == wanted or name.split(":")[0] == wanted]
     name = matching[0] if matching else here[0]
-    note = "" if matching else f"device {wanted!r} is not here (found: {', '.join(here)}); using {name}"
+    notes = []
+    if not matching:
+        notes.append(f"device {wanted!r} is not here (found: {', '.join(here)}); using {name}")
     if half and name == "cpu":
-        note = "; ".join(filter(None, (note, "fp16_run is for GPUs; the CPU stays in float32")))
-    return Device(torch.device(name), torch.float16 if half and name != "cpu" else torch.float32, note)
+        notes.append("fp16_run is for GPUs; the CPU stays in float32")
+    if eight_bit:
+        notes.append("int8_run is accepted and not used: no backend here has 8-bit weights yet")
+    dtype = torch.float16 if half and name != "cpu" else torch.float32
+    return Device(torch.device(name), dtype, "; ".join(notes))

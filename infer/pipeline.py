@@ -39,7 +39,7 @@ class Engine:
         self.settings = settings
         if settings["threads"]:
             torch.set_num_threads(settings["threads"])
-        self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"])
+        self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
         self.features = Features(settings, self.device)
         self._files = find_voices(settings)
         if not self._files:
