@@ -20,7 +20,7 @@ from torch import Tensor
 import text
 from infer import devices, shapes
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
-from infer.settings import Settings
+from infer.settings import Settings, SettingsError
 from infer.voice import Features, Voice, VoiceInfo, describe, find_voices
 from models import align
 from models.synthesizer import sample_prior
@@ -69,7 +69,13 @@ class Engine:
             )
         with self._lock:
             if name not in self._voices:
-                self._voices[name] = Voice.load(self._files[name], self.device)
+                voice = Voice.load(self._files[name], self.device)
+                if min(self.settings["windows"]) <= 2 * voice.halo:
+                    raise SettingsError(
+                        f"windows: {min(self.settings['windows'])} frames are too few for the voice {name!r}; "
+                        f"every size must be above {2 * voice.halo}."
+                    )
+                self._voices[name] = voice
             return self._voices[name]
 
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:

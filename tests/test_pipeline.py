@@ -289,6 +289,12 @@ def test_a_voice_that_cannot_be_used_does_not_hide_the_others(tmp_path):
         Engine(settings(tmp_path, f"voices=[{tmp_path / 'empty'}]"))
 
 
+def test_windows_too_small_for_a_voice_are_a_sentence(special):
+    engine = Engine(special_settings(special, "windows=[26, 64]"))
+    with pytest.raises(SpeechError, match="26 frames are too few for the voice 'owner'; every size must be above 26"):
+        engine.load()
+
+
 def test_a_device_that_is_not_here_falls_back_aloud():
     from infer import devices
 
