@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from train.common import build, tokens_to_ids, with_blanks
-from train.data import LEAD, boundaries, pinyin, utterance
-from train.decoder import start_from_clock
+from train.adversary import Adversary, fool_loss, judge_loss
+from train.common import Utterance, build, tokens_to_ids, with_blanks
+from train.data import LEAD, Item, boundaries, pinyin, utterance
+from train.decoder import breath_frames, start_from_clock
 from train.espeak import Event, Teacher
 from train.features import CHANNELS, CLOCK_SLICE, HOP, SAMPLE_RATE, TENTS, VOICED, latent, pitch
 from train.losses import energy_loss, stft_losses
-from train.prosody import PRIOR_STD, clock_loss, collate, expand, latent_loss
+from train.prosody import PRIOR_STD, breath, clock_loss, collate, expand, latent_loss, token_std
 from train.recognise import count_errors
 from train.sentences import MARKS, Token, sentences, third_tones
 from train.speakers import EMOTIONS, SPEAKERS
@@ -93,14 +94,43 @@ def test_a_turned_clock_costs_nothing_and_a_still_one_does():
 
 
 def _utterance(values: np.ndarray):
-    from train.common import Utterance
-    from train.data import Item
-
     phones, tones = tokens_to_ids(["a1"])
     durations = [len(values) - len(phones) + 1] + [1] * (len(phones) - 1)
     item = Item(0, len(values), ["a1"], durations, 0, 0, 1.0)
     tensors = (torch.tensor(x) for x in (phones, tones, durations))
     return Utterance(*tensors, values.astype(np.float16), np.zeros(len(values) * HOP, np.int16), item)
+
+
+def test_an_unvoiced_initial_is_breath_for_both_halves():
+    values = np.zeros((40, CHANNELS), np.float32)
+    durations = [1, 2, 1, 8, 6, 6, 6, 5, 2, 2, 1]  # blank _ blank x blank ia blank . blank _ blank
+    values[11:30, VOICED] = 1  # the initial's last frame is voiced already
+    phones, tones = tokens_to_ids(["xia1", "."])
+    item = Item(0, 40, ["xia1", "."], durations, 0, 0, 1.0)
+    tensors = (torch.tensor(x) for x in (phones, tones, durations))
+    u = Utterance(*tensors, values.astype(np.float16), np.zeros(40 * HOP, np.int16), item)
+    batch = collate([u])
+    assert breath(batch)[0].tolist() == [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+    assert np.flatnonzero(breath_frames(u)).tolist() == list(range(4, 12))
+    std = token_std(batch)[0, CLOCK_SLICE]
+    assert std[:, 3].min() > 0.5 and np.delete(std.numpy(), 3, axis=1).max() < 0.01
+
+
+def test_discriminators_hear_a_difference_once_trained():
+    generator = torch.Generator().manual_seed(0)
+    real, fake = (torch.randn(2, 4096, generator=generator) * size for size in (0.1, 0.02))
+    torch.manual_seed(0)
+    judges = Adversary()
+    optimizer = torch.optim.Adam(judges.parameters(), 1e-3)
+    before = judge_loss(judges(real), judges(fake)).item()
+    for _ in range(8):
+        loss = judge_loss(judges(real), judges(fake))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert judge_loss(judges(real), judges(fake)).item() < 0.8 * before
+    adversarial, matching = fool_loss(judges(real), judges(real))
+    assert matching == 0 < adversarial
 
 
 def test_expand_repeats_tokens():

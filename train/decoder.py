@@ -8,22 +8,32 @@ import torch
 from torch import Tensor, nn
 
 from models.generator import Generator
-from train.common import Clock, build, corpus, keep, options, speakers, start
+from train.common import Clock, Utterance, build, corpus, keep, options, speakers, start
 from train.data import RUNS
-from train.features import CLOCK_SLICE, F0_BASE, HOP, SAMPLE_RATE
+from train.features import CLOCK_SLICE, F0_BASE, HOP, SAMPLE_RATE, VOICED
 from train.losses import energy_loss, stft_losses
 
 FRAMES = 32  # of a training segment
 TENTS_USED = 9  # 55 to 233 Hz, where the speakers are
 PHASES = 16
+BREATH = 0.7  # largest standard deviation of the noise that stands in for the clock (prosody.py)
 # from step -> weights of energy, complex spectra, log magnitudes. Phase first: magnitudes lead to a hum.
 PLAN = ((0, (1.0, 1.0, 0.0)), (1_000, (0.5, 2.0, 0.5)), (2_500, (0.2, 2.0, 1.0)))
+
+
+def breath_frames(u: Utterance) -> np.ndarray:
+    """[F]: 1 in unvoiced initials, where noise stands in for the clock (prosody.breath)."""
+    voiced = np.concatenate(([0], np.cumsum(u.latent[:, VOICED] > 0.5)))
+    ends = np.cumsum(u.durations.numpy())
+    durations, tones = u.durations.numpy(), u.tones.numpy()
+    hiss = (voiced[ends] - voiced[ends - durations] <= 1) & (durations > 2) & (tones > 0)
+    return np.repeat(hiss.astype(np.float32), durations)
 
 
 def batch(data, step: int, size: int):
     """Segments of random utterances, the same for the same step -> latent [B, C, F], wave [B, samples], speaker [B]."""
     rng = np.random.default_rng(step)
-    latents, waves, who = [], [], []
+    latents, waves, who, hiss = [], [], [], []
     while len(latents) < size:
         u = data[rng.integers(len(data))]
         if u.item.frames < FRAMES:
@@ -32,7 +42,10 @@ def batch(data, step: int, size: int):
         latents.append(u.latent[start : start + FRAMES].T)
         waves.append(u.wav[start * HOP : (start + FRAMES) * HOP])
         who.append(u.item.speaker)
+        hiss.append(breath_frames(u)[start : start + FRAMES] * rng.uniform(0, BREATH))
     latent = torch.from_numpy(np.stack(latents).astype(np.float32))
+    noise = rng.normal(0, 1, (size, 2, FRAMES)) * np.stack(hiss)[:, None]
+    latent[:, CLOCK_SLICE] += torch.from_numpy(noise.astype(np.float32))
     wave = torch.from_numpy(np.stack(waves).astype(np.float32) / 32768)
     return latent, wave, torch.tensor(who)
 

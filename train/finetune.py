@@ -1,7 +1,8 @@
 """Stage 3: the decoder learns what the text side really gives it. `python -m train.finetune --resume`
 
 The text side is frozen; its latents (with the prior's noise, at a random scale) are made once for part of the data.
-The predicted clock starts where it likes, so only magnitudes can be compared: log-STFT and mel.
+The predicted clock starts where it likes, so only magnitudes can be compared: log-STFT and mel. With --adversary
+discriminators join in, as the last step.
 """
 
 import argparse
@@ -13,7 +14,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.synthesizer import Synthesizer
-from train.common import Clock, Utterance, build, corpus, keep, load, options, speakers, start
+from train.adversary import Adversary, fool_loss, judge_loss
+from train.common import Clock, Utterance, build, corpus, keep, load, options, save, speakers, start
 from train.data import RUNS
 from train.decoder import batch as teacher_batch
 from train.features import FFT, HOP, mel_filters
@@ -22,6 +24,8 @@ from train.prosody import PARTS, collate, encode, predict
 
 FRAMES = 40  # of a training segment
 TEACHER_EVERY = 4  # steps: a batch of the teacher's own latents keeps the phases in order
+JUDGED = 4  # segments of a batch that the discriminators hear
+ADVERSARY = 0.15  # weight of what the discriminators say, beside mel and log-STFT
 MEL_FILTERS = torch.from_numpy(mel_filters())
 
 
@@ -46,7 +50,7 @@ def predicted(net: Synthesizer, data: list[Utterance]) -> list[np.ndarray]:
         torch.manual_seed(i)
         batch = collate([data[k] for k in rows])
         speaker = speakers(net, batch.speaker)
-        _, mean = encode(net, batch, speaker)
+        _, mean, _ = encode(net, batch, speaker)
         z = predict(net, mean, batch, speaker, torch.rand(()).item())
         for k, row in zip(rows, z, strict=True):
             out[k] = row[:, : data[k].item.frames].numpy().astype(np.float16)
@@ -59,6 +63,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--share", type=float, default=0.4, help="of the data to make latents of")
+    parser.add_argument("--adversary", action="store_true", help="add discriminators, kept beside --out")
     parser.add_argument("--prosody", type=Path, default=RUNS / "prosody.pt")
     parser.add_argument("--decoder", type=Path, default=RUNS / "decoder.pt")
     options(parser, RUNS / "finetune.pt")
@@ -75,6 +80,14 @@ def main() -> None:
         prosody = load(args.prosody)
         for part in PARTS:
             net.get_submodule(part).load_state_dict(prosody[part])
+    judges = Adversary() if args.adversary else None
+    if judges:
+        judging = torch.optim.AdamW(judges.parameters(), 4e-4, betas=(0.8, 0.99))
+        judges_out = args.out.with_suffix(".judges.pt")
+        if args.resume and judges_out.exists():
+            state = load(judges_out)
+            judges.load_state_dict(state["judges"])
+            judging.load_state_dict(state["optimizer"])
     rng = np.random.default_rng(99)
     data = [u for u in corpus("train") if FRAMES <= u.item.frames <= 800 and rng.random() < args.share]
     latents = predicted(net, data)
@@ -91,7 +104,19 @@ def main() -> None:
             group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
         fake = net.dec(torch.from_numpy(z.astype(np.float32)), speakers(net, who)).squeeze(1)
         near, mel = stft_losses(fake, real)[1], mel_loss(fake, real)
-        loss = near + mel
+        loss = near + 2 * mel
+        scores = (0.0, 0.0, 0.0)
+        if judges:
+            heard = judges(real[:JUDGED])
+            caught = judge_loss(heard, judges(fake[:JUDGED].detach()))
+            judging.zero_grad()
+            caught.backward()
+            judging.step()
+            judges.requires_grad_(False)
+            fooled, matching = fool_loss(heard, judges(fake[:JUDGED]))
+            judges.requires_grad_(True)
+            loss = loss + ADVERSARY * (fooled + 2 * matching)
+            scores = (caught.item(), fooled.item(), matching.item())
         if step % TEACHER_EVERY == 0:
             latent, wave, who = teacher_batch(data, step, args.batch)
             phase, magnitude = stft_losses(net.dec(latent, speakers(net, who)).squeeze(1), wave)
@@ -100,15 +125,20 @@ def main() -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
         optimizer.step()
-        seen.append((near.item(), mel.item()))
+        seen.append((near.item(), mel.item(), *scores))
         step += 1
         say, store = clock.tick()
         if say:
-            print(f"step {step}  stft {np.mean(seen, 0)[0]:.4f}  mel {np.mean(seen, 0)[1]:.4f}  {clock.spent:.0f} s",
-                  flush=True)  # fmt: skip
+            names = ("stft", "mel", "caught", "fooled", "matching")
+            line = "  ".join(
+                f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True) if value
+            )
+            print(f"step {step}  {line}  {clock.spent:.0f} s", flush=True)
             seen = []
         if store or step == args.steps:
             keep(args.out, net, ("dec",), optimizer, step, clock.spent)
+            if judges:
+                save(judges_out, judges=judges.state_dict(), optimizer=judging.state_dict())
 
 
 if __name__ == "__main__":

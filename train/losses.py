@@ -30,4 +30,4 @@ def stft_losses(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def log_magnitude(x: Tensor) -> Tensor:
-    return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-6).log()
+    return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-5).log()

@@ -17,10 +17,18 @@ from train.data import RUNS
 from train.features import CHANNELS, CLOCK_SLICE, MEL_SLICE, TENTS, VOICED
 from train.speakers import EMOTIONS
 
-# The prior's standard deviation by channel: a little life in the mels, next to none in F0, none in the clock.
-PRIOR_STD = torch.full((CHANNELS,), 0.02)
-PRIOR_STD[MEL_SLICE] = 0.1
-PRIOR_STD[CLOCK_SLICE] = 1e-3
+
+def prior_std(f0: float, mel: float, clock: float) -> Tensor:
+    """Standard deviation of each channel [C]."""
+    std = torch.full((CHANNELS,), f0)
+    std[MEL_SLICE], std[CLOCK_SLICE] = mel, clock
+    return std
+
+
+# A little life in the mels, next to none in F0, none in the clock. Breath (an unvoiced initial) has no clock: noise
+# in its place keeps the decoder from repeating itself frame by frame, which sounds like a buzz of 86 Hz.
+PRIOR_STD = prior_std(0.02, 0.1, 1e-3)
+BREATH_STD = prior_std(0.02, 0.25, 0.7)
 CLOCK_WEIGHT = 0.4
 LONGEST = 600  # frames; attention costs their square
 PARTS = ("enc_p", "dp", "flow")
@@ -82,17 +90,29 @@ def expand(x: Tensor, durations: Tensor) -> Tensor:
     return torch.stack([F.pad(row, (0, length - row.shape[-1])) for row in rows])
 
 
-def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Tensor]:
-    """-> hidden states [B, H, T], prior mean [B, C, T]."""
+def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """-> hidden states [B, H, T], prior mean and log standard deviation [B, C, T]."""
     languages = torch.zeros_like(batch.phones)
-    x, mean, _ = net.enc_p(batch.phones, batch.tones, languages, batch.mask, (), batch.emotion, speaker)
-    return x, mean
+    return net.enc_p(batch.phones, batch.tones, languages, batch.mask, (), batch.emotion, speaker)
+
+
+def breath(batch: Batch) -> Tensor:
+    """[B, T]: 1 for the tokens of a syllable with at most one voiced frame, the vowel's first: unvoiced initials."""
+    voiced = F.pad((batch.latent[:, VOICED] > 0.5).float().cumsum(1), (1, 0))
+    ends = batch.durations.cumsum(1)
+    inside = voiced.gather(1, ends) - voiced.gather(1, ends - batch.durations)
+    return ((inside <= 1) & (batch.durations > 2) & (batch.tones > 0)).float()
+
+
+def token_std(batch: Batch) -> Tensor:
+    """Standard deviations the prior shall have [B, C, T]."""
+    return torch.where(breath(batch)[:, None] > 0, BREATH_STD[:, None], PRIOR_STD[:, None])
 
 
 def predict(net: Synthesizer, mean: Tensor, batch: Batch, speaker: Tensor, noise: float) -> Tensor:
     """The flow's latent [B, C, F] with the teacher's durations."""
-    z = expand(mean, batch.durations)
-    z = z + noise * PRIOR_STD[:, None] * torch.randn_like(z) * batch.frame_mask
+    z, std = expand(mean, batch.durations), expand(token_std(batch), batch.durations)
+    z = z + noise * std * torch.randn_like(z) * batch.frame_mask
     return net.flow(z, batch.frame_mask, speaker)
 
 
@@ -121,12 +141,13 @@ def clock_loss(z: Tensor, batch: Batch) -> Tensor:
 
     total = z.new_zeros(())
     voiced = batch.latent[:, VOICED]
+    apart = batch.frame_mask[:, 0] * (1 - expand(breath(batch)[:, None], batch.durations)[:, 0])
     for k in (1, 2):
-        both = (voiced[:, k:] * voiced[:, :-k] > 0.5).float()
+        both = (voiced[:, k:] * voiced[:, :-k] > 0.5).float() * apart[:, k:] * apart[:, :-k]
         (re, im), (real_re, real_im) = turn(z, k), turn(batch.latent, k)
         total = total + (((re - real_re).abs() + (im - real_im).abs()) * both).sum() / both.sum().clamp(min=1)
     radius = z[:, CLOCK_SLICE].square().sum(1).add(1e-6).sqrt()
-    away = ((radius - voiced).abs() * batch.frame_mask[:, 0]).sum() / batch.frame_mask.sum()
+    away = ((radius - voiced).abs() * apart).sum() / apart.sum()
     return total / 2 + 0.5 * away
 
 
@@ -139,7 +160,7 @@ def duration_loss(net: Synthesizer, x: Tensor, batch: Batch, speaker: Tensor) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=5_000)
+    parser.add_argument("--steps", type=int, default=6_500)
     parser.add_argument("--flow-from", type=int, default=1_500, help="step at which the flow comes in")
     parser.add_argument("--frames", type=int, default=1_000, help="frames a batch")
     parser.add_argument("--lr", type=float, default=1e-3)
@@ -147,10 +168,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     net = build()
-    with torch.no_grad():  # the prior's width is set, not learned
-        net.enc_p.proj.weight[CHANNELS:] = 0
-        net.enc_p.proj.bias[CHANNELS:] = PRIOR_STD.log()
-        for coupling in net.flow.flows.values():  # the flow begins as the identity
+    with torch.no_grad():
+        for coupling in net.flow.flows.values():  # the flow begins near the identity
             coupling.post.weight.mul_(0.1)
             coupling.post.bias.zero_()
     parameters = [p for part in PARTS for p in net.get_submodule(part).parameters()]
@@ -169,7 +188,7 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate * (1 - 0.9 * late)
         speaker = speakers(net, batch.speaker)
-        x, mean = encode(net, batch, speaker)
+        x, mean, log_std = encode(net, batch, speaker)
         durations = duration_loss(net, x, batch, speaker)
         if flow_on:
             z = predict(net, mean, batch, speaker, torch.rand(()).item())
@@ -177,20 +196,19 @@ def main() -> None:
         else:
             z, phase = expand(mean, batch.durations), torch.zeros(())
         near = latent_loss(z, batch)
-        loss = near + CLOCK_WEIGHT * phase + 0.3 * durations
+        width = ((log_std - token_std(batch).log()).abs() * batch.mask).sum() / batch.mask.sum() / CHANNELS
+        loss = near + CLOCK_WEIGHT * phase + 0.3 * durations + 0.3 * width
         optimizer.zero_grad()
         loss.backward()
-        net.enc_p.proj.weight.grad[CHANNELS:] = 0
-        net.enc_p.proj.bias.grad[CHANNELS:] = 0
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        seen.append((near.item(), phase.item(), durations.item()))
+        seen.append((near.item(), phase.item(), durations.item(), width.item()))
         step += 1
         say, store = clock.tick()
         if say:
-            near, phase, durations = np.mean(seen, 0)
-            print(f"step {step}  latent {near:.4f}  clock {phase:.4f}  durations {durations:.4f}  {clock.spent:.0f} s",
-                  flush=True)  # fmt: skip
+            names = ("latent", "clock", "durations", "width")
+            line = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True))
+            print(f"step {step}  {line}  {clock.spent:.0f} s", flush=True)
             seen = []
         if store or step == args.steps:
             keep(args.out, net, PARTS, optimizer, step, clock.spent)

@@ -42,11 +42,16 @@ def dictionary_readings(limit: int) -> tuple[dict[str, list[str]], dict[str, flo
     readings, weights = {}, {}
     for count, word in rows[:limit]:
         syllables = lazy_pinyin(word, style=Style.TONE3, neutral_tone_with_five=True, v_to_u=False)
-        if len(syllables) != len(word) or any(not s[-1].isdigit() or s[:-1] in UNSPEAKABLE for s in syllables):
+        if len(syllables) != len(word) or not all(speakable(s) for s in syllables):
             continue
         readings[word] = third_tones(syllables)
         weights[word] = count**0.35
     return readings, weights
+
+
+def speakable(syllable: str) -> bool:
+    """Pinyin with a tone digit; pypinyin gives a character it cannot read back as it is."""
+    return syllable.isascii() and syllable[-1].isdigit() and syllable[:-1] not in UNSPEAKABLE
 
 
 def third_tones(syllables: list[str]) -> list[str]:
