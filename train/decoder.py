@@ -42,7 +42,7 @@ def batch(data, step: int, size: int):
         latents.append(u.latent[start : start + FRAMES].T)
         waves.append(u.wav[start * HOP : (start + FRAMES) * HOP])
         who.append(u.item.speaker)
-        hiss.append(breath_frames(u)[start : start + FRAMES] * rng.uniform(0, BREATH))
+        hiss.append(breath_frames(u)[start : start + FRAMES] * rng.uniform(0.3 * BREATH, BREATH))
     latent = torch.from_numpy(np.stack(latents).astype(np.float32))
     noise = rng.normal(0, 1, (size, 2, FRAMES)) * np.stack(hiss)[:, None]
     latent[:, CLOCK_SLICE] += torch.from_numpy(noise.astype(np.float32))

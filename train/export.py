@@ -17,13 +17,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--prosody", type=Path, default=RUNS / "prosody.pt")
-    parser.add_argument("--decoder", type=Path, default=RUNS / "finetune.pt")
+    parser.add_argument("--decoder", type=Path, nargs="+", default=[RUNS / "finetune.pt"], help="several are averaged")
     args = parser.parse_args()
     net = build()
-    prosody, decoder = load(args.prosody), load(args.decoder)
+    prosody, decoders = load(args.prosody), [load(path) for path in args.decoder]
+    decoder = decoders[0]
     for part in PARTS:
         net.get_submodule(part).load_state_dict(prosody[part])
-    net.dec.load_state_dict(decoder["dec"])
+    net.dec.load_state_dict({k: sum(d["dec"][k] for d in decoders) / len(decoders) for k in decoder["dec"]})
     args.folder.mkdir(parents=True, exist_ok=True)
     path = args.folder / "G.safetensors"
     (args.folder / "config.json").write_text(json.dumps(CONFIG, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
