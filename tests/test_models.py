@@ -108,7 +108,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path):
     make_tiny_voice(tmp_path)
     for name, content in {
         "zip": lambda file: torch.save({"model": Attack()}, file),
-        "plain": lambda file: file.write_bytes(pickle.dumps({"model": Attack()})),
+        "plain": lambda file: file.write_bytes(pickle.dumps({"model": Attack()}, protocol=2)),
         "text": lambda file: file.write_text("not a checkpoint"),
         "empty": lambda file: file.write_bytes(b""),
     }.items():
