@@ -146,7 +146,7 @@ def main() -> None:
     for key, (wrong, phones, off, tones) in errors.items():
         name = key if isinstance(key, str) else f"{key[0]} {SPEAKERS[key[1]].name if key[1] in (0, 1) else key[1]}"
         print(f"{name:18s} phone errors {100 * wrong / phones:.1f} %  tone errors {100 * off / max(tones, 1):.1f} %")
-    print(json.dumps({"mel": np.mean([r["mel"] for r in results]), "gross": np.mean([r["gross"] for r in results])}))
+    print(json.dumps({name: float(np.mean([r[name] for r in results])) for name in ("mel", "gross")}))
 
 
 def plot(stem: Path, u: Utterance, wav: np.ndarray) -> None:
