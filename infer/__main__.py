@@ -6,6 +6,7 @@ Exit codes: 0 spoken, 2 a request or setting at fault, 3 model files missing, 1 
 import argparse
 import sys
 import time
+from collections import Counter
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _add(result: argparse.ArgumentParser, option: Field) -> None:
     low, high = option.metadata["low"], option.metadata["high"]
-    span = "" if low is None else f", {low:g} to {high:g}"
+    span = "" if low is None else f", {low:g} to {high:.10g}"
     default = "" if option.default in (MISSING, "") else f" ({option.default}{span})"
     result.add_argument(
         "--" + option.name.replace("_", "-"),
@@ -89,7 +90,7 @@ def run(arguments: argparse.Namespace) -> None:
     report(
         f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {time.perf_counter() - began:.1f} s to load"
     )
-    began, pieces, stages = time.perf_counter(), [], {}
+    began, pieces, stages = time.perf_counter(), [], Counter()
     with tqdm(unit=" sentences", disable=arguments.quiet, leave=False, mininterval=0) as bar:
         for speech in engine.stream(request):
             pieces.append(speech)
@@ -98,8 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
                 tqdm.write(english, file=sys.stderr)
             if speech.last:
                 bar.update()
-                for stage, seconds in speech.timings.items():
-                    stages[stage] = stages.get(stage, 0.0) + seconds
+                stages.update(speech.timings)
     samples, rate = np.concatenate([piece.samples for piece in pieces]), voice.config.sampling_rate
     audio.write(arguments.output, samples, rate, pieces[0].request)
     spent, seconds = time.perf_counter() - began, len(samples) / rate

@@ -87,7 +87,7 @@ class Engine:
         voice = self.load(request.voice)
         request = voice.complete(request)
         speaker = voice.speaker(request.speaker)
-        if not self.features.zeros and (missing := self.features.missing(voice.config.variant)):
+        if missing := self.features.missing(voice.config.variant):
             raise MissingFiles(*missing[0])
         timings: dict[str, float] = {}
         with _timed(timings, "text"):
@@ -105,8 +105,7 @@ class Engine:
         for place, utterance in enumerate(spoken):
             if cancelled():
                 return
-            sentence = self._sentence(voice, utterance, place, request, speaker, emotion, timings)
-            phones, characters, latent = sentence
+            phones, characters, latent = self._sentence(voice, utterance, place, request, speaker, emotion, timings)
             pause = 0.0
             if place < len(spoken) - 1:
                 pause = request.paragraph_pause if utterance.paragraph_end else request.pause

@@ -1,6 +1,7 @@
 """Voices on disk (find_voices) and in memory (Voice): one checkpoint with what belongs to it."""
 
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,11 +97,14 @@ class Features:
         self.clap_path = settings.path(settings["clap_path"])
         self.zeros = settings["missing_features"] == "zeros"
         self.device = device
+        self._lock = threading.Lock()  # two listeners must not load the same gigabytes twice
         self._bert: bert.BertFeatures | None = None
         self._clap: emotional.ClapEmotion | None = None
 
     def missing(self, variant: Variant) -> list[tuple[str, str]]:
-        """What this voice needs and is not here, in sentences (English, Chinese)."""
+        """What this voice needs and is not here, in sentences (English, Chinese); nothing where zeros stand in."""
+        if self.zeros:
+            return []
         needs = []
         if variant.needs_bert and (files := bert.missing_files(self.bert_path)):
             needs.append(("BERT", self.bert_path, files, bert.REPOSITORIES.get(self.bert_path.name, "")))
@@ -120,11 +124,12 @@ class Features:
         """Feature of a sentence [width, tokens]; zeros where that was asked for."""
         if self.zeros and bert.missing_files(self.bert_path):
             return torch.zeros(width, sum(word2ph))
-        if self._bert is None:
-            try:
-                self._bert = bert.BertFeatures.load(self.bert_path, self.device.torch, self.device.dtype)
-            except bert.MissingModel as error:
-                raise MissingFiles(_without_paths(error, self.bert_path)) from error
+        with self._lock:
+            if self._bert is None:
+                try:
+                    self._bert = bert.BertFeatures.load(self.bert_path, self.device.torch, self.device.dtype)
+                except bert.MissingModel as error:
+                    raise MissingFiles(_without_paths(error, self.bert_path)) from error
         feature = self._bert(text, word2ph, style_text or None, style_weight).float().cpu()
         if feature.shape[0] != width:
             raise MissingFiles(
@@ -139,11 +144,12 @@ class Features:
         """Emotion vector of a prompt [512]."""
         if self.zeros and emotional.missing_files(self.clap_path):
             return torch.zeros(CLAP_WIDTH)
-        if self._clap is None:
-            try:
-                self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
-            except emotional.MissingModel as error:
-                raise MissingFiles(_without_paths(error, self.clap_path)) from error
+        with self._lock:
+            if self._clap is None:
+                try:
+                    self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
+                except emotional.MissingModel as error:
+                    raise MissingFiles(_without_paths(error, self.clap_path)) from error
         vector = self._clap.text(prompt or NEUTRAL).float().cpu()
         if vector.shape != (CLAP_WIDTH,):
             raise MissingFiles(
@@ -176,7 +182,7 @@ def describe(files: VoiceFiles, features: Features) -> VoiceInfo:
         tuple(speakers_of(config, sizes.n_speakers)),
         sizes.emotions,
         sizes.sampling_rate,
-        () if features.zeros else tuple(features.missing(variant)),
+        tuple(features.missing(variant)),
     )
 
 

@@ -132,11 +132,10 @@ class SynthesizerConfig:
     def from_json(cls, config: Mapping[str, Any], variant: Variant) -> "SynthesizerConfig":
         """From a parsed config.json of a release. Raises ValueError naming what is missing or impossible."""
         model, data = _block(config, "model"), _block(config, "data")
-        for key in ("flow_share_parameter",):
-            if model.get(key):
-                raise ValueError(
-                    f"config.json: model.{key} is true, which no release could be trained with; remove it."
-                )
+        if model.get("flow_share_parameter"):
+            raise ValueError(
+                "config.json: model.flow_share_parameter is true, which no release could be trained with; remove it."
+            )
         if not model.get("use_spk_conditioned_encoder", True):
             raise ValueError("config.json: model.use_spk_conditioned_encoder is false, which no release can build.")
         sizes: dict[str, Any] = {
@@ -149,7 +148,7 @@ class SynthesizerConfig:
         sizes["n_flow_layer"] = _positive(model, "n_flow_layer", 4)
         sizes["n_layers_trans_flow"] = _positive(model, "n_layers_trans_flow", variant.flow_layers_default)
         for key in ("resblock_kernel_sizes", "upsample_rates", "upsample_kernel_sizes"):
-            sizes[key] = _integers(model, key)
+            sizes[key] = _integers(model.get(key), key)
         dilations = model.get("resblock_dilation_sizes")
         if not isinstance(dilations, list) or len(dilations) != len(sizes["resblock_kernel_sizes"]):
             raise ValueError("config.json: model.resblock_dilation_sizes must hold one list for each resblock kernel.")
@@ -163,7 +162,7 @@ class SynthesizerConfig:
             variant=variant,
             n_speakers=_positive(data, "n_speakers"),
             resblock=str(model.get("resblock", "1")),
-            resblock_dilation_sizes=tuple(_integers({"": d}, "") for d in dilations),
+            resblock_dilation_sizes=tuple(_integers(d, "a dilation list") for d in dilations),
             use_transformer_flow=bool(model.get("use_transformer_flow", True)),
             emotions=tuple(model.get("emotions", ())),
             sampling_rate=_positive(data, "sampling_rate"),
@@ -191,8 +190,7 @@ def _positive(block: Mapping[str, Any], key: str, default: int | None = None) ->
     return value
 
 
-def _integers(block: Mapping[str, Any], key: str) -> tuple[int, ...]:
-    values = block.get(key)
+def _integers(values: Any, name: str) -> tuple[int, ...]:
     if not isinstance(values, list) or not 0 < len(values) <= 16:
-        raise ValueError(f"config.json: {key or 'a dilation list'} must be a list of 1 to 16 whole numbers.")
-    return tuple(_positive({key: v}, key) for v in values)
+        raise ValueError(f"config.json: {name} must be a list of 1 to 16 whole numbers.")
+    return tuple(_positive({name: v}, name) for v in values)

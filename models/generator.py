@@ -81,11 +81,12 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 def receptive_field(config: SynthesizerConfig) -> int:
     """Frames on each side that a frame's samples depend on: the halo of a window. 13 for released checkpoints."""
-    block = 2 if config.resblock != "1" else 3
+    first_kind = config.resblock == "1"  # three dilations, each followed by a plain convolution; else two alone
+    used = 3 if first_kind else 2
     left = right = 3  # conv_post, in samples
     for rate, kernel in reversed(list(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True))):
         reach = max(
-            sum((k - 1) * d // 2 + (k // 2 if block == 3 else 0) for d in dilations[:block])
+            sum((k - 1) * d // 2 + (k // 2 if first_kind else 0) for d in dilations[:used])
             for k, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
         )
         padding = (kernel - rate) // 2
