@@ -54,12 +54,33 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class Change:
+    """Something that is said otherwise than it was written. position: the index of `text` in the given text.
+
+    kind: "number" (digits, units, signs), "letters" (an acronym), "word" (a foreign word, by the lexicon) or
+    "approximation" (a foreign word, by rule). said: Chinese characters.
+    """
+
+    text: str
+    said: str
+    position: int
+    kind: str
+
+
+@dataclass(frozen=True)
 class Normalised:
-    """text: n characters; positions: where in the given text each came from, never decreasing."""
+    """text: n characters; positions: where in the given text each came from, never decreasing.
+
+    readings: n syllables with tone ("ei1") of the characters whose reading is settled already, "" where it is not;
+    sources: n names of who settled them ("letters", "word", "approximation", "user", "glossary"), "" likewise.
+    """
 
     text: str
     positions: tuple[int, ...]
+    readings: tuple[str, ...]
+    sources: tuple[str, ...]
     skipped: tuple[Skipped, ...]
+    changes: tuple[Change, ...]
 
 
 def normalise(raw: str, start: int = 0) -> Normalised:
@@ -179,7 +200,8 @@ def _spoken(text: str, positions: list[int]) -> Normalised:
             reason = "no Mandarin reading is known" if _IDEOGRAPH.match(char) else "not a character that is spoken"
             skipped.append(Skipped(char, positions[i], reason))
         i += 1
-    return Normalised("".join(chars), tuple(places), tuple(_grouped(skipped)))
+    said = "".join(chars)
+    return Normalised(said, tuple(places), ("",) * len(said), ("",) * len(said), tuple(_grouped(skipped)), ())
 
 
 def _grouped(skipped: list[Skipped]) -> list[Skipped]:
