@@ -1,0 +1,34 @@
+"""One common character for each syllable and tone, to stand in where only the sound is given.
+
+A voice's BERT sees characters, and a character pulls the sound toward its usual reading even where the phones say
+otherwise. Where the user's reading is another one, or where there is no character at all (a foreign word), a
+character whose usual reading is the wanted one takes the place.
+"""
+
+import functools
+from importlib.resources import files
+
+from text.phones import split_reading, syllable_phones
+
+NEAREST_TONES = (1, 4, 2, 3, 5)  # for a syllable that no common character has with the wanted tone
+
+
+def carrier(reading: str) -> str:
+    """A common character for "hang2", with another tone where none has this one.
+
+    Raises ValueError for what is no reading.
+    """
+    syllable, tone = split_reading(reading)
+    phones, table = syllable_phones(syllable), _table()
+    return next(table[phones, t] for t in (tone, *NEAREST_TONES) if (phones, t) in table)
+
+
+@functools.cache
+def _table() -> dict[tuple[tuple[str, str], int], str]:
+    """(phones, tone) -> character; text/data/NOTICE.md says how the list was made."""
+    table = {}
+    for line in files("text").joinpath("data/carriers.txt").read_text("utf-8").splitlines():
+        reading, char = line.split()
+        syllable, tone = split_reading(reading)
+        table[syllable_phones(syllable), tone] = char
+    return table
