@@ -68,6 +68,16 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Override:
+    """A stretch of the given text, [start, end), whose syllables are settled by hand ("hang2"): user or glossary."""
+
+    start: int
+    end: int
+    readings: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
 class Normalised:
     """text: n characters; positions: where in the given text each came from, never decreasing.
 
