@@ -1,43 +1,57 @@
-"""Latin words as a Chinese-only voice can say them: letters by name, known words by a lexicon, the rest by rule."""
+"""Latin words as a Chinese-only voice can say them: letters by name, known words by a lexicon, the rest by its sounds.
+
+>>> speak("GPT").readings
+('ji4', 'pi4', 'ti4')
+>>> speak("hello").chars
+'哈喽'
+
+Nothing is loaded before the first call.
+"""
 
 import functools
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.resources import files
 
-# The names of the letters as they are said in Mandarin: carrier characters and their readings.
-LETTERS = {
-    "A": "欸 ei1",
-    "B": "必 bi4",
-    "C": "西 xi1",
-    "D": "弟 di4",
-    "E": "易 yi4",
-    "F": "挨夫 ai2 fu5",
-    "G": "寄 ji4",
-    "H": "欸取 ei1 qu5",
-    "I": "爱 ai4",
-    "J": "这 zhei4",
-    "K": "剋 kei1",
-    "L": "艾鲁 ai2 lu5",
-    "M": "艾木 ai2 mu5",
-    "N": "恩 en1",
-    "O": "欧 ou1",
-    "P": "辟 pi4",
-    "Q": "扣 kou4",
-    "R": "阿尔 a1 er5",
-    "S": "艾斯 ai2 si5",
-    "T": "替 ti4",
-    "U": "优 you1",
-    "V": "微 wei1",
-    "W": "达布溜 da2 bu5 liu5",
-    "X": "艾克斯 ai2 ke5 si5",
-    "Y": "外 wai4",
-    "Z": "贼 zei4",
-}
-DIGITS = {
-    **{"0": "零 ling2", "1": "壹 yi1", "2": "贰 er4", "3": "叁 san1", "4": "肆 si4"},
-    **{"5": "伍 wu3", "6": "陆 liu4", "7": "柒 qi1", "8": "捌 ba1", "9": "玖 jiu3"},
-}
+from text.english_sounds import SYLLABLES, guessed_sounds, is_spelt_out, known_sounds, mandarin
+from text.homophones import carrier
+
+# The names of the letters as they are said in Mandarin, Greek ones too, and digits: characters and their readings.
+# The characters are none that tone sandhi knows (诶, 地, 儿, ...).
+_NAMES = """
+    a 欸 ei1 | b 必 bi4 | c 西 xi1 | d 第 di4 | e 易 yi4 | f 艾弗 ai2 fu5 | g 记 ji4 | h 欸取 ei1 qu5 | i 爱 ai4
+    j 这 zhei4 | k 剋 kei1 | l 艾路 ai2 lu5 | m 艾姆 ai2 mu5 | n 恩 en1 | o 欧 ou1 | p 辟 pi4 | q 扣 kou4
+    r 阿尔 a1 er5 | s 艾斯 ai2 si5 | t 替 ti4 | u 优 you1 | v 威 wei1 | w 达布溜 da2 bu5 liu5 | x 艾克斯 ai2 ke5 si5
+    y 外 wai4 | z 贼 zei4
+    0 零 ling2 | 1 一 yi1 | 2 二 er4 | 3 三 san1 | 4 四 si4 | 5 五 wu3 | 6 六 liu4 | 7 七 qi1 | 8 八 ba1 | 9 九 jiu3
+    α 阿尔法 a1 er3 fa3 | β 贝塔 bei4 ta3 | γ 伽马 ga1 ma3 | δ 德尔塔 de2 er3 ta3 | ε 艾普西隆 ai4 pu3 xi1 long2
+    ζ 泽塔 ze2 ta3 | η 伊塔 yi1 ta3 | θ 西塔 xi1 ta3 | ι 约塔 yue1 ta3 | κ 卡帕 ka3 pa4 | λ 拉姆达 la1 mu3 da2
+    μ 缪 miu4 | ν 纽 niu3 | ξ 克西 ke4 xi1 | ο 奥密克戎 ao4 mi4 ke4 rong2 | π 派 pai4 | ρ 柔 rou2
+    σ 西格玛 xi1 ge2 ma3 | ς 西格玛 xi1 ge2 ma3 | τ 陶 tao2 | υ 宇普西隆 yu3 pu3 xi1 long2 | φ 斐 fei3 | χ 凯 kai3
+    ψ 普西 pu3 xi1 | ω 欧米伽 ou1 mi3 ga1
+"""
+
+# Letters that no decomposition takes the accent off, and the marks that stand for ' and -.
+_PLAIN = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ŋ": "ng", "ħ": "h"}
+    | {"ẞ": "SS", "Æ": "AE", "Œ": "OE", "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "Ŋ": "NG", "Ħ": "H"}
+    | {"’": "'", "ʼ": "'", "‐": "-", "‑": "-"}
+)
+_LATIN = re.compile("[A-Za-z]")
+
+# Words of up to three letters that are words in capitals too; the others are spelt: US, IT, WHO, APP.
+_SAID = "OK NO GO UP MY ME WE HI OH SO TO ON BY OF THE AND YES YOU NEW NOT FOR BIG HOT TOP BOX BUY ALL ARE SEX BUG HEY"
+_SAID_IN_CAPITALS = frozenset(_SAID.split())
+_DOMAINS = frozenset("com cn net org io edu gov ai co app dev me tv".split())
+
+# Light syllables get the characters that transcriptions of foreign names have, which BERT has seen in that part, and
+# no character that tone sandhi knows.
+_LIGHT = "bu布 pu普 mu姆 de德 te特 ke克 ge格 fu夫 si斯 zi兹 shi什 qi奇 ji吉 ci茨 er尔 en恩 yi伊 li利 ou欧 a阿"
+_LIGHT_CARRIERS = {item[:-1] + "5": item[-1] for item in _LIGHT.split()} | {"ei1": "欸", "yi1": "伊"}
+
+_DOT = ("点", ("dian3",))
 
 
 @dataclass(frozen=True)
@@ -52,22 +66,237 @@ class Syllables:
     kind: str
 
 
-def speak(word: str) -> Syllables | None:
-    """How a stretch of Latin letters (with digits, ' - . _ inside) is said; None if it holds none. Never raises."""
-    plain = _folded(word)
-    if not re.search("[A-Za-z]", plain):
-        return None
-    said = [(LETTERS | DIGITS)[char.upper()] for char in plain if char.isalnum()]
-    chars, readings = zip(*(_entry(item) for item in said), strict=True)
-    return Syllables("".join(chars), tuple(r for group in readings for r in group), "letters")
-
-
-def _entry(line: str) -> tuple[str, tuple[str, ...]]:
-    chars, *readings = line.split()
-    return chars, tuple(readings)
-
-
 @functools.lru_cache(maxsize=4096)
+def speak(word: str) -> Syllables | None:
+    """How a stretch of letters is said, with what may stand inside: digits, ' - . _ and accents. Never raises.
+
+    None if it holds neither a Latin nor a Greek letter.
+    """
+    plain = _folded(word)
+    if not any(char.isalpha() for char in plain):
+        return None
+    parts = [_spelling(plain)] if _is_dotted(plain) else _parts(plain)
+    kinds = [part.kind for part in parts]
+    kind = next((kind for kind in ("approximation", "word") if kind in kinds), "letters")
+    return Syllables("".join(part.chars for part in parts), tuple(r for part in parts for r in part.readings), kind)
+
+
+# --- what a stretch consists of ----------------------------------------------------------------------------------
+
+
 def _folded(word: str) -> str:
-    """Letters without their accents, in ASCII; what has no such form is left out."""
-    return "".join(char for char in unicodedata.normalize("NFKD", word) if char.isascii())
+    """Letters without their accents; of other characters only Greek letters, digits and the marks inside a word."""
+    kept = []
+    for char in unicodedata.normalize("NFKD", word.translate(_PLAIN)).translate(_PLAIN):
+        if char.lower() in _names() or char in "'-._":
+            kept.append(char)
+        elif not unicodedata.combining(char):
+            kept.append(" ")
+    return "".join(kept)
+
+
+def _is_dotted(plain: str) -> bool:
+    """U.S.A., e.g."""
+    return re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]?\.?", plain) is not None
+
+
+def _parts(plain: str) -> list[Syllables]:
+    """The parts of a stretch in order: as a whole if it is known so (e-mail, don't), else between its marks."""
+    whole = plain.strip(" '-._").lower()
+    if re.fullmatch("[a-z'._-]+", whole) and not _is_spelt_in_capitals(plain):
+        for spelling in (whole, re.sub("[-._]", "", whole)):
+            if said := _from_lexicon(spelling):
+                return [said]
+    pieces = re.findall(r"[A-Za-z]+(?:'[A-Za-z]+)*'?|\d|[^\W\d_]|\.", plain)
+    letters = [piece for piece in pieces if piece != "."]
+    is_address = letters[-1].lower() in _DOMAINS and len(letters) > 1
+    parts = []
+    for i, piece in enumerate(pieces):
+        if piece == ".":
+            if is_address and 0 < i < len(pieces) - 1:
+                parts.append(Syllables(*_DOT, "letters"))
+        elif _LATIN.match(piece):
+            parts += _piece(piece)
+        else:
+            parts.append(_spelling(piece))
+    return parts
+
+
+def _piece(piece: str) -> list[Syllables]:
+    """A stretch of the letters a-z in any case, perhaps with an apostrophe inside."""
+    letters = piece.strip("'")
+    lower = letters.lower()
+    plural = re.fullmatch(r"([A-Z]{2,5})'?s", letters)
+    if plural and not _is_word_in_capitals(plural[1]):
+        return [_spelling(plural[1]), _syllables(["si5"], "letters")]
+    if letters.isupper() or len(letters) == 1:
+        return [_word(lower) if _is_word_in_capitals(letters) else _spelling(lower)]
+    if lower[1:].islower() and letters[1:] == lower[1:]:
+        return [_word(lower)] if "'" not in letters or _is_known(lower) else _at_apostrophes(letters)
+    if _is_known(lower):
+        return [_word(lower)]
+    if "'" in letters:
+        return _at_apostrophes(letters)
+    if len(letters) <= 4:  # PhD, IoT, mRNA
+        return [_spelling(lower)]
+    cased = re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", letters)
+    return [part for chunk in cased for part in _piece(chunk)]
+
+
+def _at_apostrophes(letters: str) -> list[Syllables]:
+    """O'Neill, Tom's."""
+    *chunks, last = letters.split("'")
+    parts = [part for chunk in chunks for part in _piece(chunk)]
+    endings = {"s": "si5", "ll": "ou5", "re": "er5", "ve": "fu5", "d": "de5", "t": "te5", "m": "mu5"}
+    return parts + ([_syllables([endings[last]], "approximation")] if last in endings else _piece(last))
+
+
+def _is_spelt_in_capitals(plain: str) -> bool:
+    return plain.isupper() and plain.isalpha() and not _is_word_in_capitals(plain)
+
+
+def _is_word_in_capitals(letters: str) -> bool:
+    """NASA and HELLO are words, HTTP and WHO are not."""
+    lower = letters.lower()
+    if len(letters) <= 3:
+        return letters in _SAID_IN_CAPITALS
+    if _is_known(lower):
+        return True
+    return len(letters) > 5 and re.search("[^aeiouy]{4}", lower) is None
+
+
+def _is_known(lower: str) -> bool:
+    """Whether it is known as a word, not as a row of letters."""
+    if said := _from_lexicon(lower):
+        return said.kind == "word"
+    return known_sounds(lower) is not None and not is_spelt_out(lower)
+
+
+# --- words -------------------------------------------------------------------------------------------------------
+
+
+def _word(lower: str) -> Syllables:
+    """A word of the letters a-z and apostrophes."""
+    if said := _from_lexicon(lower):
+        return said
+    if is_spelt_out(lower) or not (re.search("[aeiouy]", lower) or known_sounds(lower)):
+        return _spelling(lower)
+    pinyin = _pinyin(lower)
+    sounds = known_sounds(lower)
+    if pinyin and (sounds is None or re.search("zh|^x|^q[^u]|[iu]ang", lower)):
+        return _syllables([syllable + "1" for syllable in pinyin], "approximation")
+    return _syllables(mandarin(sounds or _sounds(lower.replace("'", ""))), "approximation")
+
+
+def _sounds(lower: str) -> str:
+    """The sounds of a word that the dictionary lacks: of two words it has (snap-chat), else by its spelling."""
+    for cut in sorted(range(4, len(lower) - 3), key=lambda cut: abs(2 * cut - len(lower))):
+        halves = known_sounds(lower[:cut]), known_sounds(lower[cut:])
+        if halves[0] and halves[1]:
+            return f"{halves[0]} {halves[1].replace('1', '2')}"
+    return guessed_sounds(lower)
+
+
+def _spelling(plain: str) -> Syllables:
+    names = [_names()[char] for char in plain.lower() if char in _names()]
+    return Syllables("".join(chars for chars, _ in names), tuple(r for _, own in names for r in own), "letters")
+
+
+def _syllables(readings: Iterable[str], kind: str) -> Syllables:
+    readings = tuple(readings)
+    return Syllables("".join(map(_carrier, readings)), readings, kind)
+
+
+def _carrier(reading: str) -> str:
+    return _LIGHT_CARRIERS.get(reading) or carrier(reading)
+
+
+@functools.cache
+def _names() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """letter or digit -> characters, readings"""
+    entries = [entry.split() for entry in re.split(r"\||\n", _NAMES) if entry.strip()]
+    return {letter: (chars, tuple(readings)) for letter, chars, *readings in entries}
+
+
+def _pinyin(lower: str) -> list[str] | None:
+    """The Mandarin syllables that a word spells from end to end, if it does: "nihao" -> ["ni", "hao"]."""
+    ends: dict[int, list[str]] = {0: []}  # where a row of syllables can end -> the shortest such row
+    for end in range(1, len(lower) + 1):
+        for start in range(max(end - 6, 0), end):
+            if start in ends and lower[start:end] in SYLLABLES:
+                row = [*ends[start], lower[start:end]]
+                if end not in ends or len(row) < len(ends[end]):
+                    ends[end] = row
+    return ends.get(len(lower))
+
+
+# --- the lexicon -------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _lexicon() -> dict[str, Syllables]:
+    """Lines of word, readings and perhaps characters, between tabs; "*" for a word that is spelt."""
+    lexicon = {}
+    for line in files("text").joinpath("data/english.tsv").read_text("utf-8").splitlines():
+        if not line or line.startswith("#"):
+            continue
+        word, readings, *chars = line.split("\t")
+        if readings == "*":
+            lexicon[word] = _spelling(word)
+        elif chars:
+            lexicon[word] = Syllables(chars[0], tuple(readings.split()), "word")
+        else:
+            lexicon[word] = _syllables(readings.split(), "word")
+    return lexicon
+
+
+# A light consonant at the end of a stem and -ing: wo-ke, wo-keng. Else -ing is a syllable of its own.
+_WITH_ING = {
+    **{"te": "ting", "de": "ding", "ke": "keng", "ge": "geng", "pu": "ping", "bu": "bing", "mu": "ming"},
+    **{"si": "xing", "zi": "jing", "ci": "cing", "fu": "weng", "shi": "xing", "qi": "qing", "ji": "jing", "er": "ling"},
+}
+_WITH_ER = {
+    **{"te": "te", "de": "de", "ke": "ke", "ge": "ge", "pu": "po", "bu": "bo", "mu": "mo", "si": "se", "zi": "ze"},
+    **{"fu": "fo", "shi": "she", "qi": "che", "ji": "zhe", "er": "le"},
+}
+
+
+def _from_lexicon(lower: str) -> Syllables | None:
+    """The word's entry, or its stem's with an ending."""
+    if entry := _lexicon().get(lower):
+        return entry
+    for ending in ("'s", "s'", "es", "s", "ed", "ing", "in'", "er", "ers", "ly"):
+        stem = lower.removesuffix(ending)
+        if stem == lower or len(stem) < 2:
+            continue
+        spellings = [stem]
+        if ending not in ("'s", "s'", "s", "ly"):
+            spellings += [stem + "e"]
+            spellings += [stem[:-1]] if stem[-1] == stem[-2] else []
+        if stem[-1] == "i":
+            spellings += [stem[:-1] + "y"]
+        for spelling in spellings:
+            entry = _lexicon().get(spelling)
+            if entry and entry.kind == "word":
+                return _with_ending(entry, ending)
+    return None
+
+
+def _with_ending(entry: Syllables, ending: str) -> Syllables:
+    last = entry.readings[-1][:-1]
+    light = entry.readings[-1][-1] == "5"
+    if ending in ("ing", "in'") and light and _WITH_ING.get(last) in SYLLABLES:
+        return _replaced(entry, _WITH_ING[last])
+    if ending in ("er", "ers") and light and last in _WITH_ER:
+        return _replaced(entry, _WITH_ER[last])
+    if ending in ("ed",):
+        added = "te5" if light and last in ("ke", "pu", "fu", "si", "shi", "qi") else "de5"
+    else:
+        added = {"ing": "ying5", "in'": "ying5", "er": "er5", "ers": "er5", "ly": "li5"}.get(ending, "")
+        added = added or ("si5" if light and last in ("te", "ke", "pu", "fu") else "zi5")
+    return Syllables(entry.chars + _carrier(added), (*entry.readings, added), entry.kind)
+
+
+def _replaced(entry: Syllables, syllable: str) -> Syllables:
+    reading = syllable + "5"
+    return Syllables(entry.chars[:-1] + _carrier(reading), (*entry.readings[:-1], reading), entry.kind)
