@@ -108,7 +108,7 @@ class Engine:
             phones, characters, latent = self._sentence(voice, utterance, place, request, speaker, emotion, timings)
             pause = 0.0
             if place < len(spoken) - 1:
-                pause = request.paragraph_pause if utterance.paragraph_end else request.pause
+                pause = _pause_after(utterance, request)
             began = start
             for samples, last in self._windows(voice, latent, speaker, timings, place == 0, pause):
                 yield Speech(
@@ -188,7 +188,7 @@ class Engine:
         if not variant.needs_bert:
             return ()
         feature = self.features.bert(
-            utterance.text, word2ph, variant.bert_width, request.style_text, request.style_weight
+            utterance.bert_text, word2ph, variant.bert_width, request.style_text, request.style_weight
         )
         return (feature,)
 
@@ -212,6 +212,12 @@ class Engine:
                 samples[-len(fade) :] *= fade[::-1]
                 samples = np.concatenate((samples, np.zeros(round(pause * rate), dtype=np.float32)))
             yield samples, last
+
+
+def _pause_after(utterance: Utterance, request: SpeechRequest) -> float:
+    """Seconds of silence; a long sentence that was cut goes on sooner, and at once where it was cut between words."""
+    pauses = {"paragraph": request.paragraph_pause, "sentence": request.pause, "clause": request.pause / 2}
+    return pauses.get(utterance.ends, 0.0)
 
 
 @dataclass(frozen=True)

@@ -268,7 +268,7 @@ def test_sentences_and_paragraphs():
     text = "他说：“走吧！”然后走了。第二句\n\n  第三句...？第四句"
     utterances = analyse(text)
     assert [u.text for u in utterances] == ["他说,'走吧!'", "然后走了.", "第二句.", "第三句…?", "第四句"]
-    assert [u.paragraph_end for u in utterances] == [False, False, True, False, True]
+    assert [u.ends for u in utterances] == ["sentence", "sentence", "paragraph", "sentence", "paragraph"]
     assert [u.source for u in utterances] == ["他说：“走吧！”", "然后走了。", "第二句", "第三句...？", "第四句"]
 
 
@@ -277,10 +277,10 @@ def test_straight_quotes_close_the_sentence_that_opened_them():
 
 
 def test_a_full_stop_in_a_number_or_a_name_ends_nothing():
-    assert [text for _, text in sentences("圆周率是3.14吗？见a.com吧. 好.")] == [
+    assert [text for _, text in sentences("圆周率是3.14吗？见a.com吧. 好的.")] == [
         "圆周率是3.14吗？",
         "见a.com吧.",
-        " 好.",
+        " 好的.",
     ]
 
 
@@ -362,7 +362,7 @@ def test_command_line_prints_one_json_line_per_sentence_and_nothing_else():
     assert (second["text"], second["normalised"]) == ("9点见。", "九点见.")
     assert first["chars"][0] | {"confidence": 0} == {
         **{"text": "你", "reading": "ni3", "spoken": "ni2"},
-        **{"source": "g2pm", "confidence": 0},
+        **{"source": "g2pm", "confidence": 0, "others": [], "position": 0},
     }
     assert first["phones"] == ["_", "n", "i", "h", "ao", "!", "_"]
     assert first["ids"] == {"phone_ids": phone_ids(first["phones"]), "tone_ids": [0, 2, 2, 3, 3, 0, 0]}

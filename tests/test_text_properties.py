@@ -38,7 +38,7 @@ def test_any_text_is_analysed(text):
         json.loads(line(utterance))
     positions = [item.position for utterance in utterances for item in utterance.skipped]
     assert positions == sorted(positions)
-    assert not utterances or utterances[-1].paragraph_end or not utterances[-1].text
+    assert not utterances or utterances[-1].ends == "paragraph" or not utterances[-1].text
 
 
 @given(st.text(st.sampled_from("你好世界银行不的abc👍𪚥龘，。！？\n"), max_size=400))

@@ -8,15 +8,18 @@ Nothing is loaded before the first call of `analyse`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
-from text.normalize import Skipped, normalise
+from text.homophones import carrier, usual_reading
+from text.markup import Glossary, GlossaryError, Marked, parse, parse_glossary
+from text.normalize import Change, Normalised, Skipped, normalise
 from text.phones import split_reading, syllable_phones
 from text.readings import Reader, Reading, read, runs
-from text.split import paragraphs, pieces, sentences
+from text.split import ends_with, paragraphs, pieces, sentences
 from text.symbols import PAD, PUNCTUATION
 from text.tone_sandhi import spoken_readings
 
-__all__ = ["Char", "Skipped", "Utterance", "analyse"]
+__all__ = ["Change", "Char", "Glossary", "GlossaryError", "Skipped", "Utterance", "analyse", "parse_glossary"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,9 @@ class Char:
     """One character of an utterance.
 
     reading: its syllable and tone where it stands ("hang2"); spoken: the same after tone sandhi; both "" for
-    punctuation. source: who gave the reading (g2pm, pypinyin, rule, punctuation); confidence: 0-1.
+    punctuation. source: who gave the reading (user, glossary, g2pw, g2pm, pypinyin, rule; letters, word or
+    approximation for foreign words; punctuation); confidence: 0-1. others: what else it could be. position: the index
+    in the given text that it came from.
     """
 
     text: str
@@ -32,6 +37,8 @@ class Char:
     spoken: str
     source: str
     confidence: float
+    others: tuple[str, ...] = ()
+    position: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,9 @@ class Utterance:
 
     text: n normalised characters, Chinese or one of ! ? … , . ' -; chars: one each. source: the piece of the given
     text it was made from. phones, tones (0-5): as long as each other, a pad with tone 0 at both ends; word2ph: n + 2
-    numbers of phones, of the pad, each character, and the pad. skipped: what is not spoken. paragraph_end: whether a
-    paragraph ends here.
+    numbers of phones, of the pad, each character, and the pad. skipped: what is not spoken; changes: what is said
+    otherwise than it was written. ends: what ends here, "paragraph", "sentence", "clause" (cut at a comma) or "word"
+    (cut between words).
     """
 
     text: str
@@ -51,7 +59,8 @@ class Utterance:
     tones: tuple[int, ...]
     word2ph: tuple[int, ...]
     skipped: tuple[Skipped, ...] = ()
-    paragraph_end: bool = False
+    changes: tuple[Change, ...] = ()
+    ends: str = "sentence"
 
     def __post_init__(self) -> None:
         if not len(self.phones) == len(self.tones) == sum(self.word2ph):
@@ -67,22 +76,40 @@ class Utterance:
         if not (self.phones[0] == self.phones[-1] == PAD and self.tones[0] == self.tones[-1] == 0):
             raise ValueError(f"Phones begin and end with the pad {PAD!r}, tone 0.")
 
+    @property
+    def bert_text(self) -> str:
+        """What BERT shall read: `text`, but for characters to which the user gave an unusual reading.
 
-def analyse(text: str, reader: Reader = read) -> list[Utterance]:
+        BERT's feature of a character carries its usual sound, and pulls the voice toward it whatever the phones say;
+        in its place stands a character that is usually read as the user wants. As long as `text`.
+        """
+        return "".join(
+            carrier(char.reading) if char.source in SETTLED and char.reading != usual_reading(char.text) else char.text
+            for char in self.chars
+        )
+
+
+SETTLED = ("user", "glossary")  # sources of readings that win over everything
+
+
+def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None) -> list[Utterance]:
     """Any text -> its utterances, in order. Never raises, whatever the string holds.
 
     Each utterance has something to pronounce. What is not spoken is in `skipped` of the utterance it stands in, or, of
     a sentence without any, in that of the one before (of the first, if there is none before). If there is nothing to
     say in the whole text, the result is one utterance with the text "" that carries `skipped`, or an empty list if
     nothing was skipped either (blanks and punctuation alone).
-    `reader` gives the readings of a normalised utterance; see text.readings.
+    `reader` gives the readings of a normalised utterance (text.readings). Inline readings (银行[yin2 hang2]) win over
+    the `glossary` (term -> readings, see parse_glossary), and that over the reader.
     """
+    marked = parse(text, glossary or {})
     utterances: list[Utterance] = []
-    waiting: list[Skipped] = []  # skipped before the first utterance
-    for paragraph_start, paragraph in paragraphs(text):
+    waiting = list(marked.skipped)  # skipped before the first utterance
+    for paragraph_start, paragraph in paragraphs(marked.text):
         first = len(utterances)
-        for start, sentence in sentences(paragraph):
-            found, skipped = _sentence(sentence, paragraph_start + start, reader)
+        kept = [(o.start - paragraph_start, o.end - paragraph_start) for o in marked.overrides]
+        for start, sentence in sentences(paragraph, kept):
+            found, skipped = _sentence(sentence, paragraph_start + start, marked, reader)
             if found:
                 found[0] = replace(found[0], skipped=(*waiting, *found[0].skipped))
                 waiting = []
@@ -92,35 +119,83 @@ def analyse(text: str, reader: Reader = read) -> list[Utterance]:
             else:
                 waiting += skipped
         if len(utterances) > first:
-            utterances[-1] = replace(utterances[-1], paragraph_end=True)
+            utterances[-1] = replace(utterances[-1], ends="paragraph")
     if waiting:
-        utterances = [_utterance("", text, [], tuple(waiting))]
+        utterances = [_utterance("", text, [], [], tuple(waiting))]
     return utterances
 
 
-def _sentence(raw: str, start: int, reader: Reader) -> tuple[list[Utterance], tuple[Skipped, ...]]:
-    """The utterances of a raw sentence that begins at index `start`, and, if there are none, what was skipped."""
-    normalised = normalise(raw, start)
+def _sentence(raw: str, start: int, marked: Marked, reader: Reader) -> tuple[list[Utterance], tuple[Skipped, ...]]:
+    """The utterances of a raw sentence at `start` of the marked text, and, if there are none, what was skipped."""
+    overrides = [o for o in marked.overrides if start <= o.start < start + len(raw)]
+    normalised = _in_the_given_text((normalise(raw, start, overrides) if overrides else normalise(raw, start)), marked)
     utterances: list[Utterance] = []
     done = 0  # characters of the normalised sentence
-    begin = start  # index in the given text
-    for piece in pieces(normalised.text):
-        done += len(piece)
-        end = normalised.positions[done] if done < len(normalised.text) else start + len(raw)
+    begin = marked.places[start]  # index in the given text
+    for piece in pieces(normalised.text, _tied(normalised)):
+        place, done = done, done + len(piece)
+        last = start + len(raw) - 1
+        end = normalised.positions[done] if done < len(normalised.text) else marked.places[last] + 1
         if all(char in PUNCTUATION for char in piece):
             continue
         skipped = tuple(item for item in normalised.skipped if begin <= item.position < end)
-        utterances.append(_utterance(piece, raw[begin - start : end - start], reader(piece), skipped))
+        changes = tuple(item for item in normalised.changes if begin <= item.position < end)
+        readings = _with_settled(reader(piece), normalised.readings[place:done], normalised.sources[place:done])
+        positions = normalised.positions[place:done]
+        utterance = _utterance(piece, "", readings, positions, skipped)
+        source = "".join(c for c, i in zip(raw, marked.places[start : last + 1], strict=True) if begin <= i < end)
+        utterances.append(replace(utterance, source=source.strip(), changes=changes, ends=ends_with(piece)))
         begin = end
     return utterances, normalised.skipped
 
 
-def _utterance(text: str, source: str, readings: Sequence[Reading], skipped: tuple[Skipped, ...]) -> Utterance:
-    """Sandhi and phones. readings: one for each character of `text`."""
+def _in_the_given_text(normalised: Normalised, marked: Marked) -> Normalised:
+    """Positions as indices of the text with its inline readings."""
+    if marked.places[-1] == len(marked.places) - 1:
+        return normalised
+    return replace(
+        normalised,
+        positions=tuple(marked.places[i] for i in normalised.positions),
+        skipped=tuple(replace(item, position=marked.places[item.position]) for item in normalised.skipped),
+        changes=tuple(replace(item, position=marked.places[item.position]) for item in normalised.changes),
+    )
+
+
+def _tied(normalised: Normalised) -> set[int]:
+    """Places between two characters that belong to one number, one foreign word or one settled reading."""
+    spans = [(item.position, item.position + len(item.text)) for item in normalised.changes]
+    inside = {i for start, end in spans for i in range(start, end)}
+    tied = set()
+    for i, (a, b) in enumerate(pairwise(normalised.positions), 1):
+        settled = normalised.sources[i - 1] in SETTLED and normalised.sources[i] in SETTLED
+        if settled or (a in inside and any(start <= a and b < end for start, end in spans)):
+            tied.add(i)
+    return tied
+
+
+def _with_settled(readings: Sequence[Reading], settled: Sequence[str], sources: Sequence[str]) -> list[Reading]:
+    """The reader's readings, but for those that are settled already; the reader's own become alternatives."""
+    out = []
+    for reading, pinyin, source in zip(readings, settled, sources, strict=True):
+        if pinyin:
+            others = tuple(dict.fromkeys(r for r in (reading.pinyin, *reading.others) if r not in ("", pinyin)))
+            reading = Reading(pinyin, source, 0.5 if source == "approximation" else 1.0, others)
+        out.append(reading)
+    return out
+
+
+def _utterance(
+    text: str, source: str, readings: Sequence[Reading], positions: Sequence[int], skipped: tuple[Skipped, ...]
+) -> Utterance:
+    """Sandhi and phones. readings, positions: one for each character of `text`."""
     spoken: list[str] = []
     for run, is_chinese in runs(text):
-        own = [reading.pinyin for reading in readings[len(spoken) : len(spoken) + len(run)]]
-        spoken += spoken_readings(run, own) if is_chinese else own
+        own = readings[len(spoken) : len(spoken) + len(run)]
+        said = [reading.pinyin for reading in own]
+        if is_chinese:  # what the user wrote at this very place is said as it was written
+            changed = spoken_readings(run, said)
+            said = [r.pinyin if r.source == "user" else c for r, c in zip(own, changed, strict=True)]
+        spoken += said
     phones, tones, word2ph = [PAD], [0], [1]
     for char, reading in zip(text, spoken, strict=True):
         if reading:
@@ -132,7 +207,7 @@ def _utterance(text: str, source: str, readings: Sequence[Reading], skipped: tup
             tones.append(0)
         word2ph.append(2 if reading else 1)
     chars = [
-        Char(char, reading.pinyin, said, reading.source, reading.confidence)
-        for char, reading, said in zip(text, readings, spoken, strict=True)
+        Char(char, reading.pinyin, said, reading.source, reading.confidence, reading.others, position)
+        for char, reading, said, position in zip(text, readings, spoken, positions, strict=True)
     ]
     return Utterance(text, source.strip(), tuple(chars), (*phones, PAD), (*tones, 0), (*word2ph, 1), skipped)

@@ -18,8 +18,10 @@ def line(utterance: Utterance) -> str:
         "tones": utterance.tones,
         "word2ph": utterance.word2ph,
         "ids": {"phone_ids": phone_ids(utterance.phones), "tone_ids": tone_ids(utterance.tones)},
+        "bert_text": utterance.bert_text,
+        "changes": [vars(item) for item in utterance.changes],
         "skipped": [vars(item) for item in utterance.skipped],
-        "paragraph_end": utterance.paragraph_end,
+        "ends": utterance.ends,
     }
     return json.dumps(record, ensure_ascii=False)
 

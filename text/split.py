@@ -1,7 +1,7 @@
 """Where a text is cut: paragraphs, sentences, and pieces short enough for BERT, for memory and for a first sound."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 from text.normalize import LINE_BREAKS
 from text.readings import runs
@@ -18,6 +18,8 @@ _SENTENCE_END = re.compile(
     rf"(?:[。｡！!？?]+|(?<![.\d])\.(?=\s|$)|(?<=[\u3400-\u9fff])\.(?![.\w]))[。｡！!？?.]*[{_CLOSERS}]*"
 )
 _SOFT_BREAK = re.compile(r"[，,；;、：\s…—]")
+_QUOTATION = re.compile(r"“[^“”]*”|「[^「」]*」|『[^『』]*』|《[^《》]*》|（[^（）]*）|\([^()]*\)|\"[^\"]*\"")
+_IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, str]]:
@@ -29,13 +31,22 @@ def paragraphs(text: str) -> Iterator[tuple[int, str]]:
         start = end
 
 
-def sentences(paragraph: str) -> Iterator[tuple[int, str]]:
-    """(index, text) of each sentence; joined they are the paragraph again."""
+def sentences(paragraph: str, kept: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[int, str]]:
+    """(index, text) of each sentence; joined they are the paragraph again.
+
+    Not cut are the stretches [start, end) in `kept`, and quotations that are comfortably short. A sentence of a single
+    character (嗯。吧！) stays with the next one, at the end of a paragraph with the one before.
+    """
+    quoted = [m.span() for m in _QUOTATION.finditer(paragraph) if m.end() - m.start() <= COMFORTABLE]
+    spans = [*kept, *((start, end - 1) for start, end in quoted)]  # a cut before the closing mark goes behind it
+    ends = [match.end() for match in _SENTENCE_END.finditer(paragraph)]
+    ends = [end for end in ends if not any(start < end < stop for start, stop in spans)]
     start = 0
-    for end in [match.end() for match in _SENTENCE_END.finditer(paragraph)] + [len(paragraph)]:
+    for end in [*_worth_a_sentence(paragraph, ends), len(paragraph)]:
         end = _past_straight_quote(paragraph, start, end)
         while end - start > RAW_MOST:
             place = start + _last_soft_break(paragraph[start : start + RAW_MOST])
+            place = next((a for a, b in spans if start < a < place < b), place)
             yield start, paragraph[start:place]
             start = place
         if end > start:
@@ -43,20 +54,42 @@ def sentences(paragraph: str) -> Iterator[tuple[int, str]]:
             start = end
 
 
-def pieces(text: str) -> list[str]:
+def _worth_a_sentence(paragraph: str, ends: list[int]) -> list[int]:
+    """Those of the ends of sentences that have more than one character since the one before, and after them."""
+    worth: list[int] = []
+    for end in ends:
+        if _is_more_than_one(paragraph[worth[-1] if worth else 0 : end]):
+            worth.append(end)
+    rest = paragraph[worth[-1] :] if worth else ""
+    return worth[:-1] if rest.strip() and not _is_more_than_one(rest) else worth
+
+
+def _is_more_than_one(part: str) -> bool:
+    """Whether there are two things to pronounce in it: two characters, or a word of another script."""
+    return len(_IDEOGRAPH.findall(part)) > 1 or bool(re.search(r"[^\W\u3400-\u9fff]", part))
+
+
+def pieces(text: str, tied: Collection[int] = ()) -> list[str]:
     """Cuts a normalised sentence to pieces of at most `MOST` characters; joined they are `text`.
 
-    A cut falls behind a pause near the middle or the third, if there is one, else between two words.
+    A cut falls behind a pause near the middle or the third, if there is one, else between two words; never at the
+    places in `tied`, as long as there are others.
     """
     if len(text) <= COMFORTABLE:
         return [text]
     wanted = len(text) / -(-len(text) // COMFORTABLE)
-    places = [i for i in _behind_pauses(text) if wanted / 2 <= i <= COMFORTABLE and i < len(text)]
+    places = [i for i in _behind_pauses(text) if wanted / 2 <= i <= COMFORTABLE and i < len(text) and i not in tied]
     if not places and len(text) <= MOST:
         return [text]
-    places = places or [i for i in _behind_words(text[:MOST]) if i < len(text)]
+    places = places or [i for i in _behind_words(text[:MOST]) if i < len(text) and i not in tied]
     place = min(places, key=lambda i: abs(i - wanted), default=COMFORTABLE)
-    return [text[:place], *pieces(text[place:])]
+    return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place})]
+
+
+def ends_with(piece: str) -> str:
+    """What ends with a piece of a normalised sentence: "sentence", "clause" or, where it was cut, "word"."""
+    last = piece.rstrip("'")[-1:]
+    return "clause" if last in (",", "-") else "sentence" if last in PUNCTUATION else "word"
 
 
 def _behind_pauses(text: str) -> list[int]:
