@@ -63,6 +63,35 @@ DIFFERENCES = {
         "the original's rule for X一X gives up at the second one of a sentence",
     ),
     "噷": ("heng1", "the original raises an error"),
+    **{
+        text: (said, "third tones meet across words, and the original leaves them")
+        for text, said in (
+            ("银行门口有一行人在排队。", "yin2 hang2 men2 kou2 you3 yi4 xing2 ren2 zai4 pai2 dui4 ."),
+            ("我可以给你写五百首小曲。", "wo3 ke2 yi3 gei2 ni2 xie3 wu2 bai2 shou3 xiao2 qu3 ."),
+            (
+                "你好，很久很久以前，有一位老首长。",
+                "ni2 hao3 , hen2 jiu3 hen2 jiu2 yi3 qian2 , you3 yi2 wei4 lao3 shou2 zhang3 .",
+            ),
+            ("小老鼠跑到水井口躲起来。", "xiao3 lao2 shu2 pao3 dao4 shui3 jing2 kou3 duo2 qi3 lai5 ."),
+            (
+                "他今年38岁，身高1.78米，体重65.5公斤。",
+                "ta1 jin1 nian2 san1 shi2 ba1 sui4 , shen1 gao1 yi1 dian3 qi1 ba1 mi3 , "
+                "ti3 zhong4 liu4 shi2 wu2 dian2 wu3 gong1 jin1 .",
+            ),
+            (
+                "股价上涨了3.5%，下跌了-2%。",
+                "gu3 jia4 shang4 zhang3 le5 bai3 fen1 zhi1 san1 dian2 wu3 , xia4 die1 le5 bai3 fen1 zhi1 fu4 er4 .",
+            ),
+            ("0.5加0.25等于0.75。", "ling2 dian2 wu3 jia1 ling2 dian3 er4 wu2 deng3 yu2 ling2 dian3 qi1 wu3 ."),
+            ("小组长好", "xiao2 zu2 zhang2 hao3"),
+        )
+    },
+    "总共花了1234.56元。": (
+        "zong3 gong4 hua1 le5 yi4 qian1 er4 bai3 san1 shi2 si4 dian2 wu3 liu4 yuan2 .",
+        "一千 is yi4 qian1",
+    ),
+    "我找我老板讲讲。": ("wo2 zhao2 wo3 lao2 ban3 jiang2 jiang5 .", "讲讲 rises before it fades, as 想想 does"),
+    "1990年代": ("yi1 jiu2 jiu3 ling2 nian2 dai4", "digits keep yi1"),
     **dict.fromkeys(
         ["。", "……", "，，，", '"', "(", "…", "-", "--"],
         ("", "punctuation alone is nothing to say; the original makes a sound for it"),
@@ -276,6 +305,39 @@ def test_straight_quotes_close_the_sentence_that_opened_them():
     assert [u.text for u in analyse('她问："真的吗？"他说："好。"')] == ["她问,'真的吗?'", "他说,'好.'"]
 
 
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("我想买五把雨伞", "wo2 xiang2 mai3 wu2 ba3 yu2 san3"),
+        ("展览馆很好", "zhan2 lan2 guan3 hen2 hao3"),
+        ("纸老虎", "zhi3 lao2 hu3"),
+        ("我很想你", "wo2 hen3 xiang2 ni3"),
+        ("想想", "xiang2 xiang5"),
+        ("姐姐", "jie3 jie5"),
+        ("一百一十一", "yi4 bai3 yi1 shi2 yi1"),
+        ("一万个", "yi2 wan4 ge5"),
+        ("第一百", "di4 yi1 bai3"),
+        ("一月一号", "yi1 yue4 yi1 hao4"),
+        ("一点半", "yi1 dian3 ban4"),
+        ("吃一点", "chi1 yi4 dian3"),
+        ("周一上午", "zhou1 yi1 shang4 wu3"),
+        ("唯一的", "wei2 yi1 de5"),
+        ("看一看", "kan4 yi5 kan4"),
+        ("不一样", "bu4 yi2 yang4"),
+        ("花儿", "hua1 er2"),
+        ("女儿", "nv3 er2"),
+    ],
+)
+def test_sandhi_in_a_sentence(text, expected):
+    assert spoken(text) == expected
+
+
+def test_short_quotations_and_single_characters_are_no_sentences():
+    assert [u.text for u in analyse("他说：“我不去。你去吧。”然后走了。")] == ["他说,'我不去.你去吧.'", "然后走了."]
+    assert [u.text for u in analyse("嗯。我知道了。吧！")] == ["恩.我知道了.吧!"]
+    assert [u.text for u in analyse("好！好的。")] == ["好!好的."]
+
+
 def test_a_full_stop_in_a_number_or_a_name_ends_nothing():
     assert [text for _, text in sentences("圆周率是3.14吗？见a.com吧. 好的.")] == [
         "圆周率是3.14吗？",
@@ -313,7 +375,7 @@ def test_paragraphs_and_sentences_lose_nothing():
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("银行门口有一行人。", "yin2 hang2 men2 kou3 you3 yi4 xing2 ren2 ."),
+        ("银行门口有一行人。", "yin2 hang2 men2 kou2 you3 yi4 xing2 ren2 ."),
         ("他长得高。", "ta1 zhang3 de5 gao1 ."),
         ("他着急地走到目的地。", "ta1 zhao2 ji2 de5 zou3 dao4 mu4 di4 di4 ."),
         ("这块地很大。", "zhe4 kuai4 di4 hen3 da4 ."),

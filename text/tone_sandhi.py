@@ -12,7 +12,8 @@ from importlib.resources import files
 from text.phones import split_reading
 from text.words import halves, segment
 
-NUMERALS = frozenset("零〇一二三四五六七八九十百千万亿兆两")
+DIGITS = frozenset("零〇一二三四五六七八九")
+NUMERALS = DIGITS | frozenset("十百千万亿兆两")
 KEEP_TONE = frozenset(["男子", "女子", "分子", "原子", "量子", "莲子", "石子", "瓜子", "电子", "人人", "虎虎"])
 PARTICLES = frozenset("吧呢啊呐噻嘛吖嗨哦哒额滴哩哟喽啰耶喔诶")
 BEFORE_GE = frozenset("几有两半多各整每做是")
@@ -44,14 +45,19 @@ def spoken_readings(run: str, readings: Sequence[str]) -> list[str]:
         words.append(Word(text, tag, syllables, tones))
         start += len(text)
     words = merge(words)
-    return [f"{s}{t}" for word in words for s, t in zip(word.syllables, sandhi(word), strict=True)]
+    tones: list[int] = []
+    for word in words:
+        end = len(tones) + len(word.text)
+        tones += sandhi(word, run[len(tones) - 1 : len(tones)] if tones else "", run[end : end + 1])
+    _third_across(tones)
+    return [f"{s}{t}" for s, t in zip((s for word in words for s in word.syllables), tones, strict=True)]
 
 
-def sandhi(word: Word) -> list[int]:
-    """The tones of one (merged) word as spoken."""
+def sandhi(word: Word, before: str = "", after: str = "") -> list[int]:
+    """The tones of one (merged) word as spoken. before, after: the characters it stands between, if any."""
     tones = list(word.tones)
     _bu(word.text, tones)
-    _yi(word.text, tones)
+    _yi(word.text, tones, before, after)
     _neutral(word, tones)
     _third(word.text, tones)
     return tones
@@ -154,18 +160,24 @@ def _bu(text: str, tones: list[int]) -> None:
             tones[i] = 2
 
 
-def _yi(text: str, tones: list[int]) -> None:
-    """看一看 kan4 yi5 kan4; 第一 di4 yi1; 一段 yi2 duan4; 一天 yi4 tian1; numbers keep yi1."""
-    if "一" not in text or all(char in NUMERALS for char in text):
-        return
-    if len(text) == 3 and text[1] == "一" and text[0] == text[2]:
+def _yi(text: str, tones: list[int], word_before: str, word_after: str) -> None:
+    """看一看 kan4 yi5 kan4; 一段 yi2 duan4; 一天 yi4 tian1; 一百 yi4 bai3.
+
+    It stays yi1 where it counts without measuring: digits, 第一次, 二十一个, 一月, 一号, 一点半, and at a word's end.
+    """
+    if len(text) == 3 and text[1] == "一" and text[0] == text[2] and text[0] not in NUMERALS:
         tones[1] = 5
-    elif text.startswith("第一"):
-        tones[1] = 1
-    else:
-        for i in range(len(text) - 1):
-            if text[i] == "一":
-                tones[i] = 2 if tones[i + 1] == 4 else 4
+        return
+    for i, char in enumerate(text[:-1]):
+        before, after = text[i - 1] if i else word_before, text[i + 1]
+        if char != "一":
+            continue
+        behind = text[i + 2] if i + 2 < len(text) else word_after
+        at_the_hour = after == "点" and (behind in DIGITS or behind in ("钟", "半", "整", "十"))
+        if before == "第" or before in NUMERALS or after in DIGITS or after in "十月号" or at_the_hour:
+            tones[i] = 1
+        else:
+            tones[i] = 2 if tones[i + 1] == 4 else 4
 
 
 def _neutral(word: Word, tones: list[int]) -> None:
@@ -175,6 +187,8 @@ def _neutral(word: Word, tones: list[int]) -> None:
         for i in range(1, len(text)):
             # 妈妈, 看看, but not 银行行长: there the equal neighbours belong to two words
             if text[i] == text[i - 1] and not (i == len(first) > 1 < len(second)):
+                if tag[0] == "v" and tones[i - 1] == tones[i] == 3:
+                    tones[i - 1] = 2  # 想想 xiang2 xiang5, but 姐姐 jie3 jie5
                 tones[i] = 5
     last, before = text[-1], text[-2:-1]
     ge = text.find("个")
@@ -209,6 +223,12 @@ def _third(text: str, tones: list[int]) -> None:
     elif len(tones) == 4:
         _third_pair(tones, 0)
         _third_pair(tones, 2)
+
+
+def _third_across(tones: list[int]) -> None:
+    """What is still third before third, across words: 我想你 wo2 xiang2 ni3. No two of them are spoken in a row."""
+    for i in range(len(tones) - 1):
+        _third_pair(tones, i)
 
 
 def _third_pair(tones: list[int], i: int) -> bool:
