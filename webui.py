@@ -70,6 +70,7 @@ CONTROLS = (
     Control("length", "时长倍率（length）", "Length", advanced=True),
     Control("pause", "句间停顿（秒）", "Pause between sentences (s)", advanced=True, help=False),
     Control("paragraph_pause", "段间停顿（秒）", "Pause between paragraphs (s)", advanced=True, help=False),
+    Control("readings", "指定读音", "Readings", advanced=True),
     Control("style_text", "辅助文本", "Style text", advanced=True),
     Control("style_weight", "辅助文本权重", "Weight of the style text", advanced=True, help=False),
 )
@@ -121,6 +122,7 @@ EXAMPLES = (  # what each shows, and the text
         "“你看，我的飞得最高！”弟弟一边跑一边喊。奶奶坐在门口，笑着说：“慢点儿，别摔着！”",
     ),
 )
+UNSURE = 0.8  # a reading with less confidence is marked
 EMOTIONS = {  # prompt -> Chinese, English; a voice with emotions of its own shows those
     "neutral": ("平静", "neutral"),
     "happy": ("开心", "happy"),
@@ -324,13 +326,21 @@ def stages_html(stages: Mapping[str, float], language: int) -> str:
 
 
 def ruby_html(utterance: Utterance) -> str:
-    """A sentence with the pinyin that is spoken over each character; the dictionary's reading shows on hovering."""
+    """A sentence with the pinyin that is spoken over each character.
+
+    The dictionary's reading and the other possible ones show on hovering; unsure ones and approximations are marked.
+    """
     cells = []
     for char in utterance.chars:
         if not char.reading:
             cells.append(html.escape(char.text))
             continue
-        title = "" if char.spoken == char.reading else f' title="{html.escape(to_tone(char.reading))}"'
+        known = [to_tone(reading) for reading in (char.reading, *char.others)]
+        title = f' title="{html.escape(" / ".join(known))}"' if known != [to_tone(char.spoken)] else ""
+        if char.source == "approximation":
+            title += ' class="approximation"'
+        elif char.confidence < UNSURE:
+            title += ' class="unsure"'
         cells.append(f"<ruby{title}>{html.escape(char.text)}<rt>{html.escape(to_tone(char.spoken))}</rt></ruby>")
     return f'<p class="reading" lang="zh">{"".join(cells)}</p>'
 

@@ -41,6 +41,7 @@ class Engine:
             torch.set_num_threads(settings["threads"])
         self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
         self.features = Features(settings, self.device)
+        self.reader = text.read
         self._files = find_voices(settings)
         if not self._files:
             raise SpeechError(
@@ -91,7 +92,7 @@ class Engine:
             raise MissingFiles(*missing[0])
         timings: dict[str, float] = {}
         with _timed(timings, "text"):
-            utterances = text.analyse(request.text)
+            utterances = text.analyse(request.text, self.reader, self._glossary(request))
         spoken = [u for u in utterances if any(c.reading for c in u.chars)]
         if not spoken:
             raise BadRequest(
@@ -130,6 +131,20 @@ class Engine:
                 if cancelled():
                     return
             timings = {}
+
+    def _glossary(self, request: SpeechRequest) -> dict[str, tuple[str, ...]]:
+        """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the line at fault."""
+        file = self.settings.path(self.settings["glossary"]) if self.settings["glossary"] else None
+        try:
+            kept = file.read_text("utf-8-sig") if file and file.is_file() else ""
+            return text.parse_glossary(kept) | text.parse_glossary(request.readings)
+        except text.GlossaryError as error:
+            raise BadRequest(str(error), f"读音表有误：{error}") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadRequest(
+                f"The glossary {self.settings['glossary']} cannot be read; save it as UTF-8 text.",
+                f"读不了读音表 {self.settings['glossary']}；请存成 UTF-8 文本。",
+            ) from error
 
     def _check_length(self, request: SpeechRequest) -> None:
         if not request.text.strip():

@@ -51,6 +51,9 @@ class SpeechRequest:
     )
     style_text: str = _option("", "a text whose feeling BERT blends in", "辅助文本：把它的语气融入", None, None)
     style_weight: float = _option(0.7, "weight of the style text", "辅助文本的权重", 0.0, 1.0)
+    readings: str = _option(
+        "", "how words are read: 重庆 chong2 qing4; 单 shan4", "指定读音：重庆 chong2 qing4；单 shan4"
+    )
     pause: float = _option(0.2, "seconds between sentences", "句间停顿（秒）", 0.0, 5.0)
     paragraph_pause: float = _option(0.6, "seconds between paragraphs", "段间停顿（秒）", 0.0, 10.0)
 

@@ -336,3 +336,33 @@ def test_files_hold_the_sound_and_its_recipe(format):
 def test_an_unknown_format_is_refused():
     with pytest.raises(BadRequest, match="wav, flac, mp3, ogg"):
         audio.encode(np.zeros(10, np.float32), 22050, "exe")
+
+
+def test_readings_of_the_request_win_over_the_glossary_s_file(tmp_path):
+    make_tiny_voice(tmp_path / "voices" / "tiny")
+    engine = Engine(settings(tmp_path / "voices", f"glossary={tmp_path / 'words.txt'}"))
+
+    def spoken(**options):
+        return [c.spoken for p in engine.stream(SpeechRequest("单家重庆", **options)) for c in p.utterance.chars][:4]
+
+    assert spoken()[2:] == ["chong2", "qing4"]
+    (tmp_path / "words.txt").write_text("# ours\n单 shan4\n重庆 zhong4 qing4\n", encoding="utf-8")
+    assert spoken() == ["shan4", "jia1", "zhong4", "qing4"]
+    assert spoken(readings="重庆=chong2 qing4")[2:] == ["chong2", "qing4"]
+    with pytest.raises(BadRequest, match="重庆 zhong4.*2 characters need 2 syllables"):
+        spoken(readings="重庆 zhong4")
+    (tmp_path / "words.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadRequest, match="cannot be read"):
+        spoken()
+
+
+def test_bert_reads_a_homophone_of_an_unusual_reading_and_nothing_else_changes(special, monkeypatch):
+    engine = Engine(special_settings(special))
+    seen = []
+    real = engine.features.bert
+    monkeypatch.setattr(engine.features, "bert", lambda text, *rest: seen.append(text) or real(text, *rest))
+    plain = next(iter(engine.stream(SpeechRequest("他去银行取钱。")))).utterance
+    settled = next(iter(engine.stream(SpeechRequest("他去银行[xing2]取钱。")))).utterance
+    assert seen == ["他去银行取钱.", "他去银型取钱."]
+    assert (settled.text, settled.word2ph) == (plain.text, plain.word2ph)
+    assert [i for i, (a, b) in enumerate(zip(settled.phones, plain.phones, strict=True)) if a != b] == [7, 8]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from text.homophones import carrier, usual_reading
+from text.homophones import carrier
 from text.markup import Glossary, GlossaryError, Marked, parse, parse_glossary
 from text.normalize import Change, Normalised, Skipped, normalise
 from text.phones import split_reading, syllable_phones
@@ -19,7 +19,7 @@ from text.split import ends_with, paragraphs, pieces, sentences
 from text.symbols import PAD, PUNCTUATION
 from text.tone_sandhi import spoken_readings
 
-__all__ = ["Change", "Char", "Glossary", "GlossaryError", "Skipped", "Utterance", "analyse", "parse_glossary"]
+__all__ = ["Change", "Char", "Glossary", "GlossaryError", "Skipped", "Utterance", "analyse", "parse_glossary", "read"]
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,10 @@ class Utterance:
     text: n normalised characters, Chinese or one of ! ? … , . ' -; chars: one each. source: the piece of the given
     text it was made from. phones, tones (0-5): as long as each other, a pad with tone 0 at both ends; word2ph: n + 2
     numbers of phones, of the pad, each character, and the pad. skipped: what is not spoken; changes: what is said
-    otherwise than it was written. ends: what ends here, "paragraph", "sentence", "clause" (cut at a comma) or "word"
-    (cut between words).
+    otherwise than it was written. bert_text: what BERT shall read, as long as `text`: a character to which the user
+    gave an unexpected reading is replaced by one that is usually read so, since BERT's feature of a character carries
+    its usual sound and pulls the voice toward it, whatever the phones say. ends: what ends here, "paragraph",
+    "sentence", "clause" (cut at a comma) or "word" (cut between words).
     """
 
     text: str
@@ -60,6 +62,7 @@ class Utterance:
     word2ph: tuple[int, ...]
     skipped: tuple[Skipped, ...] = ()
     changes: tuple[Change, ...] = ()
+    bert_text: str = ""
     ends: str = "sentence"
 
     def __post_init__(self) -> None:
@@ -68,25 +71,13 @@ class Utterance:
                 f"{len(self.phones)} phones, {len(self.tones)} tones and a sum of {sum(self.word2ph)} in word2ph "
                 "must be equal."
             )
-        if not len(self.text) == len(self.chars) == len(self.word2ph) - 2:
+        if not len(self.text) == len(self.bert_text) == len(self.chars) == len(self.word2ph) - 2:
             raise ValueError(
-                f"{len(self.text)} characters need as many entries in chars ({len(self.chars)}) and two more in "
-                f"word2ph ({len(self.word2ph)})."
+                f"{len(self.text)} characters need as many in bert_text ({len(self.bert_text)}), as many entries in "
+                f"chars ({len(self.chars)}) and two more in word2ph ({len(self.word2ph)})."
             )
         if not (self.phones[0] == self.phones[-1] == PAD and self.tones[0] == self.tones[-1] == 0):
             raise ValueError(f"Phones begin and end with the pad {PAD!r}, tone 0.")
-
-    @property
-    def bert_text(self) -> str:
-        """What BERT shall read: `text`, but for characters to which the user gave an unusual reading.
-
-        BERT's feature of a character carries its usual sound, and pulls the voice toward it whatever the phones say;
-        in its place stands a character that is usually read as the user wants. As long as `text`.
-        """
-        return "".join(
-            carrier(char.reading) if char.source in SETTLED and char.reading != usual_reading(char.text) else char.text
-            for char in self.chars
-        )
 
 
 SETTLED = ("user", "glossary")  # sources of readings that win over everything
@@ -121,14 +112,14 @@ def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None) 
         if len(utterances) > first:
             utterances[-1] = replace(utterances[-1], ends="paragraph")
     if waiting:
-        utterances = [_utterance("", text, [], [], tuple(waiting))]
+        utterances = [replace(_utterance("", "", [], []), source=text.strip(), skipped=tuple(waiting))]
     return utterances
 
 
 def _sentence(raw: str, start: int, marked: Marked, reader: Reader) -> tuple[list[Utterance], tuple[Skipped, ...]]:
     """The utterances of a raw sentence at `start` of the marked text, and, if there are none, what was skipped."""
     overrides = [o for o in marked.overrides if start <= o.start < start + len(raw)]
-    normalised = _in_the_given_text((normalise(raw, start, overrides) if overrides else normalise(raw, start)), marked)
+    normalised = _in_the_given_text(normalise(raw, start, overrides), marked)
     utterances: list[Utterance] = []
     done = 0  # characters of the normalised sentence
     begin = marked.places[start]  # index in the given text
@@ -140,11 +131,13 @@ def _sentence(raw: str, start: int, marked: Marked, reader: Reader) -> tuple[lis
             continue
         skipped = tuple(item for item in normalised.skipped if begin <= item.position < end)
         changes = tuple(item for item in normalised.changes if begin <= item.position < end)
-        readings = _with_settled(reader(piece), normalised.readings[place:done], normalised.sources[place:done])
-        positions = normalised.positions[place:done]
-        utterance = _utterance(piece, "", readings, positions, skipped)
+        expected = reader(piece)
+        readings = _with_settled(expected, normalised.readings[place:done], normalised.sources[place:done])
+        utterance = _utterance(piece, _for_bert(piece, expected, readings), readings, normalised.positions[place:done])
         source = "".join(c for c, i in zip(raw, marked.places[start : last + 1], strict=True) if begin <= i < end)
-        utterances.append(replace(utterance, source=source.strip(), changes=changes, ends=ends_with(piece)))
+        utterances.append(
+            replace(utterance, source=source.strip(), skipped=skipped, changes=changes, ends=ends_with(piece))
+        )
         begin = end
     return utterances, normalised.skipped
 
@@ -184,9 +177,15 @@ def _with_settled(readings: Sequence[Reading], settled: Sequence[str], sources: 
     return out
 
 
-def _utterance(
-    text: str, source: str, readings: Sequence[Reading], positions: Sequence[int], skipped: tuple[Skipped, ...]
-) -> Utterance:
+def _for_bert(text: str, expected: Sequence[Reading], readings: Sequence[Reading]) -> str:
+    """`text` with a homophone of the settled reading where the reader expects another one."""
+    return "".join(
+        carrier(reading.pinyin) if reading.source in SETTLED and reading.pinyin != usual.pinyin else char
+        for char, usual, reading in zip(text, expected, readings, strict=True)
+    )
+
+
+def _utterance(text: str, bert_text: str, readings: Sequence[Reading], positions: Sequence[int]) -> Utterance:
     """Sandhi and phones. readings, positions: one for each character of `text`."""
     spoken: list[str] = []
     for run, is_chinese in runs(text):
@@ -210,4 +209,6 @@ def _utterance(
         Char(char, reading.pinyin, said, reading.source, reading.confidence, reading.others, position)
         for char, reading, said, position in zip(text, readings, spoken, positions, strict=True)
     ]
-    return Utterance(text, source.strip(), tuple(chars), (*phones, PAD), (*tones, 0), (*word2ph, 1), skipped)
+    return Utterance(
+        text, "", tuple(chars), (*phones, PAD), (*tones, 0), (*word2ph, 1), bert_text=bert_text, ends="sentence"
+    )

@@ -32,12 +32,3 @@ def _table() -> dict[tuple[tuple[str, str], int], str]:
         syllable, tone = split_reading(reading)
         table[syllable_phones(syllable), tone] = char
     return table
-
-
-@functools.lru_cache(maxsize=8192)
-def usual_reading(char: str) -> str:
-    """The reading that a character has most often: "hang2"; "" where none is known."""
-    from pypinyin import Style, lazy_pinyin
-
-    reading = lazy_pinyin(char, style=Style.TONE3, neutral_tone_with_five=True)[0].replace("ü", "v").replace("u:", "v")
-    return reading if reading != char else ""
