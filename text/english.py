@@ -33,12 +33,13 @@ _NAMES = """
     ψ 普西 pu3 xi1 | ω 欧米伽 ou1 mi3 ga1
 """
 
-# Letters that no decomposition takes the accent off, and the marks that stand for ' and -.
+# Letters that are not one of a-z with something added, and the marks that stand for ' and -.
 _PLAIN = str.maketrans(
-    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i", "ŋ": "ng", "ħ": "h"}
-    | {"ẞ": "SS", "Æ": "AE", "Œ": "OE", "Ø": "O", "Ł": "L", "Đ": "D", "Ð": "D", "Þ": "TH", "Ŋ": "NG", "Ħ": "H"}
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ı": "i", "ŋ": "ng", "ə": "e", "ĸ": "k"}
+    | {"ẞ": "SS", "Æ": "AE", "Œ": "OE", "Ð": "D", "Þ": "TH", "Ŋ": "NG", "Ə": "E"}
     | {"’": "'", "ʼ": "'", "‐": "-", "‑": "-"}
 )
+_STROKED = re.compile("LATIN (SMALL|CAPITAL) LETTER ([A-Z]) WITH ")  # ł, ø, đ by their names: Unicode takes none apart
 _LATIN = re.compile("[A-Za-z]")
 
 # Words of up to three letters that are words in capitals too; the others are spelt: US, IT, WHO, APP.
@@ -88,6 +89,8 @@ def _folded(word: str) -> str:
     """Letters without their accents; of other characters only Greek letters, digits and the marks inside a word."""
     kept = []
     for char in unicodedata.normalize("NFKD", word.translate(_PLAIN)).translate(_PLAIN):
+        if stroked := _STROKED.match(unicodedata.name(char, "")):
+            char = stroked[2] if stroked[1] == "CAPITAL" else stroked[2].lower()
         if char.lower() in _names() or char in "'-._":
             kept.append(char)
         elif not unicodedata.combining(char):
@@ -102,8 +105,8 @@ def _is_dotted(plain: str) -> bool:
 
 def _parts(plain: str) -> list[Syllables]:
     """The parts of a stretch in order: as a whole if it is known so (e-mail, don't), else between its marks."""
-    whole = plain.strip(" '-._").lower()
-    if re.fullmatch("[a-z'._-]+", whole) and not _is_spelt_in_capitals(plain):
+    whole = plain.strip(" '-._")
+    if re.fullmatch("[A-Za-z'._-]+", whole) and not _is_spelt_in_capitals(plain):
         for spelling in (whole, re.sub("[-._]", "", whole)):
             if said := _from_lexicon(spelling):
                 return [said]
@@ -125,20 +128,19 @@ def _parts(plain: str) -> list[Syllables]:
 def _piece(piece: str) -> list[Syllables]:
     """A stretch of the letters a-z in any case, perhaps with an apostrophe inside."""
     letters = piece.strip("'")
-    lower = letters.lower()
     plural = re.fullmatch(r"([A-Z]{2,5})'?s", letters)
     if plural and not _is_word_in_capitals(plural[1]):
         return [_spelling(plural[1]), _syllables(["si5"], "letters")]
     if letters.isupper() or len(letters) == 1:
-        return [_word(lower) if _is_word_in_capitals(letters) else _spelling(lower)]
-    if lower[1:].islower() and letters[1:] == lower[1:]:
-        return [_word(lower)] if "'" not in letters or _is_known(lower) else _at_apostrophes(letters)
-    if _is_known(lower):
-        return [_word(lower)]
+        return [_word(letters) if _is_word_in_capitals(letters) else _spelling(letters)]
+    if _is_known(letters):
+        return [_word(letters)]
     if "'" in letters:
         return _at_apostrophes(letters)
+    if letters[1:].islower():
+        return [_word(letters)]
     if len(letters) <= 4:  # PhD, IoT, mRNA
-        return [_spelling(lower)]
+        return [_spelling(letters)]
     cased = re.findall("[A-Z]+(?![a-z])|[A-Z]?[a-z]+", letters)
     return [part for chunk in cased for part in _piece(chunk)]
 
@@ -157,28 +159,29 @@ def _is_spelt_in_capitals(plain: str) -> bool:
 
 def _is_word_in_capitals(letters: str) -> bool:
     """NASA and HELLO are words, HTTP and WHO are not."""
-    lower = letters.lower()
     if len(letters) <= 3:
         return letters in _SAID_IN_CAPITALS
-    if _is_known(lower):
+    if _is_known(letters):
         return True
-    return len(letters) > 5 and re.search("[^aeiouy]{4}", lower) is None
+    return len(letters) > 5 and re.search("[^AEIOUY]{4}", letters) is None
 
 
-def _is_known(lower: str) -> bool:
+def _is_known(letters: str) -> bool:
     """Whether it is known as a word, not as a row of letters."""
-    if said := _from_lexicon(lower):
+    if said := _from_lexicon(letters):
         return said.kind == "word"
+    lower = letters.lower()
     return known_sounds(lower) is not None and not is_spelt_out(lower)
 
 
 # --- words -------------------------------------------------------------------------------------------------------
 
 
-def _word(lower: str) -> Syllables:
-    """A word of the letters a-z and apostrophes."""
-    if said := _from_lexicon(lower):
+def _word(letters: str) -> Syllables:
+    """A word of the letters a-z, in any case, and apostrophes."""
+    if said := _from_lexicon(letters):
         return said
+    lower = letters.lower()
     if is_spelt_out(lower) or not (re.search("[aeiouy]", lower) or known_sounds(lower)):
         return _spelling(lower)
     pinyin = _pinyin(lower)
@@ -219,11 +222,16 @@ def _names() -> dict[str, tuple[str, tuple[str, ...]]]:
 
 
 def _pinyin(lower: str) -> list[str] | None:
-    """The Mandarin syllables that a word spells from end to end, if it does: "nihao" -> ["ni", "hao"]."""
+    """The Mandarin syllables that a word spells from end to end, if it does: "nihao" -> ["ni", "hao"].
+
+    As pinyin is written: without an apostrophe no syllable inside begins with a vowel.
+    """
+    if re.search("[^aeiou][^aeiou]*e$", lower[3:]) and not re.search("zh|x|q", lower):
+        return None  # rather an English silent e: Supabase
     ends: dict[int, list[str]] = {0: []}  # where a row of syllables can end -> the shortest such row
     for end in range(1, len(lower) + 1):
         for start in range(max(end - 6, 0), end):
-            if start in ends and lower[start:end] in SYLLABLES:
+            if start in ends and lower[start:end] in SYLLABLES and (not start or lower[start] not in "aeo"):
                 row = [*ends[start], lower[start:end]]
                 if end not in ends or len(row) < len(ends[end]):
                     ends[end] = row
@@ -235,7 +243,10 @@ def _pinyin(lower: str) -> list[str] | None:
 
 @functools.cache
 def _lexicon() -> dict[str, Syllables]:
-    """Lines of word, readings and perhaps characters, between tabs; "*" for a word that is spelt."""
+    """Lines of word, readings and perhaps characters, between tabs; "*" for a word that is spelt.
+
+    Jobs is not jobs: a word with a capital stands for a name.
+    """
     lexicon = {}
     for line in files("text").joinpath("data/english.tsv").read_text("utf-8").splitlines():
         if not line or line.startswith("#"):
@@ -253,7 +264,7 @@ def _lexicon() -> dict[str, Syllables]:
 # A light consonant at the end of a stem and -ing: wo-ke, wo-keng. Else -ing is a syllable of its own.
 _WITH_ING = {
     **{"te": "ting", "de": "ding", "ke": "keng", "ge": "geng", "pu": "ping", "bu": "bing", "mu": "ming"},
-    **{"si": "xing", "zi": "jing", "ci": "cing", "fu": "weng", "shi": "xing", "qi": "qing", "ji": "jing", "er": "ling"},
+    **{"si": "xing", "zi": "jing", "ci": "qing", "fu": "weng", "shi": "xing", "qi": "qing", "ji": "jing", "er": "ling"},
 }
 _WITH_ER = {
     **{"te": "te", "de": "de", "ke": "ke", "ge": "ge", "pu": "po", "bu": "bo", "mu": "mo", "si": "se", "zi": "ze"},
@@ -261,9 +272,10 @@ _WITH_ER = {
 }
 
 
-def _from_lexicon(lower: str) -> Syllables | None:
+def _from_lexicon(letters: str) -> Syllables | None:
     """The word's entry, or its stem's with an ending."""
-    if entry := _lexicon().get(lower):
+    lower = letters.lower()
+    if entry := _entry(lower, letters[:1].isupper()):
         return entry
     for ending in ("'s", "s'", "es", "s", "ed", "ing", "in'", "er", "ers", "ly"):
         stem = lower.removesuffix(ending)
@@ -276,27 +288,28 @@ def _from_lexicon(lower: str) -> Syllables | None:
         if stem[-1] == "i":
             spellings += [stem[:-1] + "y"]
         for spelling in spellings:
-            entry = _lexicon().get(spelling)
+            entry = _entry(spelling, letters[:1].isupper())
             if entry and entry.kind == "word":
-                return _with_ending(entry, ending)
+                return _with_ending(entry, spelling, ending)
     return None
 
 
-def _with_ending(entry: Syllables, ending: str) -> Syllables:
+def _entry(lower: str, is_capital: bool) -> Syllables | None:
+    return (is_capital and _lexicon().get(lower.capitalize())) or _lexicon().get(lower)
+
+
+def _with_ending(entry: Syllables, stem: str, ending: str) -> Syllables:
     last = entry.readings[-1][:-1]
-    light = entry.readings[-1][-1] == "5"
-    if ending in ("ing", "in'") and light and _WITH_ING.get(last) in SYLLABLES:
-        return _replaced(entry, _WITH_ING[last])
-    if ending in ("er", "ers") and light and last in _WITH_ER:
-        return _replaced(entry, _WITH_ER[last])
-    if ending in ("ed",):
-        added = "te5" if light and last in ("ke", "pu", "fu", "si", "shi", "qi") else "de5"
+    is_light = entry.readings[-1][-1] == "5"
+    joined = {"ing": _WITH_ING, "in'": _WITH_ING, "er": _WITH_ER, "ers": _WITH_ER}.get(ending, {})
+    if is_light and last in joined:
+        reading = joined[last] + "5"
+        return Syllables(entry.chars[:-1] + _carrier(reading), (*entry.readings[:-1], reading), entry.kind)
+    is_sharp = is_light and last in ("te", "ke", "pu", "fu", "si", "shi", "qi")
+    if joined is _WITH_ING:
+        added = "ning5" if re.search("ne?$", stem) else "ying5"
+    elif joined is _WITH_ER:
+        added = "ne5" if re.search("ne?$", stem) else "er5"
     else:
-        added = {"ing": "ying5", "in'": "ying5", "er": "er5", "ers": "er5", "ly": "li5"}.get(ending, "")
-        added = added or ("si5" if light and last in ("te", "ke", "pu", "fu") else "zi5")
+        added = {"ed": "te5" if is_sharp else "de5", "ly": "li5"}.get(ending) or ("si5" if is_sharp else "zi5")
     return Syllables(entry.chars + _carrier(added), (*entry.readings, added), entry.kind)
-
-
-def _replaced(entry: Syllables, syllable: str) -> Syllables:
-    reading = syllable + "5"
-    return Syllables(entry.chars[:-1] + _carrier(reading), (*entry.readings[:-1], reading), entry.kind)

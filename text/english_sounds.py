@@ -45,61 +45,44 @@ SYLLABLES = frozenset(
 _VOWEL = re.compile("[AEIOU]")
 
 # Initials for an English consonant before a vowel, the best first; the first that gives a syllable is taken.
-_ONSETS = {
-    **{"B": "b", "P": "p", "M": "m", "F": "f", "V": "w f", "W": "w", "D": "d", "T": "t", "N": "n", "L": "l"},
-    **{"G": "g", "K": "k", "HH": "h x", "S": "s x", "Z": "z j", "TH": "s x", "DH": "z j", "NG": "y"},
-    **{"SH": "sh x", "ZH": "r zh j", "CH": "ch q", "JH": "zh j", "R": "r l", "Y": "y", "TS": "c q", "": "+"},
-    **{"TR": "ch", "DR": "zh", "KW": "ku", "GW": "gu", "HW": "hu", "SW": "su", "TW": "tu", "DW": "du"},
-}
+_ONSETS = """
+    B=b P=p M=m F=f V=w,f W=w D=d T=t N=n L=l G=g K=k HH=h,x S=s,x Z=z,j TH=s,x DH=z,j NG=y SH=sh,x ZH=r,zh,j
+    CH=ch,q JH=zh,j R=r,l Y=y TS=c,q TR=ch DR=zh KW=ku GW=gu HW=hu SW=su TW=tu LY=li NY=ni
+"""
 
 # Finals for an English vowel, the best first; with N where a nasal closes the syllable, with G where it is a velar one.
-_FINALS = {
-    **{"AA": "a", "AAN": "ang", "AAG": "ang", "AE": "ai a", "AEN": "an", "AEG": "an"},
-    **{"AH": "a", "AHN": "ang", "AHG": "ang", "AX": "e o u", "AXN": "en un eng an", "AXG": "eng"},
-    **{"AO": "ou o", "AON": "ong eng", "AOG": "ong eng", "AW": "ao a", "AWN": "ang", "AWG": "ang"},
-    **{"AY": "ai", "EH": "ei ai e ie", "EHN": "en ian an", "EHG": "eng", "ER": "e o", "EY": "ei ai ie"},
-    **{"IH": "i ei ui", "IHN": "in ing en", "IHG": "ing eng", "IY": "i ei ui", "IYN": "in ing en", "IYG": "ing eng"},
-    **{"OW": "ou o", "OWN": "ong eng", "OWG": "ong eng", "UH": "u", "UHN": "un", "UHG": "ong eng", "UW": "u"},
-    **{"UWN": "un", "UWG": "ong eng", "LX": "ou o", "YUW": "iu"},
-}
+# AX is the murmured vowel of the, LX that of apple with its l, OH the short o of hot, YUW the u of use.
+_FINALS = """
+    AA=a AAN=ang AAG=ang AE=ai,a AEN=an AEG=an AH=a AHN=ang AHG=ang AX=e,o,u AXN=en,un,eng,an,n AXG=eng
+    AO=ou,o AON=ong,eng AOG=ong,eng AW=ao,a AWN=ang AWG=ang AY=ai EH=ei,ai,e,ie,i EHN=en,ian,an,n EHG=eng
+    ER=e,o EY=ei,ai,ie,i IH=i,ei,ui IHN=in,ing,en,n IHG=ing,eng IY=i,ei,ui IYN=in,ing,en IYG=ing,eng
+    LX=ou,o,u OH=ao,o OHN=ang OHG=ang OW=ou,o OWN=ong,eng OWG=ong,eng
+    UH=u UHN=un UHG=ong,eng UW=u UWN=un UWG=ong,eng YUW=iu
+"""
 
-# What the tables would get wrong; "" stands before a vowel without a consonant.
-_EXCEPTIONS = {
-    **{"EH": "ai", "EHN": "en", "IH": "yi", "IHN": "yin", "IHG": "ying", "IY": "yi", "IYN": "yin", "IYG": "ying"},
-    **{"UH": "wu", "UHN": "wen", "UW": "wu", "UWN": "wen", "ER": "er", "AX": "e", "AON": "ang", "YUW": "you"},
-    **{"R IH": "rui", "R IY": "rui", "R EH": "rui", "R EY": "rui", "R IHN": "lin", "R IYN": "lin", "R AA": "la"},
-    **{"Z IH": "zi", "Z IY": "zi", "DH IH": "zi", "DH IY": "zi", "CH EH": "qie", "JH EH": "jie", "SH EH": "xie"},
-    **{"CH EY": "qie", "SH EY": "xie", "ZH EH": "jie", "W AHN": "wan", "W ER": "wo", "V ER": "wo", "Y EH": "ye"},
-    **{"Y ER": "ye", "Y AE": "ya", "Y IH": "yi", "Y AXN": "yan", "Y EHN": "yan", "M AX": "me", "F AX": "fo"},
-    **{"L AXN": "lun", "V AXN": "wen", "TR AE": "chuai", "TR AY": "chuai", "TR IH": "chui", "TR IY": "chui"},
-    **{
-        "TR EH": "chui",
-        "TR EY": "chui",
-        "TR AEN": "chuan",
-        "TR IHN": "chun",
-        "TR AO": "chuo",
-        "TR AOG": "chuang",
-        "DR AOG": "zhuang",
-    },
-    **{"DR AE": "zhuai", "DR AY": "zhuai", "DR IH": "zhui", "DR IY": "zhui", "DR EH": "zhui", "DR EY": "zhui"},
-    **{"DR AEN": "zhuan", "DR IHN": "zhun", "DR IHG": "zhun", "TR IHG": "chun", "DR AO": "zhuo", "DR AA": "zhuo"},
-    **{"TR AA": "chuo", "TR EHN": "chun", "DR EHN": "zhun", "KW EH": "kui", "KW EHN": "kun", "KW ER": "kuo"},
-    **{"KW IHN": "kun", "KW IYN": "kun", "GW EHN": "gun", "GW IHN": "gun", "SW EHN": "sun", "SW IHN": "sun"},
-    **{"KW AA": "kua", "KW AO": "kuo", "SW AA": "suo", "SW AE": "suai", "SW AY": "suai", "TW EHN": "tun"},
-    **{"JH YUW": "zhu", "CH YUW": "chu", "W AO": "wo", "W OW": "wo", "W AX": "wo", "W UH": "wu", "W AE": "wai"},
-    **{"W AAN": "wang", "W AON": "wang", "W AOG": "wang", "B LX": "bo", "W LX": "wo", "ZH AX": "re", "R EHN": "ren"},
-    **{"HW AH": "hua", "KW AX": "kuo", "KW LX": "kuo", "D AXN": "dun", "T AXN": "tun", "T AX": "te", "R AX": "ruo"},
-    **{"R AH": "ra", "R AE": "rui", "P AX": "po", "B AX": "bo", "R IHG": "ling", "R IYG": "ling", "K YUW": "qiu"},
-    **{"G YUW": "jiu", "HH YUW": "xiu", "S YUW": "xiu", "Z YUW": "ju", "R YUW": "ru", "SH YUW": "xiu"},
-}
+# What the tables would get wrong: consonant (or none) + vowel = syllable.
+_EXCEPTIONS = """
+    +EH=ai +EHN=en +IH=yi +IHN=yin +IHG=ying +IY=yi +IYN=yin +IYG=ying +UH=wu +UHN=wen +UW=wu +UWN=wen +ER=er +AX=e
+    +AON=ang +YUW=you B+LX=bo B+AX=bo CH+EH=qie CH+EY=qie CH+YUW=chu D+AXN=dun DH+IH=zi DH+IY=zi DR+AOG=zhuang
+    DR+AE=zhuai DR+AY=zhuai DR+IH=zhui DR+IY=zhui DR+EH=zhui DR+EY=zhui DR+AEN=zhuan DR+IHN=zhun DR+IHG=zhun
+    DR+AO=zhuo DR+AA=zhua DR+OH=zhuo DR+EHN=zhun F+AX=fo G+YUW=jiu GW+AXN=gun KW+AXN=kun GW+EHN=gun GW+IHN=gun HH+YUW=xiu HW+AH=hua
+    JH+EH=jie
+    JH+AE=jie JH+YUW=zhu K+YUW=qiu KW+EH=kui KW+EHN=kun KW+ER=kuo KW+IHN=kun KW+IYN=kun KW+AA=kua KW+AO=kuo
+    KW+AX=kuo KW+LX=kuo L+AXN=lun M+AX=me P+AX=po R+IH=rui R+IY=rui R+EH=rui R+EY=rui R+IHN=lin R+IYN=lin R+AA=la
+    R+OH=ruo R+EHN=ren R+AX=ruo R+AH=la R+AE=rui R+IHG=ling R+IYG=ling R+YUW=ru S+YUW=xiu SH+EH=xie SH+EY=xie
+    SH+YUW=xiu SW+EHN=sun SW+IHN=sun SW+AA=suo T+AXN=tun T+AX=te TR+AE=chuai TR+AY=chuai TR+IH=chui TR+IY=chui
+    TR+EH=chui TR+EY=chui TR+AEN=chuan TR+IHN=chun TR+AO=chuo TR+AOG=chuang TR+IHG=chun TR+AA=cha TR+EHN=chun
+    TR+OH=chuo
+    TW+EHN=tun V+ER=wo V+AXN=wen W+OH=wo W+AHN=wan W+ER=wo W+AO=wo W+OW=wo W+AX=wo W+UH=wu W+AE=wai W+AAN=wang
+    W+AON=wang W+AOG=wang W+LX=wo Y+EH=ye Y+ER=ye Y+AE=ya Y+IH=yi Y+AXN=yan Y+EHN=yan Z+IH=zi Z+IY=zi Z+YUW=ju
+    ZH+EH=jie ZH+AX=re
+"""
 
 # A consonant that no vowel follows: the syllable it makes with the shortest vowel there is.
-_ALONE = {
-    **{"B": "bu", "P": "pu", "M": "mu", "F": "fu", "V": "fu", "W": "wu", "D": "de", "T": "te", "N": "en", "L": "er"},
-    **{"G": "ge", "K": "ke", "HH": "he", "S": "si", "Z": "zi", "TH": "si", "DH": "zi", "NG": "en", "SH": "shi"},
-    **{"ZH": "ri", "CH": "qi", "JH": "ji", "R": "er", "Y": "yi", "TS": "ci", "TR": "chu", "DR": "zhu", "KW": "ku"},
-    **{"GW": "gu", "HW": "hu", "SW": "su", "TW": "tu", "DW": "du"},
-}
+_ALONE = """
+    B=bu P=pu M=mu F=fu V=fu W=wu D=de T=te N=en L=er G=ge K=ke HH=he S=si Z=zi TH=si DH=zi NG=en SH=shi ZH=ri CH=qi
+    JH=ji R=er Y=yi TS=ci TR=chu DR=zhu KW=ku GW=gu HW=hu SW=su TW=tu LY=li NY=ni
+"""
 _UNASPIRATED = {"P": "B", "T": "D", "K": "G", "KW": "GW", "TR": "DR"}  # as they sound behind s: speak, star, school
 
 
@@ -107,7 +90,7 @@ _UNASPIRATED = {"P": "B", "T": "D", "K": "G", "KW": "GW", "TR": "DR"}  # as they
 
 
 def mandarin(sounds: str) -> tuple[str, ...]:
-    """ "K AH0 M P Y UW1 T ER0" -> ("kang1", "piu…"): readings, syllable and tone; at least one if there is a sound.
+    """ "HH AE1 P IY0" -> ("hai4", "pi5"): readings, syllable and tone; at least one if there is a sound.
 
     The stressed syllable falls, those before it are high, those behind it and added vowels are light.
     """
@@ -124,7 +107,7 @@ def mandarin(sounds: str) -> tuple[str, ...]:
             i += 1
         else:
             if not _is_silent(phones, i):
-                syllables.append((_ALONE[consonant], -1))
+                syllables.append((_alone(consonant), -1))
             i += 1
     return _toned(syllables)
 
@@ -138,8 +121,12 @@ def _joined(phones: list[str]) -> list[str]:
         last = i == len(phones) - 1
         if phone == "R" and before in ("T", "D") and _is_vowel(after):
             joined[-1] = before + "R"
-        elif phone == "W" and before in ("K", "G", "HH", "S", "T", "D") and _is_vowel(after):
+        elif phone == "W" and before in ("K", "G", "HH", "S", "T") and _is_vowel(after):
             joined[-1] = before[0] + "W"
+        elif phone == "Y" and before in ("L", "N") and _is_vowel(after) and not after.startswith(("UW", "UH")):
+            joined[-1] = before + "Y"
+        elif phone.startswith("ER") and _is_vowel(after):
+            joined += [phone, "R"]
         elif phone == "S" and before == "T" and not _is_vowel(after):
             joined[-1] = "TS"
         elif phone == "Z" and before == "D" and not _is_vowel(after):
@@ -158,9 +145,12 @@ def _joined(phones: list[str]) -> list[str]:
 
 
 def _softened(phones: list[str], i: int) -> str:
-    """The stops of star, speak, street, square are not aspirated; the one of test is."""
-    heard = i + 1 < len(phones) and (_is_vowel(phones[i + 1]) or phones[i + 1] in ("L", "R", "W", "Y"))
-    return _UNASPIRATED.get(phones[i], phones[i]) if heard and i and phones[i - 1] == "S" else phones[i]
+    """The stops of star, speak, street, mistake are not aspirated; those of test and sister are."""
+    if not i or phones[i - 1] != "S" or phones[i] not in _UNASPIRATED:
+        return phones[i]
+    place = i + 1 + (phones[i + 1 : i + 2] in (["L"], ["R"], ["W"], ["Y"]))
+    heard = place < len(phones) and _is_vowel(phones[place]) and (i == 1 or not phones[place].endswith("0"))
+    return _UNASPIRATED[phones[i]] if heard else phones[i]
 
 
 def _syllable(consonant: str, phones: list[str], place: int) -> tuple[list[tuple[str, int]], int]:
@@ -168,9 +158,10 @@ def _syllable(consonant: str, phones: list[str], place: int) -> tuple[list[tuple
     vowel, stress = phones[place][:-1], int(phones[place][-1])
     end = place + 1
     nasal = ""
-    if end < len(phones) and phones[end] in ("N", "NG", "M") and not _is_vowel(phones[end + 1 : end + 2]):
+    closed = end < len(phones) and phones[end] in ("N", "NG", "M")
+    if closed and (phones[end] == "NG" or not _is_vowel(phones[end + 1 : end + 2])):
         labial = phones[end + 1 : end + 2] in (["B"], ["P"], ["F"], ["V"])
-        if phones[end] != "M" or labial or vowel in ("AE", "AA"):
+        if phones[end] != "M" or labial or vowel in ("AE", "AA", "OH"):
             nasal = "G" if phones[end] == "NG" else "N"
     if nasal and phones[end] == "M" and not labial:
         end -= 1  # Sam is shan-mu: the nasal is heard twice
@@ -185,29 +176,42 @@ def _syllable(consonant: str, phones: list[str], place: int) -> tuple[list[tuple
 def _open(consonant: str, vowel: str, stress: int) -> list[tuple[str, int]]:
     """A consonant and a vowel that nothing closes."""
     if vowel == "OY":
-        round_one = f"{consonant.lower()}o"
-        return [(round_one if round_one in SYLLABLES else _nearest(consonant, "OW") or "ou", stress), ("yi", -1)]
+        rounded = f"{consonant.lower()}o"
+        return [(rounded if rounded in SYLLABLES else _nearest(consonant, "OW") or "ou", stress), ("yi", -1)]
     if said := _nearest(consonant, vowel):
         return [(said, stress)]
+    if consonant.endswith("W"):  # swipe
+        return [(_alone(consonant), -1), (_nearest("W", vowel) or "wa", stress)]
     if vowel == "AY":  # fine, five: there is no fai
         return [(_nearest(consonant, "AA") or "a", stress), ("yi", -1)]
     if vowel == "YUW":  # few, view, pure
         return [(_nearest(consonant, "IY") or "yi", 0), ("you", stress)]
-    return [(_ALONE[consonant], -1), (_nearest("", vowel) or "a", stress)]
+    return [(_alone(consonant) if consonant else "e", -1), (_nearest("", vowel) or "a", stress)]
 
 
 @functools.cache
 def _nearest(consonant: str, vowel: str) -> str:
     """The syllable for a consonant (or "") and a vowel with or without N, G; "" if Mandarin has none."""
-    if said := _EXCEPTIONS.get(f"{consonant} {vowel}".strip()):
-        return said if said in SYLLABLES else ""
+    if said := _table(_EXCEPTIONS).get(f"{consonant}+{vowel}"):
+        return said[0]
     buzzing = {initial + "i" for initial in ("z", "c", "s", "zh", "ch", "sh", "r")}
-    for final in _FINALS.get(vowel, "").split():
-        for initial in _ONSETS[consonant].replace("+", "").split(" "):
+    for final in _table(_FINALS).get(vowel, []):
+        for initial in _table(_ONSETS).get(consonant, [""]):
             syllable = initial + final
             if syllable in SYLLABLES and syllable not in buzzing:
                 return syllable
     return ""
+
+
+@functools.cache
+def _table(block: str) -> dict[str, list[str]]:
+    """ "HH=h,x S=s" -> {"HH": ["h", "x"], "S": ["s"]}"""
+    pairs = (item.split("=") for item in block.split())
+    return {key: values.split(",") for key, values in pairs}
+
+
+def _alone(consonant: str) -> str:
+    return _table(_ALONE)[consonant][0]
 
 
 def _is_silent(phones: list[str], i: int) -> bool:
@@ -258,30 +262,36 @@ def known_sounds(word: str) -> str | None:
 
 def _as_spelt(word: str, sounds: str) -> str:
     """A murmured vowel as a foreign ear expects it from the spelling: u-ni-ver-si-ty, Ca-na-da, com-puter."""
-    letters = re.findall("[aeiouy]+", re.sub("^y|(?<=[^aeiouy])es?$", "", word))
+    if "new" in word:
+        sounds = sounds.replace("N UW", "N Y UW")
+    letters = re.findall("[aeiouy]+", re.sub("^y|(?<=[^aeiouy])(?<![^aeiouy]l)es?$", "", word))
     phones = sounds.split()
     vowels = [i for i, phone in enumerate(phones) if _is_vowel(phone)]
     if len(letters) != len(vowels):
         return sounds
     for i, letter in zip(vowels, letters, strict=True):
         after = phones[i + 1] if i + 1 < len(phones) else ""
+        if phones[i][:2] == "AA" and (letter[0] == "o" or letter == "au"):
+            phones[i] = "OH" + phones[i][2:]  # not as in father: hot, dollar, August
         if phones[i] != "AH0" or not after:
             continue
         if letter in ("i", "y") or (letter in ("a", "e") and after == "JH"):
             phones[i] = "IH0"
-        elif (letter == "a" and i > 0 and after not in ("N", "L", "R", "M")) or (letter == "o" and after in ("M", "N")):
-            final = letter == "o" and (i + 2 == len(phones) or i > 2)  # button, but computer
-            phones[i] = phones[i] if final else "AA0"
-        elif letter == "u" and after not in ("L", "M", "N", "S"):
+        elif letter == "u" and phones[i - 1] in ("CH", "JH", "Y"):
+            phones[i] = "UW0"
+        elif after not in ("L", "M", "N", {"a": "R", "u": "S"}.get(letter)) and (
+            letter == "u" or (letter == "a" and i)
+        ):
             phones[i] = "AA0"
+        elif letter == "o" and after in ("M", "N") and i <= 2 and i < vowels[-1]:  # not in button
+            phones[i] = "OH0"
     return " ".join(phones)
 
 
-_LETTER_SOUNDS = dict(
-    item.split("=")
-    for item in """A=EY B=B,IY C=S,IY D=D,IY E=IY F=EH,F G=JH,IY H=EY,CH I=AY J=JH,EY K=K,EY L=EH,L M=EH,M N=EH,N O=OW
-    P=P,IY Q=K,Y,UW R=AA,R S=EH,S T=T,IY U=Y,UW V=V,IY W=D,AH,B,AH,L,Y,UW X=EH,K,S Y=W,AY Z=Z,IY""".split()
-)
+_LETTER_SOUNDS = """
+    A=EY B=B,IY C=S,IY D=D,IY E=IY F=EH,F G=JH,IY H=EY,CH I=AY J=JH,EY K=K,EY L=EH,L M=EH,M N=EH,N O=OW
+    P=P,IY Q=K,Y,UW R=AA,R S=EH,S T=T,IY U=Y,UW V=V,IY W=D,AH,B,AH,L,Y,UW X=EH,K,S Y=W,AY Z=Z,IY
+"""
 
 
 def is_spelt_out(word: str) -> bool:
@@ -289,12 +299,14 @@ def is_spelt_out(word: str) -> bool:
     sounds = _dictionary().get(word)
     if sounds is None or "'" in word:
         return False
-    return re.sub("[0-9]", "", sounds).replace(" ", ",") == ",".join(_LETTER_SOUNDS[char] for char in word.upper())
+    return re.sub("[0-9]", "", sounds).split() == [
+        phone for char in word.upper() for phone in _table(_LETTER_SOUNDS)[char]
+    ]
 
 
 # Spelling rules: the first that fits where the reading stands is taken. "-" is silence. V: a vowel letter.
 _RULES = """
-    augh=AO au=AO aw=AO air=EH R ai=EY ay=EY arr=AE R are\\b=EH R ar(?!V)=AA R all=AO L al(?=[kdt])=AO L
+    augh=AO au=AO aw=AO air=EH R ai\\b=AY ai=EY ay=EY arr=AE R are\\b=EH R ar(?!V)=AA R all=AO L al(?=[kdt])=AO L
     age\\b=AH JH ae=EY a\\b=AH aste=EY S T ange=EY N JH a(?=tion)=EY a(?=[^aeiouywx](?:e|es|ed|er|y|le)\\b)=EY
     a(?=ke|ce|[^aeiouywx]ing\\b)=EY a(?=[^aeiouywx][aeiou])=AA a=AE
     bb=B (?<=m)b\\b=- b=B
@@ -320,7 +332,7 @@ _RULES = """
     o(?=ing\\b)=OW oar=AO R oor=AO R our=AO R oa=OW
     oo(?=[kd])=UH oo=UW ous\\b=AH S ough=OW oul=UH ou=AW ow(?=n|d|er)=AW ow=OW
     oi=OY oy=OY orr=AO R or\\b=ER ore\\b=AO R or(?!V)=AO R oe\\b=OW o(?=ld|lt|st\\b|ll\\b)=OW o\\b=OW on\\b=AH N
-    o(?=[^aeiouywx][aeiouy])=OW o=AA
+    o(?=[^aeiouywx][aeiouy])=OW o=OH
     ph=F ^ps=S ^pn=N pp=P p=P
     que\\b=K qu=K W q=K
     rh=R rr=R r=R
