@@ -43,7 +43,9 @@ _STROKED = re.compile("LATIN (SMALL|CAPITAL) LETTER ([A-Z]) WITH ")  # ł, ø, �
 _LATIN = re.compile("[A-Za-z]")
 
 # Words of up to three letters that are words in capitals too; the others are spelt: US, IT, WHO, APP.
-_SAID = "OK NO GO UP MY ME WE HI OH SO TO ON BY OF THE AND YES YOU NEW NOT FOR BIG HOT TOP BOX BUY ALL ARE SEX BUG HEY"
+_SAID = (
+    "OK NO GO UP MY ME WE HI OH SO TO ON BY OF THE AND YES YOU NEW NOT FOR BIG HOT TOP BOX BUY ALL ARE SEX BUG HEY SIM"
+)
 _SAID_IN_CAPITALS = frozenset(_SAID.split())
 _DOMAINS = frozenset("com cn net org io edu gov ai co app dev me tv".split())
 
@@ -193,7 +195,8 @@ def _word(letters: str) -> Syllables:
 
 def _sounds(lower: str) -> str:
     """The sounds of a word that the dictionary lacks: of two words it has (snap-chat), else by its spelling."""
-    for cut in sorted(range(4, len(lower) - 3), key=lambda cut: abs(2 * cut - len(lower))):
+    cuts = range(4, len(lower) - 3) if len(lower) <= 24 else ()
+    for cut in sorted(cuts, key=lambda cut: abs(2 * cut - len(lower))):
         halves = known_sounds(lower[:cut]), known_sounds(lower[cut:])
         if halves[0] and halves[1]:
             return f"{halves[0]} {halves[1].replace('1', '2')}"

@@ -65,17 +65,15 @@ _EXCEPTIONS = """
     +EH=ai +EHN=en +IH=yi +IHN=yin +IHG=ying +IY=yi +IYN=yin +IYG=ying +UH=wu +UHN=wen +UW=wu +UWN=wen +ER=er +AX=e
     +AON=ang +YUW=you B+LX=bo B+AX=bo CH+EH=qie CH+EY=qie CH+YUW=chu D+AXN=dun DH+IH=zi DH+IY=zi DR+AOG=zhuang
     DR+AE=zhuai DR+AY=zhuai DR+IH=zhui DR+IY=zhui DR+EH=zhui DR+EY=zhui DR+AEN=zhuan DR+IHN=zhun DR+IHG=zhun
-    DR+AO=zhuo DR+AA=zhua DR+OH=zhuo DR+EHN=zhun F+AX=fo G+YUW=jiu GW+AXN=gun KW+AXN=kun GW+EHN=gun GW+IHN=gun HH+YUW=xiu HW+AH=hua
-    JH+EH=jie
-    JH+AE=jie JH+YUW=zhu K+YUW=qiu KW+EH=kui KW+EHN=kun KW+ER=kuo KW+IHN=kun KW+IYN=kun KW+AA=kua KW+AO=kuo
-    KW+AX=kuo KW+LX=kuo L+AXN=lun M+AX=me P+AX=po R+IH=rui R+IY=rui R+EH=rui R+EY=rui R+IHN=lin R+IYN=lin R+AA=la
-    R+OH=ruo R+EHN=ren R+AX=ruo R+AH=la R+AE=rui R+IHG=ling R+IYG=ling R+YUW=ru S+YUW=xiu SH+EH=xie SH+EY=xie
-    SH+YUW=xiu SW+EHN=sun SW+IHN=sun SW+AA=suo T+AXN=tun T+AX=te TR+AE=chuai TR+AY=chuai TR+IH=chui TR+IY=chui
-    TR+EH=chui TR+EY=chui TR+AEN=chuan TR+IHN=chun TR+AO=chuo TR+AOG=chuang TR+IHG=chun TR+AA=cha TR+EHN=chun
-    TR+OH=chuo
-    TW+EHN=tun V+ER=wo V+AXN=wen W+OH=wo W+AHN=wan W+ER=wo W+AO=wo W+OW=wo W+AX=wo W+UH=wu W+AE=wai W+AAN=wang
-    W+AON=wang W+AOG=wang W+LX=wo Y+EH=ye Y+ER=ye Y+AE=ya Y+IH=yi Y+AXN=yan Y+EHN=yan Z+IH=zi Z+IY=zi Z+YUW=ju
-    ZH+EH=jie ZH+AX=re
+    DR+AO=zhuo DR+AA=zhua DR+OH=zhuo DR+EHN=zhun F+AX=fo G+YUW=jiu GW+AXN=gun KW+AXN=kun GW+EHN=gun GW+IHN=gun
+    HH+YUW=xiu HW+AH=hua JH+EH=jie JH+AE=jie JH+YUW=zhu K+YUW=qiu KW+EH=kui KW+EHN=kun KW+ER=kuo KW+IHN=kun
+    KW+IYN=kun KW+AA=kua KW+AO=kuo KW+AX=kuo KW+LX=kuo L+AXN=lun M+AX=me P+AX=po R+IH=rui R+IY=rui R+EH=rui R+EY=rui
+    R+IHN=lin R+IYN=lin R+AA=la R+OH=ruo R+EHN=ren R+AX=ruo R+AH=la R+AE=rui R+IHG=ling R+IYG=ling R+YUW=ru
+    S+YUW=xiu SH+EH=xie SH+EY=xie SH+YUW=xiu SW+EHN=sun SW+IHN=sun SW+AA=suo T+AXN=tun T+AX=te TR+AE=chuai
+    TR+AY=chuai TR+IH=chui TR+IY=chui TR+EH=chui TR+EY=chui TR+AEN=chuan TR+IHN=chun TR+AO=chuo TR+AOG=chuang
+    TR+IHG=chun TR+AA=cha TR+EHN=chun TR+OH=chuo TW+EHN=tun V+ER=wo V+AXN=wen W+OH=wo W+AHN=wan W+ER=wo W+AO=wo
+    W+OW=wo W+AX=wo W+UH=wu W+AE=wai W+AAN=wang W+AON=wang W+AOG=wang W+LX=wo Y+EH=ye Y+ER=ye Y+AE=ya Y+IH=yi
+    Y+AXN=yan Y+EHN=yan Z+IH=zi Z+IY=zi Z+YUW=ju ZH+EH=jie ZH+AX=re
 """
 
 # A consonant that no vowel follows: the syllable it makes with the shortest vowel there is.
