@@ -92,6 +92,30 @@ DIFFERENCES = {
     ),
     "我找我老板讲讲。": ("wo2 zhao2 wo3 lao2 ban3 jiang2 jiang5 .", "讲讲 rises before it fades, as 想想 does"),
     "1990年代": ("yi1 jiu2 jiu3 ling2 nian2 dai4", "digits keep yi1"),
+    "请拨打13800138000或010-62345678。": (
+        "qing3 bo1 da3 yao1 san1 ba1 ling2 ling2 yao1 san1 ba1 ling2 ling2 ling2 huo4 "
+        "ling2 yao1 ling2 , liu4 er4 san1 si4 wu3 liu4 qi1 ba1 .",
+        "1 is yao1 in every telephone number, and the area code stands apart",
+    ),
+    "12345678901234567890": (
+        "yao1 er4 san1 si4 wu3 liu4 qi1 ba1 jiu3 ling2 yao1 er4 san1 si4 wu3 liu4 qi1 ba1 jiu3 ling2",
+        "nobody counts that far; the original takes it for two telephone numbers and an amount",
+    ),
+    "这台电脑有16GB内存，512GB硬盘。": (
+        "zhe4 tai2 dian4 nao2 you3 shi2 liu4 ji4 bi4 nei4 cun2 , wu2 bai3 yi1 shi2 er4 ji4 bi4 ying4 pan2 .",
+        "the original loses Latin letters",
+    ),
+    "你会用Python写代码吗？": ("ni3 hui4 yong4 pai4 sen5 xie3 dai4 ma3 ma5 ?", "the original loses Latin words"),
+    "A股三大指数集体收涨，沪指涨0.85%，报3023.08点。": (
+        "ei1 gu3 san1 da4 zhi3 shu4 ji2 ti3 shou1 zhang3 , hu4 zhi2 zhang2 bai3 fen1 zhi1 ling2 dian3 ba1 wu3 , "
+        "bao4 san1 qian1 ling2 er4 shi2 san1 dian3 ling2 ba1 dian3 .",
+        "the original loses Latin letters and takes 3023.08 for a month",
+    ),
+    "1st": ("di4 yi1", "the original says one second"),
+    **{
+        letter: (said, "a letter; silent in the original")
+        for letter, said in (("a", "ei1"), ("ê", "yi4"), ("ḿ", "ai2 mu5"))
+    },
     **dict.fromkeys(
         ["。", "……", "，，，", '"', "(", "…", "-", "--"],
         ("", "punctuation alone is nothing to say; the original makes a sound for it"),
@@ -272,25 +296,25 @@ def test_full_width_equals_half_width():
 
 
 def test_what_is_skipped_is_reported_with_its_place():
-    text = "你好Python世界👍🏽。don't𠮷野家"
+    text = "你好Питон世界👍🏽。カタ・カナ𠮷野家"
     utterances = analyse(text)
     skipped = [item for utterance in utterances for item in utterance.skipped]
-    assert [item.text for item in skipped] == ["Python", "👍🏽", "don't", "𠮷"]
+    assert [item.text for item in skipped] == ["Питон", "👍🏽", "カタ", "カナ", "𠮷"]
     assert all(text.startswith(item.text, item.position) for item in skipped)
 
 
 def test_nothing_to_say():
     assert analyse("") == []
     assert analyse(" \n\t。……") == []
-    (utterance,) = analyse("Hello!\n👍")
+    (utterance,) = analyse("Привет!\n👍")
     assert (utterance.text, utterance.phones, utterance.word2ph) == ("", ("_", "_"), (1, 1))
-    assert [(item.text, item.position) for item in utterance.skipped] == [("Hello", 0), ("👍", 7)]
+    assert [(item.text, item.position) for item in utterance.skipped] == [("Привет", 0), ("👍", 8)]
 
 
 def test_skipped_sentences_go_to_a_neighbour():
-    first, second = analyse("Hello! 你好。Bye! OK，再见。")
-    assert (first.text, [item.text for item in first.skipped]) == ("你好.", ["Hello", "Bye"])
-    assert (second.text, [item.text for item in second.skipped]) == (",再见.", ["OK"])
+    first, second = analyse("Привет! 你好。ひと! はい，再见。")
+    assert (first.text, [item.text for item in first.skipped]) == ("你好.", ["Привет", "ひと"])
+    assert (second.text, [item.text for item in second.skipped]) == (",再见.", ["はい"])
 
 
 def test_sentences_and_paragraphs():
@@ -399,7 +423,7 @@ def test_utterances_check_themselves():
     (good,) = analyse("好。")
     with pytest.raises(ValueError, match="must be equal"):
         Utterance(good.text, "", good.chars, good.phones, good.tones[1:], good.word2ph)
-    with pytest.raises(ValueError, match="characters need as many entries"):
+    with pytest.raises(ValueError, match="characters need as many in bert_text"):
         Utterance("好", "", good.chars, good.phones, good.tones, good.word2ph)
 
 

@@ -81,6 +81,7 @@ class Utterance:
 
 
 SETTLED = ("user", "glossary")  # sources of readings that win over everything
+SPOKEN = ("user", "letters", "word", "approximation")  # sources whose readings are said as they are, without sandhi
 
 
 def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None) -> list[Utterance]:
@@ -191,9 +192,9 @@ def _utterance(text: str, bert_text: str, readings: Sequence[Reading], positions
     for run, is_chinese in runs(text):
         own = readings[len(spoken) : len(spoken) + len(run)]
         said = [reading.pinyin for reading in own]
-        if is_chinese:  # what the user wrote at this very place is said as it was written
+        if is_chinese:
             changed = spoken_readings(run, said)
-            said = [r.pinyin if r.source == "user" else c for r, c in zip(own, changed, strict=True)]
+            said = [r.pinyin if r.source in SPOKEN else c for r, c in zip(own, changed, strict=True)]
         spoken += said
     phones, tones, word2ph = [PAD], [0], [1]
     for char, reading in zip(text, spoken, strict=True):
