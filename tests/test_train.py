@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from train.adversary import Adversary, fool_loss, judge_loss
-from train.common import Utterance, build, tokens_to_ids, with_blanks
+from train.common import Average, Utterance, build, speakers, tokens_to_ids, with_blanks
 from train.data import LEAD, Item, boundaries, pinyin, utterance
 from train.decoder import breath_frames, start_from_clock
 from train.espeak import Event, Teacher
+from train.fast import generate, speed_up
 from train.features import CHANNELS, CLOCK_SLICE, HOP, SAMPLE_RATE, TENTS, VOICED, latent, pitch
 from train.losses import energy_loss, stft_losses
 from train.prosody import PRIOR_STD, breath, clock_loss, collate, expand, latent_loss, token_std
@@ -179,10 +180,35 @@ def test_errors_are_counted_for_phones_and_for_tones_of_matched_finals():
 def test_the_teacher_speaks_at_the_speakers_pitch(tmp_path):
     teacher = Teacher(tmp_path, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)})
     tokens = [Token(t) for t in ("jin1", "tian1", "bu4", "mang2", ",", "hen3", "hao3", ".")]
-    for i, (speaker, wanted) in enumerate(zip(SPEAKERS, (172, 86), strict=True)):
+    for i, (speaker, wanted) in enumerate(zip(SPEAKERS, (172, 86, 258, 112), strict=True)):
         wav, durations = utterance(teacher, tokens, i, EMOTIONS["neutral"])
         assert len(wav) == sum(durations) * HOP and len(durations) == len(tokens_to_ids([t.text for t in tokens])[0])
         f0, _ = pitch(wav / 32768.0, speaker.low, speaker.high)
         assert abs(np.median(f0[f0 > 0]) / wanted - 1) < 0.15
     _, events = teacher.say("ni3 hao3 . ", "s0", EMOTIONS["neutral"])
     assert Event("phoneme", 0, "n", 1) in events
+
+
+def test_the_fast_decoder_is_the_same_decoder():
+    net = build()
+    latent, who = torch.randn(2, CHANNELS, 12, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1])
+    with torch.no_grad():
+        plain = net.dec(latent, speakers(net, who)).squeeze(1)
+        names = list(net.dec.state_dict())
+        speed_up(net.dec)
+        fast = generate(net.dec, latent, speakers(net, who))
+    assert list(net.dec.state_dict()) == names
+    assert fast.dtype == torch.float32 and fast.shape == plain.shape
+    assert (fast - plain).abs().max() < 0.02 * plain.abs().max()  # bfloat16
+
+
+def test_the_average_follows_the_weights_and_goes_on_from_a_file(tmp_path):
+    layer = torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(layer.weight)
+    average = Average(layer, decay=0.9)
+    torch.nn.init.ones_(layer.weight)
+    average.update()
+    average.update()
+    assert average.weights["weight"].item() == pytest.approx(0.19)
+    torch.save({"average": average.weights}, tmp_path / "state.pt")
+    assert Average(layer, tmp_path / "state.pt").weights["weight"].item() == pytest.approx(0.19)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from models.checkpoint import load_checkpoint
@@ -23,7 +23,7 @@ from train.speakers import EMOTIONS, SPEAKERS
 
 CONFIG = {
     "version": "small-1",
-    "title": "小雨与石磊 (Xiaoyu, Shilei)",
+    "title": "小雨、石磊、晴晴、远山",
     "train": {"segment_size": 12288, "learning_rate": 1e-3, "betas": [0.8, 0.99]},
     "data": {
         "sampling_rate": SAMPLE_RATE,
@@ -53,7 +53,7 @@ CONFIG = {
         "resblock_kernel_sizes": [3, 5, 7],
         "resblock_dilation_sizes": [[1, 3], [1, 3], [1, 3]],
         "upsample_rates": [8, 8, 4],
-        "upsample_initial_channel": 128,
+        "upsample_initial_channel": 256,
         "upsample_kernel_sizes": [16, 16, 8],
     },
 }
@@ -62,11 +62,14 @@ CONFIG = {
 def build(seed: int = 0) -> Synthesizer:
     """The network of CONFIG with fresh weights, the same for the same seed.
 
-    The speaker vectors are drawn once and stay: text side and decoder train apart and must agree on them.
+    The speaker vectors are drawn once and stay: text side and decoder train apart and must agree on them. Each comes
+    from a generator of its own, so that a new speaker leaves the others as they were.
     """
     torch.manual_seed(seed)
     net = Synthesizer(SynthesizerConfig.from_json(CONFIG, SMALL))
     net.emb_g.requires_grad_(False)
+    for speaker, row in enumerate(net.emb_g.weight):
+        row.copy_(torch.randn(len(row), generator=torch.Generator().manual_seed(speaker)))
     return net
 
 
@@ -159,15 +162,33 @@ def start(args: argparse.Namespace, net: Synthesizer, parts: Iterable[str], opti
         return state["step"], state["seconds"]
     if args.voice:
         released, _ = load_checkpoint(args.voice / "G.safetensors")
-        net.load_state_dict(released.state_dict())
+        for part in parts:
+            net.get_submodule(part).load_state_dict(released.get_submodule(part).state_dict())
         return 0, 0.0
     return -1, 0.0
 
 
-def keep(path: Path, net: Synthesizer, parts: Iterable[str], optimizer: Optimizer, step: int, seconds: float) -> None:
+def keep(
+    path: Path, net: Synthesizer, parts: Iterable[str], optimizer: Optimizer, step: int, seconds: float, **more
+) -> None:
     """What start() reads."""
     weights = {part: net.get_submodule(part).state_dict() for part in parts}
-    save(path, **weights, optimizer=optimizer.state_dict(), step=step, seconds=seconds)
+    save(path, **weights, optimizer=optimizer.state_dict(), step=step, seconds=seconds, **more)
+
+
+class Average:
+    """The running average of a module's weights over the last thousand steps or so: what a voice is made of."""
+
+    def __init__(self, module: nn.Module, path: Path | None = None, decay: float = 0.999) -> None:
+        """path: a stage's state to go on from."""
+        kept = load(path).get("average") if path and path.exists() else None
+        self.weights = kept or {name: value.clone() for name, value in module.state_dict().items()}
+        self.module, self.decay = module, decay
+
+    @torch.no_grad()
+    def update(self) -> None:
+        now = self.module.state_dict()
+        torch._foreach_lerp_(list(self.weights.values()), [now[name] for name in self.weights], 1 - self.decay)
 
 
 class Clock:

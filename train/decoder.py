@@ -8,17 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from models.generator import Generator
-from train.common import Clock, Utterance, build, corpus, keep, options, speakers, start
+from train.common import Average, Clock, Utterance, build, corpus, keep, options, speakers, start
 from train.data import RUNS
-from train.features import CLOCK_SLICE, F0_BASE, HOP, SAMPLE_RATE, VOICED
-from train.losses import energy_loss, stft_losses
+from train.fast import generate, speed_up
+from train.features import CLOCK_SLICE, F0_BASE, HOP, SAMPLE_RATE, TENTS, VOICED
+from train.losses import energy_loss, mel_loss, stft_losses
 
 FRAMES = 32  # of a training segment
-TENTS_USED = 9  # 55 to 233 Hz, where the speakers are
 PHASES = 16
 BREATH = 0.7  # largest standard deviation of the noise that stands in for the clock (prosody.py)
-# from step -> weights of energy, complex spectra, log magnitudes. Phase first: magnitudes lead to a hum.
-PLAN = ((0, (1.0, 1.0, 0.0)), (1_000, (0.5, 2.0, 0.5)), (2_500, (0.2, 2.0, 1.0)))
+# from step -> weights of energy, complex spectra, log magnitudes, log mels. Phase first: magnitudes lead to a hum.
+PLAN = ((0, (1.0, 1.0, 0.0, 0.0)), (1_000, (0.5, 2.0, 0.5, 0.0)), (2_500, (0.1, 0.5, 1.0, 2.0)))
 
 
 def breath_frames(u: Utterance) -> np.ndarray:
@@ -63,7 +63,7 @@ def start_from_clock(dec: Generator) -> None:
     taps = first.kernel_size[0]
     time = (torch.arange(taps) + 0.5 - taps / 2) / first.stride[0]  # of each tap, in frames
     fade = 1 - time.abs()
-    units = [(k, part, sign) for k in range(TENTS_USED) for part in (0, 1) for sign in (1, -1)]
+    units = [(k, part, sign) for k in range(TENTS) for part in (0, 1) for sign in (1, -1)]
     for unit, (tent, part, sign) in enumerate(units):
         pre.weight[unit] *= 0.1
         pre.weight[unit, :, centre] = 0
@@ -123,29 +123,32 @@ def main() -> None:
         start_from_clock(net.dec)
         latent, _, who = batch(data, 0, 16)
         level(net.dec, latent, speakers(net, who))
+    speed_up(net.dec)
+    average = Average(net.dec, args.out if step else None)
     clock, seen = Clock(seconds), []
     while step < args.steps:
         latent, wave, who = batch(data, step, args.batch)
         for group in optimizer.param_groups:
             group["lr"] = args.lr * 0.9999 ** max(0, step - 1_000) * min(1, (step + 1) / 50)
-        fake = net.dec(latent, speakers(net, who)).squeeze(1)
-        parts = torch.stack((energy_loss(fake, wave), *stft_losses(fake, wave)))
+        fake = generate(net.dec, latent, speakers(net, who))
+        parts = torch.stack((energy_loss(fake, wave), *stft_losses(fake, wave), mel_loss(fake, wave)))
         weights = next(w for start, w in reversed(PLAN) if step >= start)
         loss = (parts * torch.tensor(weights)).sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
         optimizer.step()
+        average.update()
         seen.append(parts.tolist())
         step += 1
         say, store = clock.tick()
         if say:
-            energy, near, magnitude = np.mean(seen, 0)
-            line = f"step {step}  energy {energy:.3f}  complex {near:.4f}  magnitude {magnitude:.3f}"
+            energy, near, magnitude, mel = np.mean(seen, 0)
+            line = f"step {step}  energy {energy:.3f}  complex {near:.4f}  magnitude {magnitude:.3f}  mel {mel:.3f}"
             print(f"{line}  {clock.spent:.0f} s", flush=True)
             seen = []
         if store or step == args.steps:
-            keep(args.out, net, ("dec",), optimizer, step, clock.spent)
+            keep(args.out, net, ("dec",), optimizer, step, clock.spent, average=average.weights)
 
 
 if __name__ == "__main__":

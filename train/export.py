@@ -24,7 +24,8 @@ def main() -> None:
     decoder = decoders[0]
     for part in PARTS:
         net.get_submodule(part).load_state_dict(prosody[part])
-    net.dec.load_state_dict({k: sum(d["dec"][k] for d in decoders) / len(decoders) for k in decoder["dec"]})
+    averages = [d["average"] for d in decoders]
+    net.dec.load_state_dict({k: sum(a[k] for a in averages) / len(averages) for k in averages[0]})
     args.folder.mkdir(parents=True, exist_ok=True)
     path = args.folder / "G.safetensors"
     (args.folder / "config.json").write_text(json.dumps(CONFIG, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

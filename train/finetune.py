@@ -15,12 +15,13 @@ from tqdm import tqdm
 
 from models.synthesizer import Synthesizer
 from train.adversary import Adversary, fool_loss, judge_loss
-from train.common import Clock, Utterance, build, corpus, keep, load, options, save, speakers, start
+from train.common import Average, Clock, Utterance, build, corpus, keep, load, options, save, speakers, start
 from train.data import RUNS
 from train.decoder import batch as teacher_batch
 from train.decoder import breath_frames
-from train.features import FFT, HOP, mel_filters
-from train.losses import stft_losses
+from train.fast import generate, speed_up
+from train.features import HOP
+from train.losses import mel_loss, stft_losses
 from train.prosody import PARTS, collate, encode, predict
 
 FRAMES = 40  # of a training segment
@@ -28,18 +29,6 @@ TEACHER_EVERY = 4  # steps: a batch of the teacher's own latents keeps the phase
 NOISE = (0.3, 1.0)  # scales of the prior's noise: without any, breath can only repeat itself
 JUDGED = 4  # segments of a batch that the discriminators hear
 ADVERSARY = 0.15  # weight of what the discriminators say, beside mel and log-STFT
-MEL_FILTERS = torch.from_numpy(mel_filters())
-
-
-def mel_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """Both [B, samples]: L1 of log-mels."""
-
-    def mel(wav: Tensor) -> Tensor:
-        x = torch.stft(wav, FFT, HOP, window=torch.hann_window(FFT), return_complex=True)
-        magnitude = (torch.view_as_real(x).square().sum(-1) + 1e-9).sqrt()
-        return (MEL_FILTERS @ magnitude / (FFT / 4)).clamp(min=1e-4).log()
-
-    return (mel(fake) - mel(real)).abs().mean()
 
 
 def repeat_loss(fake: Tensor, hiss: Tensor) -> Tensor:
@@ -91,7 +80,7 @@ def main() -> None:
     step, seconds = start(args, net, ("dec",), optimizer)
     if step < 0:
         before = load(args.decoder)
-        net.dec.load_state_dict(before["dec"])
+        net.dec.load_state_dict(before["average"])
         step, seconds = 0, before["seconds"]
     if not args.voice or args.prosody.exists():
         prosody = load(args.prosody)
@@ -108,6 +97,8 @@ def main() -> None:
     rng = np.random.default_rng([99, args.seed])
     data = [u for u in corpus("train") if FRAMES <= u.item.frames <= 800 and rng.random() < args.share]
     latents = predicted(net, data)
+    speed_up(net.dec)
+    average = Average(net.dec, args.out if step else None)
     clock, seen = Clock(seconds), []
     while step < args.steps:
         rng = np.random.default_rng([step, args.seed])
@@ -119,7 +110,7 @@ def main() -> None:
         who = torch.tensor([data[k].item.speaker for k in chosen])
         for group in optimizer.param_groups:
             group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
-        fake = net.dec(torch.from_numpy(z.astype(np.float32)), speakers(net, who)).squeeze(1)
+        fake = generate(net.dec, torch.from_numpy(z.astype(np.float32)), speakers(net, who))
         near, mel = stft_losses(fake, real)[1], mel_loss(fake, real)
         hiss = np.stack([breath_frames(data[k])[s : s + FRAMES] for k, s in zip(chosen, starts, strict=True)])
         repeat = repeat_loss(fake, torch.from_numpy(hiss))
@@ -138,12 +129,13 @@ def main() -> None:
             scores = (caught.item(), fooled.item(), matching.item())
         if step % TEACHER_EVERY == 0:
             latent, wave, who = teacher_batch(data, step + 1_000_000 * args.seed, args.batch)
-            phase, magnitude = stft_losses(net.dec(latent, speakers(net, who)).squeeze(1), wave)
+            phase, magnitude = stft_losses(generate(net.dec, latent, speakers(net, who)), wave)
             loss = loss + 2 * phase + magnitude
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
         optimizer.step()
+        average.update()
         seen.append((near.item(), mel.item(), repeat.item(), *scores))
         step += 1
         say, store = clock.tick()
@@ -155,7 +147,7 @@ def main() -> None:
             print(f"step {step}  {line}  {clock.spent:.0f} s", flush=True)
             seen = []
         if store or step == args.steps:
-            keep(args.out, net, ("dec",), optimizer, step, clock.spent)
+            keep(args.out, net, ("dec",), optimizer, step, clock.spent, average=average.weights)
             if judges:
                 save(judges_out, judges=judges.state_dict(), optimizer=judging.state_dict())
 

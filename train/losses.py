@@ -3,6 +3,9 @@
 import torch
 from torch import Tensor
 
+from train.features import FFT, HOP, mel_filters
+
+MEL_FILTERS = torch.from_numpy(mel_filters())
 RESOLUTIONS = ((256, 64), (768, 192), (2048, 512))
 
 
@@ -31,3 +34,14 @@ def stft_losses(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
 
 def log_magnitude(x: Tensor) -> Tensor:
     return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-5).log()
+
+
+def mel_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """Both [B, samples]: L1 of log-mels."""
+
+    def mel(wav: Tensor) -> Tensor:
+        x = torch.stft(wav, FFT, HOP, window=torch.hann_window(FFT), return_complex=True)
+        magnitude = (torch.view_as_real(x).square().sum(-1) + 1e-9).sqrt()
+        return (MEL_FILTERS @ magnitude / (FFT / 4)).clamp(min=1e-4).log()
+
+    return (mel(fake) - mel(real)).abs().mean()

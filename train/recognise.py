@@ -31,6 +31,7 @@ VARIANTS = {
     "j2": _FEMALE + "pitch 180 260\n" + _FORMANTS.format(118, 130) + "roughness 1\n",
     "j3": _MALE + "pitch 66 95\n" + _FORMANTS.format(94, 120),
     "j4": _FEMALE + "pitch 140 230\n" + _FORMANTS.format(110, 130),
+    "j6": _FEMALE + "pitch 215 300\n" + _FORMANTS.format(121, 130),
     "j5": _MALE + "pitch 85 130\n" + _FORMANTS.format(103, 100) + "flutter 4\n",
 }
 

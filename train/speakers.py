@@ -1,6 +1,7 @@
 """Who speaks, and in which moods: espeak-ng variants and sliders.
 
-Neutral F0 medians stand near one and two times the frame rate (86.1 Hz), so that the phase clock turns slowly.
+Neutral F0 medians of the first three stand near one, two and three times the frame rate (86.1 Hz), so that the phase
+clock turns slowly; the fourth's stands a quarter above it.
 """
 
 from dataclasses import dataclass
@@ -28,6 +29,22 @@ SPEAKERS = (
         380,
     ),
     Speaker("石磊", "language variant\nname shilei\ngender male\npitch 78 115\n" + _PLAIN, 48, 200),
+    Speaker(
+        "晴晴",
+        "language variant\nname qingqing\ngender female\npitch 226 318\n"
+        "formant 0 105 90 130\nformant 1 120 90 130\nformant 2 121 90 130\nformant 3 122 90 130\n"
+        "formant 4 122 80 120\nformant 5 122 80 120\n" + _PLAIN,
+        130,
+        520,
+    ),
+    Speaker(
+        "远山",
+        "language variant\nname yuanshan\ngender male\npitch 100 148\n"
+        "formant 0 100 100 100\nformant 1 94 100 100\nformant 2 93 100 100\nformant 3 95 95 100\n"
+        "formant 4 96 95 100\n" + _PLAIN,
+        60,
+        260,
+    ),
 )
 
 EMOTIONS: dict[str, Style] = {
