@@ -1,15 +1,22 @@
 """Any characters -> what a reader would say: Chinese characters and the seven punctuation marks.
 
-Numbers, dates, units and money go through the package `wetext` (WeText's grammars); the rest is mapped one character
-at a time, so that every character of the result knows where it came from, and what cannot be read is reported.
+Numbers, units and signs are said by text.numbers, words in Latin and Greek letters by text.english; the rest is mapped
+one character at a time, so that every character of the result knows where it came from, and what cannot be read is
+reported. `wetext` (WeText's grammars) turns traditional characters to simplified ones.
 """
 
 import functools
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
+from text import numbers
+from text.english import speak
+from text.homophones import carrier
+from text.numbers import CIRCLED, HAN, VULGAR
+from text.numerals import DIGITS
 from text.readings import readable
 from text.symbols import PUNCTUATION
 
@@ -31,17 +38,22 @@ SAID_AS = {
     **{"瓧": "十瓦", "瓩": "千瓦", "瓰": "分瓦", "瓱": "毫瓦", "瓸": "百瓦", "瓼": "厘瓦", "甅": "厘米"},
 }
 
-# Marks that keep their form until the numbers are read; 3：2 and （010） are for wetext, in half width.
+# Marks that keep their form until the numbers are read; 3：2 and （010） are read in half width.
 _AS_IT_IS = frozenset(PUNCTUATION_OF) - frozenset("：（）．")
 LINE_BREAKS = "\n\r\v\f\x85\u2028\u2029"
-DIGITS = "零一二三四五六七八九"
 
-# wetext sees only the stretches that hold a digit: it is slow on long texts and escapes quotes and backslashes.
-_NUMBER_STRETCH = re.compile(r"[^，。！？；、…“”‘’《》【】「」『』\"\\]*\d[^，。！？；、…“”‘’《》【】「」『』\"\\]*")
-_IDEOGRAPHS = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇々"
+_IDEOGRAPHS = f"{HAN}々"
 _IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
-_LETTERS = rf"[^\W\d_{_IDEOGRAPHS}]+"
-_FOREIGN_WORD = re.compile(rf"{_LETTERS}(?:['’.@_-]?{_LETTERS})*")
+_SPELT = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u1e00-\u1fff"  # Latin and Greek
+_MARKED = "[\u0300-\u036f]*"  # accents that stand behind their letter
+_SPOKEN_WORD = rf"(?:[A-Za-z]\.){{2,}}(?![A-Za-z])|[{_SPELT}]{_MARKED}(?:['’.-]?[{_SPELT}]{_MARKED})*"
+_OTHER = rf"[^\W\d_{_IDEOGRAPHS}{_SPELT}]"
+_FOREIGN_WORD = re.compile(rf"{_SPOKEN_WORD}|{_OTHER}{_MARKED}(?:['’.-]?{_OTHER}{_MARKED})*")
+
+# Characters that numbers need in their own form, which NFKC would take away: ², ₂, ½, Ⅳ, ①.
+_OF_NUMBERS = re.compile(f"[\u00b2\u00b3\u00b9\u2070-\u208e{VULGAR}{CIRCLED}\u2160-\u2188]")
+_SILENT = frozenset("™®℠")
+_CERTAINTY = ("approximation", "word", "letters", "number")  # a change of several kinds has the first of these
 
 
 @dataclass(frozen=True)
@@ -57,8 +69,8 @@ class Skipped:
 class Change:
     """Something that is said otherwise than it was written. position: the index of `text` in the given text.
 
-    kind: "number" (digits, units, signs), "letters" (an acronym), "word" (a foreign word, by the lexicon) or
-    "approximation" (a foreign word, by rule). said: Chinese characters.
+    kind: "number" (digits, units, signs), "letters" (an acronym), "word" (a foreign word, by the lexicon),
+    "approximation" (a foreign word, by rule), "user" or "glossary" (by an override). said: Chinese and marks.
     """
 
     text: str
@@ -93,14 +105,57 @@ class Normalised:
     changes: tuple[Change, ...]
 
 
-def normalise(raw: str, start: int = 0) -> Normalised:
-    """Normalises a sentence that begins at index `start` of the given text. Never raises."""
-    chars, positions = _compatible(raw, start)
-    chars, positions = _numbers(chars, positions)
-    return _spoken(chars, positions)
+def normalise(raw: str, start: int = 0, overrides: Sequence[Override] = ()) -> Normalised:
+    """Normalises a sentence that begins at index `start` of the given text. Never raises for any string.
+
+    Overrides that lie in the sentence win over every rule; of those that overlap, the first.
+    """
+    parts: list[Normalised] = []
+    done = start
+    for override in sorted(overrides, key=lambda override: override.start):
+        if done <= override.start < override.end <= start + len(raw) and override.readings:
+            parts.append(_spoken(raw[done - start : override.start - start], done))
+            parts.append(_overridden(raw[override.start - start : override.end - start], override))
+            done = override.end
+    parts.append(_spoken(raw[done - start :], done))
+    return Normalised(
+        "".join(part.text for part in parts),
+        *(
+            tuple(item for part in parts for item in getattr(part, name))
+            for name in ("positions", "readings", "sources")
+        ),
+        tuple(_grouped_skips([item for part in parts for item in part.skipped])),
+        tuple(item for part in parts for item in part.changes),
+    )
 
 
-# --- the steps: text and positions in, text and positions out ----------------------------------------------------
+def _overridden(raw: str, override: Override) -> Normalised:
+    """One character for each reading: those that are written, if there are as many, else ones that sound like it."""
+    written, positions = _compatible(raw, override.start)
+    readings, n = override.readings, len(override.readings)
+    changes: tuple[Change, ...] = ()
+    if len(written) != n or not all(map(_IDEOGRAPH.match, written)) or set("〇々") & set(written):
+        written = "".join(map(carrier, readings))
+        positions = [override.start + i * len(raw) // n for i in range(n)]
+        changes = (Change(raw, written, override.start, override.source),)
+    return Normalised(written, tuple(positions), readings, (override.source,) * n, (), changes)
+
+
+def _spoken(raw: str, start: int) -> Normalised:
+    """Says what no override does."""
+    text, positions = _compatible(raw, start)
+    speech = _Speech(raw, start)
+    done = 0
+    for span in numbers.spans(text):
+        speech.say(text[done : span.begin], positions[done : span.begin])
+        places = positions[span.begin : span.end]
+        speech.say_instead(places, span.said, [places[i] for i in _alignment(text[span.begin : span.end], span.said)])
+        done = span.end
+    speech.say(text[done:], positions[done:])
+    return speech.normalised()
+
+
+# --- the steps ---------------------------------------------------------------------------------------------------
 
 
 def _compatible(raw: str, start: int) -> tuple[str, list[int]]:
@@ -112,11 +167,16 @@ def _compatible(raw: str, start: int) -> tuple[str, list[int]]:
             char = "\n"
         elif char.isspace():
             char = " "
-        elif category in ("Cc", "Cf") or "\ufe00" <= char <= "\ufe0f":  # controls, joiners, variation selectors
-            continue
+        elif category in ("Cc", "Cf") or "\ufe00" <= char <= "\ufe0f" or char in _SILENT:
+            continue  # controls, joiners, variation selectors
+        elif _OF_NUMBERS.match(char) or char in _AS_IT_IS:
+            pass
         elif category in ("Nd", "No") and (digit := unicodedata.digit(char, None)) is not None:
             char = str(digit)
-        elif category != "So" and char not in _AS_IT_IS:
+        elif "\u3358" <= char <= "\u33ff":  # ㎏, ㎡, ㏄, ㏠
+            char = unicodedata.normalize("NFKC", char)
+            char = re.sub("(?<=m)[23]", lambda power: "²³"[int(power[0]) - 2], char)
+        elif category != "So":
             char = unicodedata.normalize("NFKC", char)
         chars.append(char)
         positions += [i] * len(char)
@@ -145,76 +205,112 @@ def _wetext():
     return Normalizer(lang="zh", operator="tn", traditional_to_simple=True, full_to_half=True)
 
 
-def _numbers(text: str, positions: list[int]) -> tuple[str, list[int]]:
-    """Stretches with digits are read by wetext."""
-    chars, places, done = [], [], 0
-    for match in _NUMBER_STRETCH.finditer(text):
-        said = _number_words(match[0])
-        chars += [text[done : match.start()], said]
-        places += positions[done : match.start()]
-        places += [positions[match.start() + i] for i in _alignment(match[0], said)]
-        done = match.end()
-    return "".join([*chars, text[done:]]), places + positions[done:]
-
-
-@functools.lru_cache(maxsize=1024)
-def _number_words(stretch: str) -> str:
-    # UTF-8 has no lone surrogates: they are set aside as a character that wetext leaves alone.
-    plain = re.sub("[\ud800-\udfff]", "\ufffd", stretch)
-    return _wetext().normalize(plain) or plain  # "" where its grammar has no way through: then digit by digit
+_NUMERALS = str.maketrans({**{str(i): digit for i, digit in enumerate(DIGITS)}, "两": "二", "幺": "一"})
 
 
 def _alignment(before: str, after: str) -> list[int]:
-    """For each character of `after`, the index in `before` that it came from."""
+    """For each character of `after`, the index in `before` that it came from, never decreasing."""
+    if len(before) * len(after) > 20_000:  # the search below could take minutes
+        return [i * len(before) // len(after) for i in range(len(after))]
     indices: list[int] = []
+    before, after = before.translate(_NUMERALS), after.translate(_NUMERALS)
     for _, i, i_end, j, j_end in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         last = min(max(i_end - 1, i), len(before) - 1)
         indices += [min(i + k, last) for k in range(j_end - j)]
     return indices
 
 
-def _spoken(text: str, positions: list[int]) -> Normalised:
-    """Keeps what can be said and marks; the rest is reported."""
-    chars: list[str] = []
-    places: list[int] = []
-    skipped: list[Skipped] = []
+class _Speech:
+    """Collects what is said of a stretch of the given text, and reports what is not."""
 
-    def keep(said: str, i: int) -> None:
-        chars.append(said)
-        places.extend([positions[i]] * len(said))
+    def __init__(self, raw: str, start: int) -> None:
+        self.raw, self.start = raw, start
+        self.chars: list[str] = []
+        self.positions: list[int] = []
+        self.readings: list[str] = []
+        self.sources: list[str] = []
+        self.skipped: list[Skipped] = []
+        self.changes: list[Change] = []
 
-    i = 0
-    while i < len(text):
-        char = text[i]
-        if text.startswith("...", i):
-            keep("…", i)
-            i += 3
-            continue
-        if word := _FOREIGN_WORD.match(text, i):
-            skipped.append(Skipped(word[0], positions[i], "words in Latin or other alphabets are not read yet"))
-            i = word.end()
-            continue
-        if char in PUNCTUATION_OF:
-            keep(PUNCTUATION_OF[char], i)
-        elif char == "\n" and chars and chars[-1] not in PUNCTUATION:
-            keep(".", i)
-        elif char in SAID_AS:
-            keep(SAID_AS[char], i)
-        elif char.isdecimal():
-            keep(DIGITS[int(char)], i)
-        elif char == "々" and chars and chars[-1] not in PUNCTUATION:
-            keep(chars[-1][-1], i)
-        elif _IDEOGRAPH.match(char) and readable(char):
-            keep(char, i)
-        elif not char.isspace():
-            reason = "no Mandarin reading is known" if _IDEOGRAPH.match(char) else "not a character that is spoken"
-            skipped.append(Skipped(char, positions[i], reason))
-        i += 1
-    said = "".join(chars)
-    return Normalised(said, tuple(places), ("",) * len(said), ("",) * len(said), tuple(_grouped(skipped)), ())
+    def say_instead(self, places: list[int], said: str, positions: list[int]) -> None:
+        """Says `said` for the characters of the given text at `places`, and records that as one change."""
+        begin, others = len(self.chars), len(self.changes)
+        self.say(said, positions)
+        kinds = {"number", *(change.kind for change in self.changes[others:])}
+        del self.changes[others:]
+        self._changed(places, begin, next(kind for kind in _CERTAINTY if kind in kinds))
+
+    def say(self, text: str, positions: list[int]) -> None:
+        """Says text character by character, but Latin by the word."""
+        i = 0
+        while i < len(text):
+            char, begin = text[i], len(self.chars)
+            if text.startswith("...", i):
+                self._keep("…", positions[i])
+                i += 3
+                continue
+            if word := _FOREIGN_WORD.match(text, i):
+                self._say_word(text, word.span(), positions)
+                i = word.end()
+                continue
+            if char in PUNCTUATION_OF:
+                self._keep(PUNCTUATION_OF[char], positions[i])
+            elif char == "\n" and self.chars and self.chars[-1] not in PUNCTUATION:
+                self._keep(".", positions[i])
+            elif char in SAID_AS:
+                self._keep(SAID_AS[char], positions[i])
+                if len(SAID_AS[char]) > 1:
+                    self._changed(positions[i : i + 1], begin, "number")
+            elif char == "々" and self.chars and self.chars[-1] not in PUNCTUATION:
+                self._keep(self.chars[-1], positions[i])
+            elif _IDEOGRAPH.match(char) and readable(char):
+                self._keep(char, positions[i])
+            elif not char.isspace():
+                reason = "no Mandarin reading is known" if _IDEOGRAPH.match(char) else "not a character that is spoken"
+                self._skip(positions[i : i + 1], reason)
+            i += 1
+
+    def _say_word(self, text: str, span: tuple[int, int], positions: list[int]) -> None:
+        begin, end = span
+        word, places, spoken = text[begin:end], positions[begin:end], len(self.chars)
+        alone = not re.search("[A-Za-z] $", text[:begin]) and not re.match(" [A-Za-z]", text[end:])
+        said = speak(
+            word.upper() if alone and word in "abcdefghijklmnopqrstuvwxyz" else unicodedata.normalize("NFC", word)
+        )
+        if said is None:
+            self._skip(places, "a word in letters that are neither Chinese nor Latin")
+            return
+        for char, reading in zip(said.chars, said.readings, strict=True):
+            self._keep(char, places[0], reading, said.kind)
+        self._changed(places, spoken, said.kind)
+
+    def _skip(self, places: list[int], reason: str) -> None:
+        text = self.raw[places[0] - self.start : places[-1] + 1 - self.start]
+        if not (self.skipped and self.skipped[-1].position == places[0]):  # one character can become several
+            self.skipped.append(Skipped(text, places[0], reason))
+
+    def _keep(self, said: str, position: int, reading: str = "", source: str = "") -> None:
+        self.chars += said
+        self.positions += [position] * len(said)
+        self.readings += [reading] * len(said)
+        self.sources += [source] * len(said)
+
+    def _changed(self, places: list[int], begin: int, kind: str) -> None:
+        """What has been said since `begin` stands for the given characters at `places`."""
+        said = "".join(self.chars[begin:])
+        text = self.raw[places[0] - self.start : places[-1] + 1 - self.start]
+        last = self.changes[-1] if self.changes else None
+        if last and last.kind == kind == "number" and last.position + len(last.text) == places[0]:
+            self.changes[-1] = replace(last, text=last.text + text, said=last.said + said)
+        elif said:
+            self.changes.append(Change(text, said, places[0], kind))
+
+    def normalised(self) -> Normalised:
+        lists = (self.positions, self.readings, self.sources, _grouped_skips(self.skipped), self.changes)
+        return Normalised("".join(self.chars), *map(tuple, lists))
 
 
-def _grouped(skipped: list[Skipped]) -> list[Skipped]:
+def _grouped_skips(skipped: list[Skipped]) -> list[Skipped]:
     """Neighbours that are skipped for the same reason become one entry."""
     grouped: list[Skipped] = []
     for item in skipped:
