@@ -145,7 +145,7 @@ def _weighed(char: str, scores: dict[str, float], phrase: tuple[str, str]) -> tu
         return pinyin, "pypinyin", PARTICLE_CONFIDENCE
     if not scores:
         only = len(known_readings(char)) == 1
-        return _default_pinyin(char), "pypinyin", ONLY_CONFIDENCE if only else UNKNOWN_CONFIDENCE
+        return usual_pinyin(char), "pypinyin", ONLY_CONFIDENCE if only else UNKNOWN_CONFIDENCE
     if len(scores) == 1:
         return next(iter(scores)), "g2pm", ONLY_CONFIDENCE
     weighed = {p: G2PM_WEIGHT * max(score, G2PM_LEAST) for p, score in scores.items()}
@@ -213,7 +213,7 @@ def _by_grammar(run: str) -> dict[int, str]:
 @functools.lru_cache(maxsize=65536)
 def readable(char: str) -> bool:
     """Whether any source knows a Mandarin syllable for this character."""
-    return _is_spoken(_default_pinyin(char))
+    return is_spoken(usual_pinyin(char))
 
 
 @functools.lru_cache(maxsize=65536)
@@ -222,7 +222,7 @@ def known_readings(char: str) -> tuple[str, ...]:
     pypinyin = _pypinyin()
     (listed,) = pypinyin.pinyin(char, style=pypinyin.Style.TONE3, heteronym=True, neutral_tone_with_five=True)
     readings = (_as_pinyin(reading) for reading in (*listed, *_g2pm().cedict.get(char, ())))
-    return tuple(reading for reading in dict.fromkeys(readings) if _is_spoken(reading))
+    return tuple(reading for reading in dict.fromkeys(readings) if is_spoken(reading))
 
 
 # --- pypinyin ----------------------------------------------------------------------------------------------------
@@ -241,11 +241,11 @@ def pypinyin_of_run(run: str) -> list[str]:
     readings = pypinyin.lazy_pinyin(run, style=pypinyin.Style.TONE3, neutral_tone_with_five=True)
     # A phrase of which it keeps the characters together (none is known) must not shift the others.
     if len(readings) != len(run):
-        readings = [_default_pinyin(char) for char in run]
+        readings = [usual_pinyin(char) for char in run]
     return [_as_pinyin(reading) for reading in readings]
 
 
-def _default_pinyin(char: str) -> str:
+def usual_pinyin(char: str) -> str:
     pypinyin = _pypinyin()
     return _as_pinyin(pypinyin.lazy_pinyin(char, style=pypinyin.Style.TONE3, neutral_tone_with_five=True)[0])
 
@@ -264,7 +264,7 @@ def _phrase_readings(run: str) -> list[tuple[str, str]]:
             continue
         kind = f"{'words' if joined else 'word'}{min(end - start, 3)}"
         for i, reading in enumerate(_phrase(phrase), start):
-            if end - start > lengths[i] and _is_spoken(reading):
+            if end - start > lengths[i] and is_spoken(reading):
                 found[i], lengths[i] = (reading, kind), end - start
     return found
 
@@ -291,7 +291,7 @@ def _as_pinyin(reading: str) -> str:
 
 
 @functools.lru_cache(maxsize=8192)
-def _is_spoken(pinyin: str) -> bool:
+def is_spoken(pinyin: str) -> bool:
     try:
         syllable_phones(split_reading(pinyin)[0])
     except ValueError:
@@ -320,7 +320,7 @@ def _g2pm_scores(text: str) -> list[dict[str, float]]:
     found: list[dict[str, float]] = []
     asked: dict[int, list[str]] = {}  # place -> the readings to choose from
     for i, char in enumerate(text):
-        candidates = [p for p in model.cedict.get(char, ()) if _is_spoken(_as_pinyin(p))]
+        candidates = [p for p in model.cedict.get(char, ()) if is_spoken(_as_pinyin(p))]
         found.append({_as_pinyin(candidates[0]): 0.0} if len(candidates) == 1 else {})
         if len(candidates) > 1 and (known := [p for p in candidates if p in classes]):
             asked[i] = known
