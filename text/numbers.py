@@ -147,10 +147,16 @@ _EXTENSIONS = (
 )
 
 
+@_rule(r"(?<=[A-Za-z0-9_])\.(?P<name>py|js|ts|md|gz|sh|rs|pt)(?![A-Za-z0-9])")
+def _short_file_name(m: re.Match[str]) -> str:
+    """main.py -> main 点 P Y; Node.js."""
+    return "点 " + " ".join(m["name"].upper())
+
+
 @_rule(r"(?<![A-Za-z0-9])(?P<it>\.)(?=NET(?![A-Za-z]))")
 @_rule(rf"(?<=[A-Za-z0-9_])(?P<it>\.)(?=(?:{_any(_EXTENSIONS)}|NET)(?![A-Za-z0-9]))")
 def _file_name(_m: re.Match[str]) -> str:
-    """main.py -> main 点 py; Node.js, ASP.NET."""
+    """README.txt, ASP.NET."""
     return "点"
 
 
@@ -299,7 +305,7 @@ _DURATION_BEFORE = re.compile("(?:时长|片长|全长|用时|耗时|成绩|配�
 
 
 @_rule(
-    r"(?<![\d:.])(?P<h>\d{1,2})[:∶](?P<m>[0-5]\d)(?:[:∶](?P<s>[0-5]\d(?:\.\d+)?))?(?![:∶.]?\d)(?:Z(?![A-Za-z]))?"
+    r"(?<![\d.])(?<!\d[:∶])(?P<h>\d{1,2})[:∶](?P<m>[0-5]\d)(?:[:∶](?P<s>[0-5]\d(?:\.\d+)?))?(?![:∶.]?\d)(?:Z(?![A-Za-z]))?"
     r"(?: ?(?P<half>[AaPp])\.?[Mm](?![A-Za-z]))?"
 )
 def _time(m: re.Match[str]) -> str | None:
@@ -341,7 +347,7 @@ def _two_digits(written: str) -> str:
     return "零" if written == "00" else digits(written) if written[0] == "0" else cardinal(written, "二")
 
 
-@_rule(r"(?<![\d:.A-Za-z])(?P<h>1?\d|2[0-4])(?: ?(?P<half>[AaPp])\.?[Mm])(?![A-Za-z])")
+@_rule(r"(?<![\d.A-Za-z])(?<!\d:)(?P<h>1?\d|2[0-4])(?: ?(?P<half>[AaPp])\.?[Mm])(?![A-Za-z])")
 def _am_or_pm(m: re.Match[str]) -> str:
     """9am -> 上午九点."""
     return _clock(m["h"], "00", None, m["half"], _before(m))
@@ -435,18 +441,23 @@ _MEMORABLE = (
 @_rule(rf"(?<![\d.])(?P<m>1[0-2]|[1-9])[.·](?P<d>[12]\d|3[01]|[1-9])(?= ?(?:{_any(_MEMORABLE)}))")
 def _memorable_day(m: re.Match[str]) -> str:
     """5.1假期 is 五一, 3·15晚会 三一五, 10.1黄金周 十一."""
-    month = cardinal(m["m"], "二")
-    return month + (cardinal(m["d"], "二") if m["m"] == "10" else digits(m["d"]))
+    return _memorable(m["m"], m["d"])
 
 
 @_rule(r"(?<![\d.])(?P<m>12|1[01]|[1-9])·(?P<d>[12]\d|3[01]|[1-9])(?![\d.·])")
 def _memorable_day_with_its_dot(m: re.Match[str]) -> str:
-    return digits(m["m"]) + digits(m["d"])
+    return _memorable(m["m"], m["d"])
+
+
+def _memorable(month: str, day: str) -> str:
+    if int(month) < 10:
+        return digits(month) + digits(day)
+    return "双" + cardinal(month) if month == day else cardinal(month) + cardinal(day, "二")
 
 
 _KNOWN_BY_DIGITS = (
     r"985|211(?=大学|高校|工程|院校|[、/和]985)|996(?![\d.万元个])|911(?=事件|恐袭)|315(?=晚会|打假|曝光)|618(?=大促|购物|活动|年中|期间|电商)|404(?=错误|页面|界面)"
-    r"|360(?=安全|卫士|浏览器|杀毒|公司|集团)|58(?=同城)|51(?=job)|4399|1688(?=[批网采])"
+    r"|360(?=安全|卫士|浏览器|杀毒|公司|集团)|58(?=同城|到家)|36(?=氪)|(?:163|126)(?=邮箱)|51(?=job)|4399|1688(?=[批网采])"
 )
 
 
@@ -464,6 +475,11 @@ def _generation(m: re.Match[str]) -> str:
 
 
 # Versions, codes, scores.
+
+
+@_rule(r"(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])")
+def _underscore(_m: re.Match[str]) -> str:
+    return "下划线"
 
 
 @_rule(rf"{_START}(?P<it>\d+(?:\.\d+){{2,}})(?!\d|\.\d)")
@@ -533,6 +549,7 @@ _FORMULA_TOKEN = re.compile(
     rf"|(?P<unit_alone>(?<=[⁰¹²³⁴⁵⁶⁷⁸⁹]) ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
     rf"|(?P<number>{NUM})|(?P<power>{_POWER})|(?P<word>[A-Za-z]+)|(?P<sign>.)"
 )
+_OPERAND = r"[\dA-Za-zα-ωΑ-Ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉]"
 _FUNCTIONS = frozenset("sin cos tan cot log ln lg lim max min exp mod det".split())
 
 
@@ -543,8 +560,8 @@ _FUNCTIONS = frozenset("sin cos tan cot log ln lg lim max min exp mod det".split
 def _formula(m: re.Match[str]) -> str | None:
     """3+5=8, x²+y²=z²: a whole formula, in which - is 减 and / 除以; letters stand alone, mc is m c."""
     written = re.sub(r"(?<=\d) ?[xX*] ?(?=\d)", "×", m["it"])
-    operand, sign = r"[\dA-Za-zα-ωΑ-Ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉]", r"[=<>≤≥≦≧≠≈≡×÷±]|\+(?!\+)"
-    if not re.search(rf"{operand} ?(?:{sign}) ?[-−+±√(\dA-Za-zα-ωΑ-Ω∞]", written) or re.search(
+    sign = r"[=<>≤≥≦≧≠≈≡×÷±]|\+(?!\+)"
+    if not re.search(rf"{_OPERAND} ?(?:{sign}) ?[-−+±√(\dA-Za-zα-ωΑ-Ω∞]", written) or re.search(
         r"--|[-=]>|<-|\.\.", written
     ):
         return None
@@ -575,9 +592,7 @@ def _formula(m: re.Match[str]) -> str | None:
         elif token["word"]:
             said.append(f" {part} " if part.isupper() or part in _FUNCTIONS else f" {' '.join(part).upper()} ")
         elif part in "-−":
-            previous = next((item for item in reversed(said) if item.strip()), "")
-            begins = not previous or (previous in ("'", *_OPERATORS) and previous != ")")
-            said.append("负" if begins else "减")
+            said.append("减" if re.search(rf"{_OPERAND}\s*$", written[: token.start()]) else "负")
         else:
             plain = unicodedata.normalize("NFKC", part)
             said.append(_OPERATORS.get(part) or SIGNS.get(part) or (cardinal(plain) if plain.isdecimal() else plain))
@@ -707,8 +722,8 @@ def _unit(m: re.Match[str]) -> str | None:
     """5kg, 60km/h -> 每小时六十公里, 3-5cm."""
     unit, a = m["u"], m["a"]
     one_letter = len(unit) == 1 and unit.isalpha() and unit.isascii()
-    if unit in DOUBTFUL_UNITS and len(a) < 2:
-        return None
+    if unit in DOUBTFUL_UNITS and (len(a) < 2 or re.match("[座栋级区口门馆楼层班组型类号]", _after(m))):
+        return None  # 5A景区, 12A座
     if one_letter and re.search(r"(?<!\dh)(?<!\dmin)(?<=[A-Za-z])[ -]?$", _before(m)):
         return None  # iPhone 6s
     return _quantity(a, m["b"], unit, m["p"])
@@ -736,6 +751,14 @@ def _per_unit(m: re.Match[str]) -> str:
 )
 def _per(_m: re.Match[str]) -> str:
     return "每"
+
+
+@_rule(r"(?<![A-Za-z\d/])(?P<u>[A-Za-zμ]{1,4}/[A-Za-z]{1,3}[²³]?)(?![A-Za-z\d/])")
+def _unit_alone(m: re.Match[str]) -> str | None:
+    """km/h -> 公里每小时."""
+    if m["u"] not in UNITS or len(m["u"]) < 4:
+        return None
+    return "".join(reversed(UNITS[m["u"]]))
 
 
 @_rule(r"(?<![\d/.A-Za-z])24/7(?![\d/])")
@@ -888,10 +911,10 @@ def _molecule(m: re.Match[str]) -> str:
     return digits(m["it"])
 
 
-@_rule(r"(?<=[A-Za-z]\d)-(?P<it>\d{3,})(?!\d)")
+@_rule(r"(?:(?<=[A-Za-z]\d)|(?<=[A-Za-z]\d\.\d)|(?<=[A-Za-z]\d\d))-(?P<n>\d{3,}|\d+(?=[A-Za-z]))(?!\d)")
 def _model(m: re.Match[str]) -> str:
-    """i7-12700K."""
-    return digits(m["it"])
+    """i7-12700K, Qwen2.5-7B: the hyphen is neither a minus nor a range."""
+    return digits(m["n"]) if len(m["n"]) > 2 else cardinal(m["n"], "二")
 
 
 @_rule(r"(?<=[A-Za-z])(?P<it>[-‐‑ ]?(?P<n>\d+(?:\.\d+)?))(?!\d)")
@@ -919,10 +942,16 @@ def _behind_letters(m: re.Match[str]) -> str | None:
     return digits(figure, "一" if len(figure) == 4 and figure[:2] in ("19", "20") else "幺")
 
 
-@_rule(r"(?<![A-Za-z])[A-Z](?P<it>\.(?P<n>\d+))(?![\d.])")
+@_rule(r"(?<![A-Za-z])(?!N?O\.)[A-Z]{1,4}(?P<it>(?:\.\d+)+)(?!\d)")
 def _dotted(m: re.Match[str]) -> str:
-    """H.265."""
-    return "点" + digits(m["n"])
+    """H.265, BA.5."""
+    return "".join("点" + digits(part) for part in m["it"][1:].split("."))
+
+
+@_rule(r"(?<=Vol|Fig|Ver|Sec|vol|fig|ver|sec)(?P<it>\.) ?(?=\d)")
+def _abbreviated(_m: re.Match[str]) -> str:
+    """Vol.2: nothing is said."""
+    return " "
 
 
 @_rule(r"(?<![\d.])\d{3,4}(?=[pPi](?![A-Za-z]))")
@@ -975,8 +1004,10 @@ def _plain_range(m: re.Match[str], a: str, b: str, after: str) -> str | None:
             float(a.replace(",", "").replace("−", "-").lstrip("+±")) >= float(b.replace(",", "").replace("−", "-"))
             and b[0] not in _MINUS
         ):
-            is_minus = re.match(" ?(?:等于|的差|得)| ?=", after) or " - " in m[0]
-            return f"{number(a)}{'减' if is_minus else '杠'}{number(b)}"
+            if re.match(" ?(?:等于|的差|得)| ?=", after) or " - " in m[0]:
+                return f"{number(a)}减{number(b)}"
+            between = "杠" if max(len(a), len(b)) > 2 or re.match(" ?[号栋室]", after) else "比"
+            return f"{number(a)}{between}{number(b)}"
     return f"{_plain_number(a, _before(m), after)}到{_plain_number(b, '', after)}"
 
 
@@ -1024,9 +1055,11 @@ def _and_or(_m: re.Match[str]) -> str:
     return "和或"
 
 
-@_rule(rf"(?<={DONE})(?P<unit>[{HAN}]{{0,3}}) ?(?P<it>[-−–—―~～]{{1,2}}) ?(?={DONE})")
+@_rule(r"(?<=(?<![A-Za-z])[A-Z])(?P<it>[~～])(?=[A-Z](?![A-Za-z]))")
+@_rule(r"(?<=(?<![A-Za-z])[A-Z])(?P<it>[-–])(?=[A-Z](?:[栋座区组班级轮等]|[到至]))")
+@_rule(rf"(?<={DONE})(?P<unit>[{HAN}]{{0,3}}) ?(?P<it>[-−–—―~～]{{1,2}}) ?(?=第?{DONE})")
 def _until(_m: re.Match[str]) -> str:
-    """5月1日-5月7日, 3个~5个, 8:00-9:30."""
+    """5月1日-5月7日, 3个~5个, 第1-第3名, 8:00-9:30, A~Z."""
     return "到"
 
 
@@ -1102,5 +1135,5 @@ def _sign(m: re.Match[str]) -> str:
 
 
 _WORTH_A_LOOK = re.compile(
-    rf"[\d/~～\-–—#×.§★⭐➡{re.escape(''.join(SIGNS))}{VULGAR}{CIRCLED}\u2160-\u2188IVXL\u00b2\u00b3\u2070-\u2089]"
+    rf"每[A-Za-zμ]|[\d/~～\-–—#*×.§★⭐➡{re.escape(''.join(SIGNS))}{VULGAR}{CIRCLED}\u2160-\u2188IVXL\u00b2\u00b3\u2070-\u2089]"
 )
