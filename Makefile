@@ -1,7 +1,7 @@
-# make webui · make test · make lint: from a fresh clone, and again at once when nothing has changed.
+# make webui · make models · make test · make lint: from a fresh clone, and again at once when nothing has changed.
 #   PYTHON=python3.12    the Python that .venv is made with (3.11 or newer)
 #   TORCH=keep           leave torch to you: whatever version is in .venv stays, none is installed
-#   ARGS="…"             passed on: make webui ARGS="--set webui.port=7861", make test ARGS="-k settings"
+#   ARGS="…"             passed on: make webui ARGS="--set webui.port=7861", make models ARGS="bert clap"
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,17 +9,21 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -qq
 RUNTIME := $(VENV)/requirements.installed
 DEV := $(VENV)/requirements-dev.installed
 
-.PHONY: help webui test lint
+.PHONY: help webui models test lint
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make webui   install what is needed into $(VENV) and open the page on http://127.0.0.1:7860"
+	@echo "make models  list the large model files, or bring them: make models ARGS=\"bert clap\""
 	@echo "make test    install that and the test tools, then run the tests"
 	@echo "make lint    check the code with ruff"
 
 webui: $(RUNTIME)
 	@echo "make webui: starting the page (Ctrl+C ends it)"
 	@$(VENV)/bin/python webui.py $(ARGS)
+
+models: $(RUNTIME)
+	@$(VENV)/bin/python -m infer.models $(ARGS)
 
 test: $(RUNTIME) $(DEV)
 	@echo "make test: running the tests"
