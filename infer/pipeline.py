@@ -25,9 +25,10 @@ from infer.voice import Features, Voice, VoiceInfo, describe, find_voices
 from models import align
 from models.synthesizer import sample_prior
 from text import Utterance
-from text.symbols import phone_ids
+from text.symbols import TABLE_V1_0, TABLE_V1_1, TABLE_V2, SymbolTable, phone_ids
 
-DURATION_NOISE, LATENT_NOISE = 0, 1  # streams of shapes.noise
+DURATION_NOISE, LATENT_NOISE, SLOT_NOISE = 0, 1, 2  # streams of shapes.noise; unused slots take 2, 3 …
+TABLES = {"v2": TABLE_V2, "v1.1": TABLE_V1_1, "v1.0": TABLE_V1_0}  # by Variant.table
 FADE = 0.002  # seconds; a sentence begins and ends without a click
 
 
@@ -133,7 +134,7 @@ class Engine:
             timings = {}
 
     def _glossary(self, request: SpeechRequest) -> dict[str, tuple[str, ...]]:
-        """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the line at fault."""
+        """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the faulty line."""
         file = self.settings.path(self.settings["glossary"]) if self.settings["glossary"] else None
         try:
             kept = file.read_text("utf-8-sig") if file and file.is_file() else ""
@@ -168,9 +169,9 @@ class Engine:
         timings: dict[str, float],
     ) -> tuple[tuple[Timed, ...], tuple[Timed, ...], Tensor]:
         """Phone times, character times and the latent [1, I, F] of one sentence, at their true lengths."""
-        tokens = tokenise(utterance, voice.config.add_blank)
+        tokens = tokenise(utterance, voice.config.add_blank, TABLES[voice.config.variant.table])
         with _timed(timings, "bert"):
-            features = self._bert(voice, utterance, tokens.word2ph, request)
+            features = self._bert(voice, utterance, tokens.word2ph, place, request)
         length = len(tokens.phones)
         size = shapes.bucket(length, shapes.TOKEN_BUCKETS)
         mask = shapes.mask(length, size)
@@ -197,15 +198,20 @@ class Engine:
         return phones, characters, z
 
     def _bert(
-        self, voice: Voice, utterance: Utterance, word2ph: list[int], request: SpeechRequest
+        self, voice: Voice, utterance: Utterance, word2ph: list[int], place: int, request: SpeechRequest
     ) -> tuple[Tensor, ...]:
+        """A feature [width, tokens] for each of the voice's slots: Chinese first, then what the others are used to."""
         variant = voice.config.variant
         if not variant.needs_bert:
             return ()
         feature = self.features.bert(
             utterance.bert_text, word2ph, variant.bert_width, request.style_text, request.style_weight
         )
-        return (feature,)
+        unused = (
+            unused_slot(variant.unused_slots, request.seed, place, stream, feature.shape[-1], width)
+            for stream, (_, width) in enumerate(variant.bert[1:], SLOT_NOISE)
+        )
+        return feature, *unused
 
     def _windows(
         self, voice: Voice, z: Tensor, speaker: Tensor, timings: dict[str, float], first: bool, pause: float
@@ -229,6 +235,14 @@ class Engine:
             yield samples, last
 
 
+def unused_slot(kind: str, seed: int, place: int, stream: int, length: int, width: int) -> Tensor:
+    """What a Chinese sentence feeds to the slot of another language [width, length]: see Variant.unused_slots."""
+    if kind == "zeros":
+        return torch.zeros(width, length)
+    normal = shapes.noise(seed, place, stream, length, width)
+    return torch.special.ndtr(normal) if kind == "uniform" else normal
+
+
 def _pause_after(utterance: Utterance, request: SpeechRequest) -> float:
     """Seconds of silence; a long sentence that was cut goes on sooner, and at once where it was cut between words."""
     pauses = {"paragraph": request.paragraph_pause, "sentence": request.pause, "clause": request.pause / 2}
@@ -244,9 +258,9 @@ class Tokens:
     word2ph: list[int]
 
 
-def tokenise(utterance: Utterance, add_blank: bool) -> Tokens:
+def tokenise(utterance: Utterance, add_blank: bool, table: SymbolTable = TABLE_V2) -> Tokens:
     """Phone and tone ids; with blanks, id 0 before, between and after: n phones become 2 n + 1 tokens."""
-    phones, tones, word2ph = phone_ids(utterance.phones), list(utterance.tones), list(utterance.word2ph)
+    phones, tones, word2ph = phone_ids(utterance.phones, table), list(utterance.tones), list(utterance.word2ph)
     if not add_blank:
         return Tokens(phones, tones, word2ph)
     return Tokens(_blanks(phones), _blanks(tones), [2 * n + (i == 0) for i, n in enumerate(word2ph)])

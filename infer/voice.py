@@ -2,7 +2,7 @@
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from torch import Tensor
 
 import bert
 import emotional
-from emotional.table import emotion_weights
+from emotional.table import WORDS, emotion_weights
 from infer.backends.torch import TorchBackend
 from infer.devices import Device
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings
-from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, detect, load_checkpoint
-from models.checkpoint import find_config, read_config, tensor_names
-from models.config import CLAP_WIDTH
+from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, load_checkpoint, recognise
+from models.checkpoint import find_config, read_config
+from models.config import CLAP_WIDTH, speakers
 from models.generator import receptive_field
 
 NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
@@ -93,12 +93,15 @@ class Features:
     """BERT and CLAP for all voices: loaded when first needed, cached by sentence and by prompt."""
 
     def __init__(self, settings: Settings, device: Device) -> None:
-        self.bert_path = settings.path(settings["bert_path"])
+        self.bert_paths = {  # by width: the Chinese special voices are the ones with 2048
+            2048: settings.path(settings["bert_path"]),
+            1024: settings.path(settings["bert_1024_path"]),
+        }
         self.clap_path = settings.path(settings["clap_path"])
         self.zeros = settings["missing_features"] == "zeros"
         self.device = device
         self._lock = threading.Lock()  # two listeners must not load the same gigabytes twice
-        self._bert: bert.BertFeatures | None = None
+        self._bert: dict[int, bert.BertFeatures] = {}
         self._clap: emotional.ClapEmotion | None = None
 
     def missing(self, variant: Variant) -> list[tuple[str, str]]:
@@ -106,8 +109,10 @@ class Features:
         if self.zeros:
             return []
         needs = []
-        if variant.needs_bert and (files := bert.missing_files(self.bert_path)):
-            needs.append(("BERT", self.bert_path, files, bert.REPOSITORIES.get(self.bert_path.name, "")))
+        if variant.needs_bert:
+            folder = self.bert_paths[variant.bert_width]
+            if files := bert.missing_files(folder):
+                needs.append(("BERT", folder, files, bert.REPOSITORIES.get(folder.name, "")))
         if variant.needs_clap and (files := emotional.missing_files(self.clap_path)):
             needs.append(("CLAP", self.clap_path, files, emotional.REPOSITORY))
         return [
@@ -122,20 +127,23 @@ class Features:
 
     def bert(self, text: str, word2ph: list[int], width: int, style_text: str, style_weight: float) -> Tensor:
         """Feature of a sentence [width, tokens]; zeros where that was asked for."""
-        if self.zeros and bert.missing_files(self.bert_path):
+        folder = self.bert_paths[width]
+        if self.zeros and bert.missing_files(folder):
             return torch.zeros(width, sum(word2ph))
         with self._lock:
-            if self._bert is None:
+            if width not in self._bert:
                 try:
-                    self._bert = bert.BertFeatures.load(self.bert_path, self.device.torch, self.device.dtype)
+                    self._bert[width] = bert.BertFeatures.load(
+                        folder, self.device.torch, self.device.dtype, normalise=width == 2048
+                    )
                 except bert.MissingModel as error:
-                    raise MissingFiles(_without_paths(error, self.bert_path)) from error
-        feature = self._bert(text, word2ph, style_text or None, style_weight).float().cpu()
+                    raise MissingFiles(_without_paths(error, folder)) from error
+        feature = self._bert[width](text, word2ph, style_text or None, style_weight).float().cpu()
         if feature.shape[0] != width:
             raise MissingFiles(
-                f"The BERT in {_shown(self.bert_path)} gives {feature.shape[0]} values a token and this voice takes "
+                f"The BERT in {_shown(folder)} gives {feature.shape[0]} values a token and this voice takes "
                 f"{width}; put the model that belongs to the voice there.",
-                f"{_shown(self.bert_path)} 里的 BERT 每字输出 {feature.shape[0]} 维，"
+                f"{_shown(folder)} 里的 BERT 每字输出 {feature.shape[0]} 维，"
                 f"而此音色需要 {width} 维；请换成配套的模型。",
             )
         return feature
@@ -172,17 +180,19 @@ def describe(files: VoiceFiles, features: Features) -> VoiceInfo:
     """What a face shows of a voice; one that cannot be used is shown with the reason."""
     try:
         config = read_config(files.config)
-        variant, _ = detect(tensor_names(files.weights), str(config.get("version", "")), str(config.get("variant", "")))
-        sizes = SynthesizerConfig.from_json(config, variant)
-    except ValueError as error:
-        return VoiceInfo(files.id, files.id, (), (), 0, ((f"The voice {files.id!r} cannot be used: {error}",) * 2,))
+        sizes, _ = recognise(files.weights, config)
+        _check_language(sizes.variant)
+    except (CheckpointError, SpeechError) as error:
+        zh = getattr(error, "zh", str(error))
+        reason = (f"The voice {files.id!r} cannot be used: {error}", f"音色 {files.id!r} 不能用：{zh}")
+        return VoiceInfo(files.id, files.id, (), (), 0, (reason,))
     return VoiceInfo(
         files.id,
         str(config.get("title") or files.id),
-        tuple(speakers_of(config, sizes.n_speakers)),
+        tuple(speakers(config, sizes.n_speakers)),
         sizes.emotions,
         sizes.sampling_rate,
-        tuple(features.missing(variant)),
+        tuple(features.missing(sizes.variant)),
     )
 
 
@@ -206,10 +216,11 @@ class Voice:
         try:
             config = read_config(files.config)
             network, why = load_checkpoint(files.weights, config)
-            speakers = speakers_of(config, network.config.n_speakers)
+            names = speakers(config, network.config.n_speakers)
         except CheckpointError as error:
             raise SpeechError(f"The voice {files.id!r} cannot be used: {error}") from error
-        return cls(files, network, speakers, device, why)
+        _check_language(network.config.variant)
+        return cls(files, network, names, device, why)
 
     def complete(self, request: SpeechRequest) -> SpeechRequest:
         """The request with what went without saying: voice, speaker and emotion by name, so that recipes are equal."""
@@ -233,15 +244,22 @@ class Voice:
             return features.clap(prompt)[None], True
         if not self.config.emotions:
             return torch.zeros(1, 0), not prompt
-        weights, known = emotion_weights(prompt, self.config.emotions)
+        weights, known = emotion_weights(prompt, _emotion_words(self.config))
         return torch.tensor([weights], dtype=torch.float32), known
 
 
-def speakers_of(config: Mapping, n_speakers: int) -> dict[str, int]:
-    """Names and ids of the speakers from config.json; numbered ones where it names none."""
-    named = config.get("data", {}).get("spk2id")
-    if isinstance(named, Mapping):
-        usable = {str(k): v for k, v in named.items() if isinstance(v, int) and 0 <= v < n_speakers}
-        if usable:
-            return usable
-    return {str(i): i for i in range(n_speakers)}
+def _emotion_words(config: SynthesizerConfig) -> Sequence[str] | Mapping[str, Sequence[str]]:
+    """For emotion_weights. Nobody knows what the ten of v2.1 are, so words for calm mean the first."""
+    if config.variant.emotion != "codes" or "neutral" in config.emotions:
+        return config.emotions
+    return {name: ("neutral", *WORDS["neutral"]) if i == 0 else () for i, name in enumerate(config.emotions)}
+
+
+def _check_language(variant: Variant) -> None:
+    """Raises SpeechError for a voice that was never taught Chinese."""
+    if "ZH" not in variant.speaks:
+        raise SpeechError(
+            f"It is a {variant.name} voice, which speaks Japanese alone, and there is no Japanese front end here; "
+            "choose a voice that speaks Chinese.",
+            f"这是 {variant.name} 音色，只会日语，而这里没有日语前端；请选用会中文的音色。",
+        )

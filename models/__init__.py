@@ -1,7 +1,8 @@
 """The network: VITS2 as Bert-VITS2 shapes it, reverse direction only. Torch alone; names no device."""
 
-from models.checkpoint import CheckpointError, load_checkpoint
-from models.config import VARIANTS, SynthesizerConfig, Variant, detect
+from models.checkpoint import CheckpointError, load_checkpoint, recognise
+from models.config import VARIANTS, SynthesizerConfig, Variant
+from models.families import UnknownCheckpoint, detect
 from models.synthesizer import Prior, Synthesizer, align
 
 __all__ = [
@@ -10,8 +11,10 @@ __all__ = [
     "Prior",
     "Synthesizer",
     "SynthesizerConfig",
+    "UnknownCheckpoint",
     "Variant",
     "align",
     "detect",
     "load_checkpoint",
+    "recognise",
 ]

@@ -1,7 +1,7 @@
-"""What a checkpoint is: the table of families (VARIANTS), how one is recognised, and the sizes in its config.json."""
+"""What a checkpoint is: the table of families (VARIANTS) and the sizes in its config.json. Source: FACTS.md, 1."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,21 +10,30 @@ from typing import Any
 class Variant:
     """The traits in which one checkpoint family differs from the others; all sizes are in the checkpoint's config.
 
-    `bert` maps the name of a feature slot (also the prefix of its projection) to its width. `bert_pre` is the width
-    of a feature that is first brought down to the slot's width. `emotion` is "clap" (a 512-vector, quantised),
-    "table" (weights over the voice's own emotions) or "none".
+    versions: how its configs call themselves, as beginnings of the version string; a hint, since some are wrong.
+    bert: name of a feature slot (also the prefix of its projection) and its width, the language of `speaks` first.
+    bert_pre: width of a feature that is first brought down to the first slot's width; such features are normalised.
+    unused_slots: what a Chinese text feeds to the slots of other languages, as in training: zeros, uniform, normal.
+    speaks: languages that the voice was trained on; this program has the Chinese front end only.
+    table: which symbol table its ids count in (text.symbols): v2, v1.1 or v1.0.
+    emotion: "clap" (a 512-vector, quantised), "codes" (one of the voice's own codes, or a 1024-vector of wav2vec 2.0
+    that is quantised to one), "table" (weights over the voice's own emotions) or "none".
     """
 
     name: str
+    versions: tuple[str, ...] = ()
     bert: tuple[tuple[str, int], ...] = (("bert", 1024),)
-    bert_pre: int | None = 2048
-    emotion: str = "clap"
-    emotion_activation: str = "silu"
-    code_search: str = "cosine"
-    codes: int = 64
-    code_width: int = 32
+    bert_pre: int | None = None
+    unused_slots: str = "zeros"
+    speaks: tuple[str, ...] = ("ZH",)
+    emotion: str = "none"
+    emotion_activation: str = "gelu"
+    code_search: str = "euclidean"
+    codes: int = 0
+    code_width: int = 0
     stochastic_durations: bool = True
     flow_layers_default: int = 6
+    table: str = "v2"
     symbols: int = 112
     tones: int = 12
     languages: int = 3
@@ -43,58 +52,60 @@ class Variant:
         return self.emotion == "clap"
 
 
-EXTRA_FIX = Variant("extra-fix")
-ZH_CLAP = replace(EXTRA_FIX, name="zh-clap", emotion_activation="gelu", code_search="euclidean")
+ZH_CLAP = Variant("zh-clap", ("2.3",), bert_pre=2048, emotion="clap", codes=64, code_width=32)
 EXTRA = replace(ZH_CLAP, name="extra")
-SMALL = replace(
-    EXTRA_FIX, name="small", bert=(), bert_pre=None, emotion="table", stochastic_durations=False, flow_layers_default=3
+EXTRA_FIX = replace(ZH_CLAP, name="extra-fix", versions=("2.4",), emotion_activation="silu", code_search="cosine")
+JAPANESE_EXTRA = replace(
+    ZH_CLAP,
+    name="japanese-extra",
+    versions=("2.4",),
+    bert_pre=None,
+    code_search="cosine",
+    codes=256,
+    code_width=16,
+    speaks=("JP",),
 )
+V2_0 = Variant(
+    "v2.0.1",
+    ("2.0",),
+    bert=(("bert", 1024), ("ja_bert", 1024), ("en_bert", 1024)),
+    speaks=("ZH", "JP", "EN"),
+    flow_layers_default=4,
+)
+V2_1 = replace(V2_0, name="v2.1", versions=("2.1",), emotion="codes", codes=10, code_width=1024)
+# The first 2.1 never saved its codes, and the original draws new ones at each start: there are no emotions to choose.
+V2_1_FIRST = replace(V2_1, name="v2.1-first", codes=0)
+V2_2 = replace(V2_0, name="v2.2", versions=("2.2",), unused_slots="uniform", emotion="clap", codes=64, code_width=32)
+V2_3 = replace(V2_0, name="v2.3", versions=("2.3", "2.2"), unused_slots="normal")  # an early tree says 2.2
+V1_1 = replace(
+    V2_0,
+    name="v1.1.1",
+    versions=("1.1",),
+    bert=(("bert", 1024), ("ja_bert", 768)),
+    flow_layers_default=6,
+    tones=11,
+    table="v1.1",
+)
+V1_0 = replace(
+    V1_1,
+    name="v1.0.1",
+    versions=("1.0",),
+    bert=(("bert", 1024),),
+    speaks=("ZH",),
+    flow_layers_default=3,
+    symbols=108,
+    table="v1.0",
+)
+SMALL = Variant("small", bert=(), emotion="table", stochastic_durations=False, flow_layers_default=3)  # our own
 
-VARIANTS: Mapping[str, Variant] = {v.name: v for v in (EXTRA_FIX, ZH_CLAP, EXTRA, SMALL)}
+# The newest first: where nothing else decides between rows that fit a file, the first one is taken.
+VARIANTS: Mapping[str, Variant] = {
+    v.name: v
+    for v in (EXTRA_FIX, ZH_CLAP, EXTRA, JAPANESE_EXTRA, V2_3, V2_2, V2_1, V2_1_FIRST, V2_0, V1_1, V1_0, SMALL)
+}
 
 CLAP_WIDTH = 512  # values in a CLAP vector
-
-
-class UnknownCheckpoint(ValueError):
-    """The names in a state dict fit no known family, or contradict the family that was asked for."""
-
-
-def detect(names: Collection[str], version: str = "", override: str = "") -> tuple[Variant, str]:
-    """Which family a state dict belongs to, and why, in words.
-
-    `names` are the parameter names of the state dict; `version` is the config's version string: only a hint, since
-    released configs carry wrong ones; `override` is what the owner wrote as `variant:` and wins where it can fit.
-    Raises UnknownCheckpoint with the cause and the remedy.
-    """
-    if "enc_p.emo_emb.weight" in names:
-        found, why = SMALL, "it has an emotion table of its own"
-    elif "enc_p.bert_pre_proj.weight" in names:
-        if version.startswith("2.4"):
-            found, why = EXTRA_FIX, f"2048-wide BERT, and its config says version {version}"
-        elif version.startswith("2.3"):
-            found, why = ZH_CLAP, f"2048-wide BERT, and its config says version {version}"
-        else:
-            found = EXTRA_FIX
-            why = f"2048-wide BERT; version {version!r} decides nothing between extra-fix and zh-clap, so the newer"
-    elif "enc_p.emb.weight" not in names:
-        strange = ", ".join(sorted(names)[:5])
-        raise UnknownCheckpoint(
-            f"This is no Bert-VITS2 generator: it has no enc_p.emb.weight, but {strange} …; choose the G_*.pth file."
-        )
-    else:
-        slots = sorted(n for n in names if n.startswith("enc_p.") and n.endswith(("_proj.weight", "embed")))
-        raise UnknownCheckpoint(
-            f"This checkpoint's family is not supported yet (text encoder inputs: {', '.join(slots)}); "
-            f"supported are {', '.join(VARIANTS)}."
-        )
-    if not override:
-        return found, why
-    if override not in VARIANTS:
-        raise UnknownCheckpoint(f"variant {override!r} is not known; known are {', '.join(VARIANTS)}.")
-    wanted = VARIANTS[override]
-    if (wanted.bert_pre, wanted.emotion) != (found.bert_pre, found.emotion):
-        raise UnknownCheckpoint(f"variant {override!r} does not fit this file, which is {found.name}: {why}.")
-    return wanted, "the config's variant says so"
+WAV2VEC_WIDTH = 1024  # values in the emotion vector of v2.1
 
 
 @dataclass(frozen=True)
@@ -132,46 +143,117 @@ class SynthesizerConfig:
     def from_json(cls, config: Mapping[str, Any], variant: Variant) -> "SynthesizerConfig":
         """From a parsed config.json of a release. Raises ValueError naming what is missing or impossible."""
         model, data = _block(config, "model"), _block(config, "data")
-        if model.get("flow_share_parameter"):
+        if _flag(model, "flow_share_parameter", False):
             raise ValueError(
                 "config.json: model.flow_share_parameter is true, which no release could be trained with; remove it."
             )
-        if not model.get("use_spk_conditioned_encoder", True):
-            raise ValueError("config.json: model.use_spk_conditioned_encoder is false, which no release can build.")
+        if not _flag(model, "use_spk_conditioned_encoder", True) or model.get("gin_channels") == 0:
+            raise ValueError(
+                "config.json: the speaker must condition the encoder, since no release can be built without; "
+                "remove model.use_spk_conditioned_encoder and give model.gin_channels as in the release."
+            )
+        if data.get("n_speakers") == 0:
+            raise ValueError(
+                "config.json: data.n_speakers is 0, so this voice copies a recording instead of having speakers, "
+                "which is not supported; use a checkpoint with a speaker table."
+            )
         sizes: dict[str, Any] = {
-            key: _positive(model, key)
+            key: _size(model, key)
             for key in (
                 *("inter_channels", "hidden_channels", "filter_channels", "n_heads", "n_layers", "kernel_size"),
                 *("gin_channels", "upsample_initial_channel"),
             )
         }
-        sizes["n_flow_layer"] = _positive(model, "n_flow_layer", 4)
-        sizes["n_layers_trans_flow"] = _positive(model, "n_layers_trans_flow", variant.flow_layers_default)
+        sizes["n_flow_layer"] = _size(model, "n_flow_layer", 4)
+        sizes["n_layers_trans_flow"] = _size(model, "n_layers_trans_flow", variant.flow_layers_default)
         for key in ("resblock_kernel_sizes", "upsample_rates", "upsample_kernel_sizes"):
             sizes[key] = _integers(model.get(key), key)
         dilations = model.get("resblock_dilation_sizes")
         if not isinstance(dilations, list) or len(dilations) != len(sizes["resblock_kernel_sizes"]):
             raise ValueError("config.json: model.resblock_dilation_sizes must hold one list for each resblock kernel.")
-        if len(sizes["upsample_rates"]) != len(sizes["upsample_kernel_sizes"]):
-            raise ValueError("config.json: model.upsample_rates and upsample_kernel_sizes must be equally long.")
-        if sizes["hidden_channels"] % sizes["n_heads"]:
-            raise ValueError("config.json: model.hidden_channels must be a multiple of model.n_heads.")
-        if sizes["n_layers"] < 3:
-            raise ValueError("config.json: model.n_layers must be at least 3; the speaker enters at the third layer.")
-        return cls(
+        built = cls(
             variant=variant,
-            n_speakers=_positive(data, "n_speakers"),
-            resblock=str(model.get("resblock", "1")),
-            resblock_dilation_sizes=tuple(_integers(d, "a dilation list") for d in dilations),
-            use_transformer_flow=bool(model.get("use_transformer_flow", True)),
-            emotions=tuple(model.get("emotions", ())),
-            sampling_rate=_positive(data, "sampling_rate"),
-            add_blank=bool(data.get("add_blank", True)),
+            n_speakers=_size(data, "n_speakers"),
+            resblock="1" if model.get("resblock", "1") == "1" else "2",
+            resblock_dilation_sizes=tuple(_integers(d, "resblock_dilation_sizes") for d in dilations),
+            use_transformer_flow=_flag(model, "use_transformer_flow", True),
+            emotions=_emotions(model, variant),
+            sampling_rate=_size(data, "sampling_rate"),
+            add_blank=_flag(data, "add_blank", True),
             **sizes,
         )
+        if fault := _contradiction(built):
+            raise ValueError(f"config.json: {fault}; use the config.json that belongs to the checkpoint.")
+        return built
 
 
-_LARGEST = 1 << 20  # no size in a real config comes near; a larger one is a mistake or an attack on memory
+# No size in a real config comes near these; a larger one is a mistake, or an attack on memory.
+LARGEST_WIDTH = 8192
+_LARGEST = {
+    **dict.fromkeys(("inter_channels", "hidden_channels", "gin_channels", "upsample_initial_channel"), LARGEST_WIDTH),
+    **dict.fromkeys(("n_layers", "n_layers_trans_flow", "n_heads"), 64),
+    **dict.fromkeys(("kernel_size", "resblock_kernel_sizes", "resblock_dilation_sizes", "upsample_rates"), 64),
+    "filter_channels": 32768,
+    "n_flow_layer": 16,
+    "upsample_kernel_sizes": 128,
+    "n_speakers": 65536,
+    "sampling_rate": 768_000,
+}
+_LARGEST_HOP = 8192  # samples a frame
+_MOST_EMOTIONS = 256
+
+
+def _contradiction(sizes: SynthesizerConfig) -> str | None:
+    """What about the sizes no network can have, or nothing."""
+    stages = len(sizes.upsample_rates)
+    upsampling = list(zip(sizes.upsample_rates, sizes.upsample_kernel_sizes, strict=False))
+    dilations = 3 if sizes.resblock == "1" else 2
+    faults = {
+        "model.upsample_rates and upsample_kernel_sizes must be equally long": (
+            stages == len(sizes.upsample_kernel_sizes)
+        ),
+        "each of model.upsample_kernel_sizes must be its upsample rate plus an even number": (
+            all(kernel >= rate and (kernel - rate) % 2 == 0 for rate, kernel in upsampling)
+        ),
+        f"the product of model.upsample_rates must be at most {_LARGEST_HOP}": sizes.hop <= _LARGEST_HOP,
+        "model.upsample_initial_channel is too small to be halved at each stage": (
+            sizes.upsample_initial_channel >> stages > 0
+        ),
+        "model.resblock_kernel_sizes must be odd": all(k % 2 for k in sizes.resblock_kernel_sizes),
+        f"model.resblock_dilation_sizes must hold {dilations} numbers for each kernel": (
+            all(len(d) >= dilations for d in sizes.resblock_dilation_sizes)
+        ),
+        "model.hidden_channels must be a multiple of model.n_heads": sizes.hidden_channels % sizes.n_heads == 0,
+        "model.inter_channels must be even": sizes.inter_channels % 2 == 0,
+        "model.n_layers and n_layers_trans_flow must be at least 3, since the speaker enters at the third layer": (
+            sizes.n_layers >= 3 and (sizes.n_layers_trans_flow >= 3 or not sizes.use_transformer_flow)
+        ),
+    }
+    return next((fault for fault, fine in faults.items() if not fine), None)
+
+
+def speakers(config: Mapping[str, Any], n_speakers: int) -> dict[str, int]:
+    """Names and ids of the speakers from config.json; numbered ones where it names none that can be used."""
+    data = config.get("data")
+    named = data.get("spk2id") if isinstance(data, Mapping) else None
+    if isinstance(named, Mapping):
+        usable = {
+            str(name): number
+            for name, number in named.items()
+            if isinstance(number, int)
+            and not isinstance(number, bool)
+            and 0 <= number < n_speakers
+            and str(name).strip()
+        }
+        if usable:
+            return usable
+    return {str(i): i for i in range(n_speakers)}
+
+
+def version_of(config: Mapping[str, Any]) -> str:
+    """The version string of a config.json; releases 1.0 and 1.1 have none."""
+    version = config.get("version", "")
+    return str(version)[:40] if isinstance(version, str | int | float) else ""
 
 
 def _block(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -183,14 +265,40 @@ def _block(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return block
 
 
-def _positive(block: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    value = block.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= _LARGEST:
-        raise ValueError(f"config.json: {key} must be a whole number from 1 to {_LARGEST}, not {value!r}.")
+def _size(block: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    value, most = block.get(key, default), _LARGEST[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
+        raise ValueError(f"config.json: {key} must be a whole number from 1 to {most}, not {_short(value)}.")
     return value
 
 
-def _integers(values: Any, name: str) -> tuple[int, ...]:
+def _integers(values: Any, key: str) -> tuple[int, ...]:
     if not isinstance(values, list) or not 0 < len(values) <= 16:
-        raise ValueError(f"config.json: {name} must be a list of 1 to 16 whole numbers.")
-    return tuple(_positive({name: v}, name) for v in values)
+        raise ValueError(f"config.json: {key} must be a list of 1 to 16 whole numbers.")
+    return tuple(_size({key: v}, key) for v in values)
+
+
+def _flag(block: Mapping[str, Any], key: str, default: bool) -> bool:
+    value = block.get(key, default)
+    if not isinstance(value, bool):
+        raise ValueError(f"config.json: {key} must be true or false, not {_short(value)}.")
+    return value
+
+
+def _emotions(model: Mapping[str, Any], variant: Variant) -> tuple[str, ...]:
+    """Names of the voice's own emotions; those of v2.1 are numbers unless its owner has named them."""
+    if variant.emotion not in ("table", "codes"):
+        return ()
+    names = model.get("emotions", [str(i) for i in range(variant.codes)])
+    fits = isinstance(names, list) and len(names) <= _MOST_EMOTIONS and all(isinstance(n, str) for n in names)
+    if not fits or (not names if variant.emotion == "table" else len(names) != variant.codes):
+        count = f"{variant.codes}" if variant.emotion == "codes" else f"1 to {_MOST_EMOTIONS}"
+        raise ValueError(f"config.json: model.emotions must be a list of {count} names.")
+    return tuple(names)
+
+
+def _short(value: Any) -> str:
+    """A value of a config in an error: what is long or nested by its kind alone."""
+    if isinstance(value, int) and abs(value) >= 1 << 63:
+        return "a far larger one"
+    return repr(value)[:40] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"

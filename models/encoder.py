@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import CLAP_WIDTH, SynthesizerConfig
+from models.config import CLAP_WIDTH, WAV2VEC_WIDTH, SynthesizerConfig
 
 WINDOW = 4  # relative positions -4..4 have embeddings of their own
 SPEAKER_LAYER = 2  # the speaker enters before this layer's attention
@@ -135,24 +135,23 @@ class _GatedResidual(nn.Module):
 class CodeSearch(nn.Module):
     """Multi-head vector quantisation at inference: in each head the nearest row of its code book, as stored."""
 
-    HEADS = 32
-
-    def __init__(self, channels: int, codes: int, width: int, search: str) -> None:
+    def __init__(self, channels: int, heads: int, codes: int, width: int, search: str) -> None:
         super().__init__()
+        self.heads = heads
         self.cosine = search == "cosine"
-        inner = self.HEADS * width
+        inner = heads * width
         self.project_in = nn.Linear(channels, inner) if inner != channels else nn.Identity()
         self.project_out = nn.Linear(inner, channels) if inner != channels else nn.Identity()
-        self.codebook = nn.Parameter(torch.randn(self.HEADS, codes, width))
+        self.codebook = nn.Parameter(torch.randn(heads, codes, width))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, C] -> output [B, C], code of each head [B, 32]."""
-        heads = self.project_in(x).unflatten(-1, (self.HEADS, -1)).transpose(0, 1)  # [heads, B, width]
+        """x [B, C] -> output [B, C], code of each head [B, heads]."""
+        heads = self.project_in(x).unflatten(-1, (self.heads, -1)).transpose(0, 1)  # [heads, B, width]
         if self.cosine:
             indices = (F.normalize(heads, dim=-1) @ self.codebook.mT).argmax(-1)
         else:
             indices = torch.cdist(heads, self.codebook, compute_mode="donot_use_mm_for_euclid_dist").argmin(-1)
-        chosen = self.codebook[torch.arange(self.HEADS, device=x.device)[:, None], indices]
+        chosen = self.codebook[torch.arange(self.heads, device=x.device)[:, None], indices]
         return self.project_out(chosen.transpose(0, 1).flatten(1)), indices.T
 
 
@@ -163,6 +162,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         variant, hidden = config.variant, config.hidden_channels
         self.scale = math.sqrt(hidden)
+        self.emotion_kind = variant.emotion
         self.emb = nn.Embedding(variant.symbols, hidden)
         self.tone_emb = nn.Embedding(variant.tones, hidden)
         self.language_emb = nn.Embedding(variant.languages, hidden)
@@ -180,19 +180,37 @@ class TextEncoder(nn.Module):
                 _GatedResidual(1028, 512),
                 nn.Linear(1028, 512, bias=False),
             )
-            self.emo_vq = CodeSearch(512, variant.codes, variant.code_width, variant.code_search)
+            self.emo_vq = CodeSearch(512, 32, variant.codes, variant.code_width, variant.code_search)
             self.out_feature_net = nn.Linear(512, hidden)
+        elif variant.emotion == "codes":
+            self.emo_proj = nn.Linear(WAV2VEC_WIDTH, WAV2VEC_WIDTH)
+            if variant.codes:  # the first release with this input never saved them
+                self.emo_quantizer = CodeSearch(
+                    WAV2VEC_WIDTH, 1, variant.codes, variant.code_width, variant.code_search
+                )
+            self.emo_q_proj = nn.Linear(WAV2VEC_WIDTH, hidden)
         elif variant.emotion == "table":
             self.emo_emb = nn.Embedding(len(config.emotions), hidden)
         self.encoder = AttentionStack(config, config.n_layers, config.kernel_size)
         self.proj = nn.Conv1d(hidden, 2 * config.inter_channels, 1)
 
     def emotion(self, emotion: Tensor) -> Tensor:
-        """CLAP vector [B, 512], or weights over the emotion table [B, E] -> what is added to every token [B, H]."""
-        if hasattr(self, "emo_emb"):
+        """What is added to every token [B, H], of a CLAP vector [B, 512], a wav2vec vector [B, 1024], or weights over
+        the voice's own emotions [B, E] (E = 0 for a voice of v2.1 that has no codes)."""
+        if self.emotion_kind == "table":
             return emotion @ self.emo_emb.weight
-        quantised, _ = self.emo_vq(self.in_feature_net(emotion))
-        return self.out_feature_net(quantised)
+        if self.emotion_kind == "clap":
+            quantised, _ = self.emo_vq(self.in_feature_net(emotion))
+            return self.out_feature_net(quantised)
+        if emotion.shape[-1] == WAV2VEC_WIDTH:
+            vector = self.emo_proj(emotion)
+            if hasattr(self, "emo_quantizer"):
+                vector, _ = self.emo_quantizer(vector)
+        elif hasattr(self, "emo_quantizer"):
+            vector = emotion @ self.emo_quantizer.codebook[0]
+        else:
+            vector = emotion.new_zeros(len(emotion), WAV2VEC_WIDTH)
+        return self.emo_q_proj(vector)
 
     def embed(
         self, phones: Tensor, tones: Tensor, languages: Tensor, mask: Tensor, bert: tuple[Tensor, ...], emotion: Tensor
@@ -203,7 +221,7 @@ class TextEncoder(nn.Module):
             if name == "bert" and hasattr(self, "bert_pre_proj"):
                 feature = self.bert_pre_proj(feature)
             x = x + self.get_submodule(f"{name}_proj")(feature).mT
-        if hasattr(self, "emo_emb") or hasattr(self, "emo_vq"):
+        if self.emotion_kind != "none":
             x = x + self.emotion(emotion).unsqueeze(1)
         return (x * self.scale).mT * mask
 

@@ -54,7 +54,7 @@ class Synthesizer(nn.Module):
         """The half whose length is the number of tokens T (blanks included).
 
         phones, tones, languages: ids [B, T]. mask [B, 1, T]. bert: one [B, width, T] for each of the variant's slots.
-        emotion: [B, 512] or weights [B, E]. speaker [B, G, 1]. noise [B, 2, T], already times noise_w; sdp_ratio is
+        emotion: see TextEncoder.emotion. speaker [B, G, 1]. noise [B, 2, T], already times noise_w; sdp_ratio is
         the share of the stochastic predictor. A variant without that predictor ignores both.
         """
         x, mean, log_std = self.enc_p(phones, tones, languages, mask, bert, emotion, speaker)

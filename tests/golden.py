@@ -19,6 +19,7 @@ from torch import Tensor
 
 from models import Synthesizer, SynthesizerConfig, align, detect
 from models.checkpoint import CheckpointError, build, inference_state
+from models.config import WAV2VEC_WIDTH, version_of
 from models.synthesizer import sample_prior
 
 EXACT = 0.0
@@ -69,14 +70,14 @@ def load_folder(folder: Path) -> tuple[Synthesizer, str]:
         raise CheckpointError(
             f"{folder.name}: the weights differ from the SHA-256 in info.json; copy the folder again."
         )
-    state = safetensors.torch.load(packed)
+    state = inference_state(safetensors.torch.load(packed))
     override = info.get("reference_family", "")  # what the version string in a config cannot tell
     try:
-        variant, why = detect(state.keys(), str(config.get("version", "")), override)
+        variant, why = detect({k: tuple(v.shape) for k, v in state.items()}, version_of(config), override)
         sizes = SynthesizerConfig.from_json(config, variant)
     except ValueError as error:
         raise CheckpointError(f"{folder.name}: {error}") from error
-    return build(sizes, inference_state(state), folder.name), why
+    return build(sizes, state, folder.name), why
 
 
 @torch.inference_mode()
@@ -93,7 +94,9 @@ def run_case(network: Synthesizer, case: dict[str, np.ndarray]) -> dict[str, Ten
     phones, lengths = ids("in_x"), ids("in_x_lengths")
     mask = (torch.arange(phones.shape[1]) < lengths[:, None])[:, None].float()
     bert = tuple(floats(f"in_{name}") for name, _ in variant.bert)
-    emotion = floats("in_emo").reshape(len(phones), -1) if "in_emo" in case else torch.zeros(len(phones), 512)
+    emotion = floats("in_emo").reshape(len(phones), -1) if "in_emo" in case else torch.zeros(len(phones), 0)
+    if variant.emotion == "codes" and emotion.shape[-1] == 1:  # the index of a code; we take weights over all of them
+        emotion = torch.nn.functional.one_hot(emotion[:, 0].long(), variant.codes).float()
     speaker = network.speaker(torch.nn.functional.one_hot(ids("in_sid"), network.config.n_speakers).float())
     noise_w = floats("noise_sdp") * floats("in_noise_scale_w")
     sdp_ratio, length_scale = float(case["in_sdp_ratio"]), float(case["in_length_scale"])
@@ -106,6 +109,9 @@ def run_case(network: Synthesizer, case: dict[str, np.ndarray]) -> dict[str, Ten
     if variant.emotion == "clap":
         out["vq_in"] = enc.in_feature_net(emotion)
         out["vq_out"], out["vq_idx"] = enc.emo_vq(out["vq_in"])
+    elif variant.emotion == "codes" and emotion.shape[-1] == WAV2VEC_WIDTH:
+        out["vq_in"] = enc.emo_proj(emotion)
+        out["vq_out"], out["vq_idx"] = enc.emo_quantizer(out["vq_in"])
     if variant.stochastic_durations:
         out["logw_sdp"] = network.sdp(out["enc_x"], mask, speaker, noise_w)
     out["logw_dp"] = network.dp(out["enc_x"], mask, speaker)

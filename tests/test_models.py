@@ -1,35 +1,36 @@
-"""The network computes the original's function, and checkpoints are read strictly and safely."""
+"""The network computes the original's function, in every family, and each family is recognised."""
 
-import lzma
-import os
-import pickle
+import json
 
+import numpy as np
 import pytest
-import safetensors.torch
 import torch
 
-from models import VARIANTS, CheckpointError, SynthesizerConfig, detect, load_checkpoint
-from models.checkpoint import fold_weight_norm, inference_state, read_tensors
-from models.config import UnknownCheckpoint
+from models import VARIANTS, Synthesizer, SynthesizerConfig, UnknownCheckpoint, detect
+from models.checkpoint import fold_weight_norm, inference_state, misfits, outline
+from models.flow import Flow
 from models.generator import receptive_field
 from tests import golden as runner
 from tests.conftest import golden
 from tests.networks import golden_network
-from tests.voices import CONFIG, make_tiny_voice
+from tests.voices import CONFIG
+from text import symbols
 
-FAMILIES = [f for f in ("extra-fix", "zh-clap", "extra") if (golden() / "models" / f).is_dir()]
+FAMILIES = sorted(folder.name for folder in (golden() / "models").iterdir())
+RELEASED = [name for name in VARIANTS if name not in ("small", "v2.1-first")]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_parity_with_the_original(family):
     rows = runner.check(golden() / "models" / family)
-    assert {"wav", "z", "z_p", "w_ceil", "enc_x", "vq_idx"} <= {row.tensor for row in rows}
+    variant = golden_network(family).config.variant
+    codes = {"vq_idx", "vq_in", "vq_out"} if variant.codes else set()
+    assert {"wav", "z", "z_p", "w_ceil", "enc_x", "logw_sdp"} | codes <= {row.tensor for row in rows}
+    assert variant.name == family
     assert not [row for row in rows if not row.passed]
 
 
 def test_the_golden_command_fails_on_a_wrong_number(tmp_path, capsys):
-    import numpy as np
-
     source = golden() / "models" / "zh-clap"
     folder = tmp_path / "zh-clap"
     folder.mkdir()
@@ -43,34 +44,129 @@ def test_the_golden_command_fails_on_a_wrong_number(tmp_path, capsys):
     assert runner.main([str(tmp_path / "nothing")]) == 2
 
 
-def test_family_by_shape_with_the_version_as_a_hint():
-    special = ["enc_p.emb.weight", "enc_p.bert_pre_proj.weight"]
-    assert detect(special, "2.4")[0].name == "extra-fix"
-    assert detect(special, "2.3")[0].name == "zh-clap"
-    assert detect(special, "2.3", override="extra-fix")[0].name == "extra-fix"
-    assert "decides nothing" in detect(special, "9")[1]
-    with pytest.raises(UnknownCheckpoint, match="not supported yet"):
-        detect(["enc_p.emb.weight", "enc_p.ja_bert_proj.weight"], "2.4")
-    with pytest.raises(UnknownCheckpoint, match=r"enc_p\.emb\.weight"):
-        detect(["optimizer.state"], "2.4")
-    with pytest.raises(UnknownCheckpoint, match="does not fit"):
-        detect(special, "2.4", override="small")
-    with pytest.raises(UnknownCheckpoint, match="is not known"):
-        detect(special, "2.4", override="extra_fix")
+def released(family: str) -> tuple[dict[str, torch.Tensor], dict]:
+    """A full-size release of a family without its numbers: every stored name and shape, and its config.json."""
+    facts = golden() / "facts"
+    tree = json.loads((facts / "tree_extra-fix.json").read_text())["tree"]
+    change = json.loads((facts / "tree_differences.json").read_text()).get(family, {})
+    for name in change.get("removed", ()):
+        del tree[name]
+    tree |= change.get("other_shape", {}) | change.get("added", {})
+    config = json.loads((golden() / "models" / "extra-fix" / "config.json").read_text(encoding="utf-8"))
+    sizes = {"inter_channels": 192, "hidden_channels": 192, "filter_channels": 768, "n_layers": 6}
+    sizes |= {"upsample_initial_channel": 512, "gin_channels": change.get("gin_channels", 256)}
+    config["model"] |= sizes
+    config["data"]["n_speakers"] = change.get("n_speakers", 512)
+    config["version"] = {"extra": "2.3", "zh-clap": "2.3", "extra-fix": "2.4", "japanese-extra": "2.4"}.get(
+        family, family.removeprefix("v")
+    )
+    return {name: torch.empty(shape, device="meta") for name, shape in tree.items()}, config
 
 
-def test_a_release_in_its_own_pickle_is_the_same_network(tmp_path):
-    source = golden() / "models" / "extra-fix"
-    with lzma.open(source / "G_golden.safetensors.xz") as file:
-        state = {k: v.float() for k, v in safetensors.torch.load(file.read()).items()}
-    release = {"model": state, "iteration": 8000, "optimizer": {"state": {}}, "learning_rate": 1e-4}
-    (tmp_path / "models").mkdir()
-    torch.save(release, tmp_path / "models" / "G_8000.pth")
-    (tmp_path / "config.json").write_bytes((source / "config.json").read_bytes())
-    network, why = load_checkpoint(tmp_path / "models" / "G_8000.pth")
-    assert "2.4" in why
-    theirs = golden_network("extra-fix").state_dict()
-    assert all(torch.equal(value, theirs[key]) for key, value in network.state_dict().items())
+def shapes(state: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in inference_state(state).items()}
+
+
+@pytest.mark.parametrize("family", RELEASED)
+def test_a_release_of_full_size_is_recognised_and_fits(family):
+    state, config = released(family)
+    variant, why = detect(shapes(state), config["version"], "extra" if family == "extra" else "")
+    assert variant.name == family and why
+    network = outline(SynthesizerConfig.from_json(config, variant))
+    assert misfits(network, inference_state(state)) == []
+    assert network.config.hop == 512
+    del state["dec.conv_post.weight"]
+    assert misfits(network, inference_state(state)) == ["lacks dec.conv_post.weight"]
+
+
+@pytest.mark.parametrize("family", [f for f in RELEASED if not f.startswith(("extra", "zh-clap", "v2.0", "v2.3"))])
+def test_shapes_alone_tell_most_families(family):
+    """Whatever version a config claims: 1.0 and 1.1 have none, and released ones are wrong."""
+    state, _ = released(family)
+    for version in ("", "2.4", "9"):
+        found, why = detect(shapes(state), version)
+        assert found.name == family
+        assert ("although" in why) == bool(version and not version.startswith(found.versions))
+
+
+@pytest.mark.parametrize(
+    ("family", "version", "found"),
+    [
+        *(("extra-fix", "2.4", "extra-fix"), ("extra-fix", "2.3", "zh-clap"), ("extra-fix", "", "extra-fix")),
+        *(("v2.3", "2.3", "v2.3"), ("v2.3", "2.2", "v2.3"), ("v2.0.1", "2.0", "v2.0.1")),
+        *(("v2.0.1", "2.0.2-fix", "v2.0.1"), ("v2.0.1", "", "v2.3")),
+    ],
+)
+def test_the_version_decides_where_shapes_cannot(family, version, found):
+    variant, why = detect(shapes(released(family)[0]), version)
+    assert variant.name == found
+    assert (f"version {version}" if version else "decides nothing, so the newest") in why
+
+
+def test_code_books_decide_where_the_version_cannot():
+    special = shapes(released("extra-fix")[0])
+    assert detect(special, "", unit_codes=True)[0].name == "extra-fix"
+    assert detect(special, "9", unit_codes=False)[0].name == "zh-clap"
+    assert "length 1" in detect(special, "", unit_codes=True)[1]
+    assert detect(special, "2.4", unit_codes=False)[0].name == "extra-fix"  # the version comes first
+
+
+def test_the_owner_s_word_wins_where_it_can_fit():
+    special = shapes(released("extra-fix")[0])
+    assert detect(special, "2.3", "extra-fix")[0].name == "extra-fix"
+    assert detect(special, "2.4", "extra")[0].name == "extra"
+    with pytest.raises(UnknownCheckpoint, match=r"'small' does not fit this file, whose inputs are those of extra-fix"):
+        detect(special, "2.4", "small")
+    with pytest.raises(UnknownCheckpoint, match=r"'extra_fix' is not known; known are extra-fix, zh-clap"):
+        detect(special, "2.4", "extra_fix")
+
+
+def test_an_unknown_fingerprint_is_an_error_that_lists_the_keys():
+    state = shapes(released("v2.2")[0])
+    strange = {**state, "enc_p.fr_bert_proj.weight": (192, 1024, 1), "enc_p.emb.weight": (130, 192)}
+    del strange["enc_p.ja_bert_proj.bias"]
+    with pytest.raises(UnknownCheckpoint) as caught:
+        detect(strange, "2.2")
+    assert "compared with v2.2, the nearest" in str(caught.value)
+    for part in ("has enc_p.fr_bert_proj.weight besides", "lacks enc_p.ja_bert_proj.bias", "(130, 192)"):
+        assert part in str(caught.value)
+    state["enc_p.emo_vq._codebook.batch_mean"] = (1,)  # a quantiser that does something else
+    with pytest.raises(UnknownCheckpoint, match="batch_mean besides"):
+        detect(state, "2.2")
+    with pytest.raises(UnknownCheckpoint, match=r"no Bert-VITS2 generator: .*optimizer\.state"):
+        detect({"optimizer.state": (1,)}, "2.4")
+
+
+def test_every_family_counts_in_the_table_it_names():
+    tables = {"v2": symbols.TABLE_V2, "v1.1": symbols.TABLE_V1_1, "v1.0": symbols.TABLE_V1_0}
+    for variant in VARIANTS.values():
+        table = tables[variant.table]
+        assert (len(table.symbols), table.num_tones) == (variant.symbols, variant.tones), variant.name
+        assert table.language_ids["ZH"] == 0  # what infer feeds
+        assert variant.bert_width in ((2048,) if variant.bert_pre else (0, 1024))
+        assert len(variant.bert) <= 1 or variant.unused_slots in ("zeros", "uniform", "normal")
+
+
+def test_v2_1_takes_a_vector_an_index_or_nothing():
+    """The vector's nearest code, that code by its index, and a mix; the first 2.1, which has no codes, is neutral."""
+    torch.manual_seed(0)
+    sizes = json.loads(json.dumps(CONFIG))
+    sizes["model"].pop("emotions")
+    encoder = Synthesizer(SynthesizerConfig.from_json(sizes, VARIANTS["v2.1"])).enc_p
+    with torch.inference_mode():
+        vector = torch.randn(2, 1024)
+        _, codes = encoder.emo_quantizer(encoder.emo_proj(vector))
+        one_hot = torch.nn.functional.one_hot(codes[:, 0], 10).float()
+        assert torch.allclose(encoder.emotion(vector), encoder.emotion(one_hot), atol=1e-5)
+        half = encoder.emotion(torch.tensor([[0.5, 0.5, *[0.0] * 8]]))
+        ends = encoder.emotion(torch.eye(10)[:2])
+        assert torch.allclose(half, ends.mean(0, keepdim=True), atol=1e-5)
+        first = Synthesizer(SynthesizerConfig.from_json(sizes, VARIANTS["v2.1-first"])).enc_p
+        assert torch.allclose(first.emotion(torch.zeros(1, 0)), first.emo_q_proj.bias)
+        assert first.emotion(vector).shape == (2, 16)
+    sizes["model"]["emotions"] = ["calm"]
+    with pytest.raises(ValueError, match="list of 10 names"):
+        SynthesizerConfig.from_json(sizes, VARIANTS["v2.1"])
 
 
 def test_weight_norm_in_both_spellings():
@@ -82,52 +178,25 @@ def test_weight_norm_in_both_spellings():
     assert set(old) == {"a.weight", "a.bias"} and set(new) == {"a.weight"}
 
 
-def test_loading_is_strict(tmp_path):
-    weights = make_tiny_voice(tmp_path) / "G.safetensors"
-    state = safetensors.torch.load_file(weights)
-
-    def load_with(**changes):
-        safetensors.torch.save_file({k: v for k, v in {**state, **changes}.items() if v is not None}, weights)
-        return load_checkpoint(weights)
-
-    with pytest.raises(CheckpointError, match=r"lacks dp\.proj\.bias"):
-        load_with(**{"dp.proj.bias": None})
-    with pytest.raises(CheckpointError, match=r"unknown dec\.extra"):
-        load_with(**{"dec.extra": torch.zeros(1)})
-    with pytest.raises(CheckpointError, match=r"emb_g\.weight is \(9, 8\) instead of \(2, 8\)"):
-        load_with(**{"emb_g.weight": torch.zeros(9, 8)})
-    network, _ = load_with(**{"enc_q.pre.weight": torch.zeros(3)})  # training parts are dropped
-    assert next(network.parameters()).dtype == torch.float32
-
-
-def test_a_pickle_that_would_run_code_is_refused(tmp_path):
-    class Attack:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "executed"),)
-
-    make_tiny_voice(tmp_path)
-    for name, content in {
-        "zip": lambda file: torch.save({"model": Attack()}, file),
-        "plain": lambda file: file.write_bytes(pickle.dumps({"model": Attack()}, protocol=2)),
-        "text": lambda file: file.write_text("not a checkpoint"),
-        "empty": lambda file: file.write_bytes(b""),
-    }.items():
-        file = tmp_path / f"G_{name}.pth"
-        content(file)
-        with pytest.raises(CheckpointError, match=r"refused|holds no state dict"):
-            read_tensors(file)
-    assert not (tmp_path / "executed").exists()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"hidden_channels": "192"}, "hidden_channels must be a whole number"),
         ({"n_layers": 2}, "at least 3"),
+        ({"n_layers_trans_flow": 2}, "at least 3"),
         ({"upsample_rates": []}, "upsample_rates must be a list"),
+        ({"upsample_rates": [8, 4]}, "equally long"),
+        ({"upsample_kernel_sizes": [16, 8, 7]}, "plus an even number"),
+        ({"resblock_kernel_sizes": [3, 4]}, "must be odd"),
+        ({"resblock": "1"}, "must hold 3 numbers"),
         ({"hidden_channels": 10**9}, "whole number from 1"),
         ({"flow_share_parameter": True}, "flow_share_parameter"),
+        ({"use_spk_conditioned_encoder": False}, "speaker must condition the encoder"),
+        ({"gin_channels": 0}, "speaker must condition the encoder"),
+        ({"use_transformer_flow": "false"}, "use_transformer_flow must be true or false"),
         ({"n_heads": 3}, "multiple of"),
+        ({"emotions": []}, "list of 1 to 256 names"),
+        ({"emotions": 7}, "list of 1 to 256 names"),
     ],
 )
 def test_an_impossible_config_is_one_sentence(change, message):
@@ -163,8 +232,6 @@ def test_the_receptive_field_is_what_the_decoder_has(resblock):
 
 
 def _tiny_network():
-    from models import Synthesizer
-
     torch.manual_seed(0)
     return Synthesizer(SynthesizerConfig.from_json(CONFIG, VARIANTS["small"]))
 
@@ -172,8 +239,6 @@ def _tiny_network():
 def test_older_configs_with_a_wavenet_flow_invert_what_they_do():
     """No golden file has use_transformer_flow false; the coupling itself must still be its own inverse's inverse."""
     config = {**CONFIG, "model": {**CONFIG["model"], "use_transformer_flow": False, "n_flow_layer": 3}}
-    from models.flow import Flow
-
     torch.manual_seed(0)
     sizes = SynthesizerConfig.from_json(config, VARIANTS["small"])
     flow = Flow(sizes)

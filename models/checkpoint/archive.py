@@ -1,0 +1,345 @@
+"""Files of tensors as data: what is in them first, the numbers later, and nothing in them is ever called.
+
+torch.load(weights_only=True) still calls some functions with a file's own arguments (150 bytes can make it fill 3 GB,
+nested keys can end the process), so a release's pickle is walked here as a list of plain values, and its numbers are
+read out of the zip around it. What is read is bounded by the size of the file, whatever the file claims.
+"""
+
+import io
+import math
+import os
+import pickletools
+import re
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+DTYPES = {
+    "DoubleStorage": torch.float64,
+    "FloatStorage": torch.float32,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+_GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
+_GLOBALS |= {f"torch {name}" for name in DTYPES}
+
+MOST_AT_ONCE = 4 << 20  # bytes of a zip directory (a release with its optimizer has 0.4 MB) and of a header
+_MOST_PICKLE = 2 << 20  # bytes; a release with its optimizer has 0.5 MB
+_MOST_NUMBERS = 1 << 30  # bytes of one tensor; the largest of a release has 6 MB
+_CHUNK = 1 << 20
+_ENTRY = re.compile(r"(?!\.\.?/)[^/\\:\0]{1,100}/(data\.pkl|version|byteorder|data/\d{1,9}|\.[\w.]+(/[\w.]+)?)")
+
+
+class Refused(ValueError):
+    """Why a file is not read, as the middle of a sentence."""
+
+
+@dataclass(frozen=True)
+class _Storage:
+    dtype: torch.dtype
+    key: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class _View:
+    """A tensor as the pickle describes it: a view of a storage, in elements."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Global:
+    name: str
+
+
+class TensorFile:
+    """Tensors by name. `described`: without their numbers, on no device. `read`: one tensor, as stored."""
+
+    described: Mapping[str, Tensor]
+    other_bytes: int = 0  # of numbers beside the state dict: the optimizer's
+
+    def read(self, name: str) -> Tensor:
+        raise NotImplementedError
+
+
+@contextmanager
+def open_tensors(path: Path) -> Iterator[TensorFile]:
+    """A safetensors file, or the zip of a torch.save with a state dict. Raises Refused for anything else."""
+    with ExitStack() as stack:
+        with _reasons():
+            opened = _opened(path, stack)
+        yield opened
+
+
+def _opened(path: Path, stack: ExitStack) -> TensorFile:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Refused("is no file but a folder or a device")
+    with path.open("rb") as file:
+        start = file.read(9)
+    if not start:
+        raise Refused("is empty")
+    if start[8:] == b"{":
+        if not 0 < int.from_bytes(start[:8], "little") <= MOST_AT_ONCE:
+            raise Refused("has a header too large for a voice")
+        return _Safetensors(stack.enter_context(safe_open(path, framework="pt")))
+    if start[:4] != b"PK\x03\x04":
+        raise Refused("is neither safetensors nor the zip that torch.save has written since torch 1.6")
+    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(_Frugal(path))))
+    return _TorchZip(archive, path.stat().st_size)
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """What the readers raise, as Refused."""
+    try:
+        yield
+    except Refused:
+        raise
+    except (
+        *(SafetensorError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError),
+        *(ValueError, TypeError, LookupError, OverflowError, MemoryError, AttributeError),
+    ) as error:
+        words = " ".join(str(error).split())[:160] or type(error).__name__
+        raise Refused(f"is damaged ({words})") from error
+
+
+class _Safetensors(TensorFile):
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.described = {name: self._describe(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
+
+    def _describe(self, name: str) -> Tensor:
+        part = self._file.get_slice(name)
+        kind = part.get_dtype()
+        if kind not in _SAFETENSORS_DTYPES:
+            raise Refused(f"has numbers of the kind {kind}, which no voice has")
+        return torch.empty(part.get_shape(), dtype=_SAFETENSORS_DTYPES[kind], device="meta")
+
+    def read(self, name: str) -> Tensor:
+        with _reasons():
+            return self._file.get_tensor(name)
+
+
+_SAFETENSORS_DTYPES = {
+    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
+    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
+    "BOOL": torch.bool,
+}
+
+
+class _Frugal(io.FileIO):
+    """A file that hands out little at once: zipfile would hold a directory of any size that the file claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:  # to the end
+            size = os.fstat(self.fileno()).st_size - self.tell()
+        if size > MOST_AT_ONCE:
+            raise Refused("has a directory too large for a voice")
+        return super().read(max(size, 0))
+
+
+class _TorchZip(TensorFile):
+    """Every entry must be stored as it is, lie in one folder and take its place in the file for itself alone."""
+
+    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
+        self._archive = archive
+        self._entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
+        roots = {entry.filename.partition("/")[0] for entry in archive.infolist()}
+        for entry in archive.infolist():
+            if not _ENTRY.fullmatch(entry.filename) or stat.S_ISLNK(entry.external_attr >> 16):
+                raise Refused("has an entry that torch.save does not write")
+            if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+                raise Refused("is packed, which torch.save does not do")
+        if len(self._entries) != len(archive.infolist()) or len(roots) != 1:
+            raise Refused("has entries twice or in several folders")
+        if sum(entry.file_size for entry in archive.infolist()) > size:
+            raise Refused("claims more than it holds")
+        if "data.pkl" not in self._entries or self._entries["data.pkl"].file_size > _MOST_PICKLE:
+            raise Refused("has no list of tensors of a sensible length")
+        if "byteorder" in self._entries and self._bytes("byteorder") != b"little":
+            raise Refused("was written on a machine with another byte order")
+        content, storages = walk(bytes(self._bytes("data.pkl")))
+        if isinstance(content, dict) and isinstance(content.get("model"), dict):
+            content = content["model"]
+        named = isinstance(content, dict) and all(isinstance(k, str) for k in content)
+        if not named or not content or not all(isinstance(v, _View) for v in content.values()):
+            raise Refused("holds no state dict of tensors")
+        for storage in storages:
+            entry = self._entries.get(f"data/{storage.key}")
+            if entry is None or entry.file_size != storage.elements * storage.dtype.itemsize:
+                raise Refused("lacks numbers that it claims to hold")
+        used = {view.storage.key for view in content.values()}
+        if len(used) != len(content):
+            raise Refused("has two tensors on the same numbers")
+        for view in content.values():
+            if math.prod(view.shape) > view.storage.elements:
+                raise Refused("claims more numbers than it holds")
+        self._views: dict[str, _View] = content
+        self.described = {
+            name: torch.empty(v.shape, dtype=v.storage.dtype, device="meta") for name, v in content.items()
+        }
+        self.other_bytes = sum(s.elements * s.dtype.itemsize for s in set(storages) if s.key not in used)
+
+    def read(self, name: str) -> Tensor:
+        view = self._views[name]
+        with _reasons():
+            if view.storage.elements * view.storage.dtype.itemsize > _MOST_NUMBERS:
+                raise Refused("has a tensor too large for a voice")
+            if not view.storage.elements:
+                return torch.empty(view.shape, dtype=view.storage.dtype)
+            numbers = torch.frombuffer(self._bytes(f"data/{view.storage.key}"), dtype=view.storage.dtype)
+            tensor = numbers.as_strided(view.shape, view.stride, view.offset)  # checks that it lies inside
+            return tensor if tensor.numel() == numbers.numel() else tensor.clone()  # lets go of the rest
+
+    def _bytes(self, name: str) -> bytearray:
+        """An entry, in small pieces; zipfile checks its CRC."""
+        entry = self._entries[name]
+        content = bytearray(entry.file_size)
+        place = 0
+        with self._archive.open(entry) as file:
+            while piece := file.read(_CHUNK):
+                content[place : place + len(piece)] = piece
+                place += len(piece)
+        if place != entry.file_size:
+            raise Refused("ends before its numbers do")
+        return content
+
+
+_MARK = object()
+_VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
+    """The value that a pickle of torch.save describes, tensors as _View, and all storages it names.
+
+    Only what torch.save writes is understood (protocol 2). Anything else is Refused, above all every name of a
+    function or class beside three that stand for a dict, a tensor and a parameter, and these are not called either.
+    """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    storages: list[_Storage] = []
+
+    def since_mark() -> list[Any]:
+        for i in range(len(stack) - 1, -1, -1):
+            if stack[i] is _MARK:
+                items = stack[i + 1 :]
+                del stack[i:]
+                return items
+        raise Refused("has a broken list of tensors")
+
+    for op, argument, _ in pickletools.genops(pickled):
+        match op.name:
+            case "PROTO":
+                if argument != 2:
+                    raise Refused(f"is written in pickle protocol {argument}, and torch.save writes 2")
+            case "STOP":
+                if len(stack) != 1:
+                    raise Refused("has a broken list of tensors")
+                return stack[0], storages
+            case "MARK":
+                stack.append(_MARK)
+            case name if name in _VALUES:
+                stack.append(argument)
+            case name if name in _CONSTANTS:
+                stack.append(_CONSTANTS[name])
+            case "EMPTY_DICT":
+                stack.append({})
+            case "EMPTY_LIST":
+                stack.append([])
+            case "EMPTY_TUPLE":
+                stack.append(())
+            case "TUPLE":
+                stack.append(tuple(since_mark()))
+            case name if name in _TUPLES:
+                items = tuple(stack[-_TUPLES[name] :])
+                del stack[-_TUPLES[name] :]
+                stack.append(items)
+            case "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "APPEND" | "APPENDS":
+                items = since_mark() if op.name == "APPENDS" else [stack.pop()]
+                _of(stack[-1], list).extend(items)
+            case "SETITEM" | "SETITEMS":
+                items = since_mark() if op.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+                _fill(_of(stack[-1], dict), items)
+            case "GLOBAL":
+                if argument not in _GLOBALS:
+                    raise Refused(f"wants to run {_printable(argument)}")
+                stack.append(_Global(argument))
+            case "BINPERSID":
+                storages.append(_storage(stack.pop()))
+                stack.append(storages[-1])
+            case "REDUCE":
+                arguments, function = _of(stack.pop(), tuple), _of(stack.pop(), _Global)
+                stack.append(_rebuilt(function.name, arguments))
+            case "BUILD":  # attributes of a state dict: the versions of its modules
+                stack.pop()
+                _of(stack[-1], dict)
+            case name:
+                raise Refused(f"has the instruction {name}, which torch.save does not write")
+    raise Refused("has a broken list of tensors")
+
+
+def _fill(target: dict, items: list[Any]) -> None:
+    """Keys are text and numbers: a nested tuple could keep the hash busy for ever."""
+    if len(items) % 2:
+        raise Refused("has a broken list of tensors")
+    for key, value in zip(items[::2], items[1::2], strict=True):
+        if not isinstance(key, str | int | float) or key in target:
+            raise Refused("names its tensors by something that is no name, or twice")
+        target[key] = value
+
+
+def _storage(identity: Any) -> _Storage:
+    match identity:
+        case ("storage", _Global(name=kind), str(key), str(), int(elements)) if kind.startswith("torch "):
+            if elements < 0:
+                raise Refused("claims a negative number of numbers")
+            return _Storage(DTYPES[kind.removeprefix("torch ")], key, elements)
+    raise Refused("names its numbers in a way that torch.save does not")
+
+
+def _rebuilt(function: str, arguments: tuple) -> Any:
+    match function, arguments:
+        case "collections OrderedDict", ():
+            return {}
+        case "torch._utils _rebuild_parameter", (_View() as view, *_):
+            return view
+        case "torch._utils _rebuild_tensor_v2", (_Storage() as storage, int(offset), tuple(shape), tuple(stride), *_):
+            numbers = (offset, *shape, *stride)
+            if len(shape) == len(stride) <= 8 and all(type(n) is int and 0 <= n < 1 << 62 for n in numbers):
+                return _View(storage, offset, shape, stride)
+            raise Refused("has a tensor of an impossible shape")
+    raise Refused(f"wants to run {function.replace(' ', '.')} on something else than torch.save does")
+
+
+def _of(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise Refused("has a broken list of tensors")
+    return value
+
+
+def _printable(name: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in name[:80]).replace(" ", ".")
