@@ -52,7 +52,7 @@ _FOREIGN_WORD = re.compile(rf"{_SPOKEN_WORD}|{_OTHER}{_MARKED}(?:['’.-]?{_OTHE
 
 # Characters that numbers need in their own form, which NFKC would take away: ², ₂, ½, Ⅳ, ①.
 _OF_NUMBERS = re.compile(f"[\u00b2\u00b3\u00b9\u2070-\u208e{VULGAR}{CIRCLED}\u2160-\u2188]")
-_SILENT = frozenset("™®℠")
+_SILENT = frozenset("™®℠\u20e3")  # the last is the key around 1️⃣
 _CERTAINTY = ("approximation", "word", "letters", "number")  # a change of several kinds has the first of these
 
 

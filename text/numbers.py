@@ -31,7 +31,9 @@ _TO = r" ?(?:——|[-−–—―~～至到]) ?"
 SIGNED = rf"{_START}(?:{_SIGN})?{NUM}"
 RANGE = rf"(?P<a>{SIGNED})(?:{_TO}(?P<b>[{_MINUS}]?{NUM}))?"
 
-_RANKED = re.compile("(?:第|初|高|大|小|周|星期|礼拜|农历|农历初|图|表|例|题|编号|[在到上于]|地下) ?$")
+_RANKED = re.compile(
+    f"(?:第{DONE}+[、,和~到-]|第|初|高|大|小|周|星期|礼拜|农历|农历初|图|表|例|题|编号|[在到上于]|地下) ?$"
+)
 
 
 _SCORE_BEFORE = re.compile(
@@ -219,7 +221,7 @@ def _train_named_before(m: re.Match[str]) -> str:
 
 
 _NAMED = (
-    "编号 尾号 验证码 校验码 密码 邮编 邮政编码 学号 工号 座位号 房号 房间 房间号 门牌 门牌号 车号 单号 订单 "
+    "编号 股票 尾号 验证码 校验码 密码 邮编 邮政编码 学号 工号 座位号 房号 房间 房间号 门牌 门牌号 车号 单号 订单 "
     "订单号 流水号 卡号 账号 帐号 账户 证号 证件号 号码 电话 手机 手机号 电话号码 座机 热线 拨打 拨 致电 呼叫 "
     "航班 航班号 车次 代码 批号 代号 QQ QQ号 QQ群 群号 微信号 ID 分机 分机号 转 取件码 提取码 邀请码 序列号 "
     "口令 身份证 身份证号 波音 空客 骁龙 麒麟 天玑 保时捷 宝马 标致 诺基亚"
@@ -292,6 +294,12 @@ def _date_year_last(m: re.Match[str]) -> str | None:
 @_rule(rf"{_START}(?<![-/])(?P<y>{_YEAR})[-/](?P<m>0[1-9]|1[0-2])(?![\d年]|[-/.]\d| ?(?:赛季|学年|财年|年度|届|室|号))")
 def _year_and_month(m: re.Match[str]) -> str:
     return f"{digits(m['y'])}年{cardinal(str(int(m['m'])))}月"
+
+
+@_rule(rf"(?<=[周期拜][一二三四五六日天]\()(?P<m>{_MONTH})/(?P<d>{_DAY})(?=\))")
+def _month_and_day_of_a_week(m: re.Match[str]) -> str:
+    """周三(5/8)."""
+    return _month_day(m["m"], m["d"])
 
 
 @_rule(rf"{_START}(?<![-/A-Za-z])0[1-9]-(?:0[1-9]|[12]\d|3[01])(?!\d|[-/.%]\d| ?[号室栋单%])")
@@ -546,7 +554,7 @@ _POWER = r"(?:[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+|\^[-−]?(?:\d+|[A-Za-z
 _FORMULA_SIGNS = r"+\-−×÷*/·=<>≤≥≦≧≠≈≡±√^"
 _FORMULA_TOKEN = re.compile(
     rf"(?P<fraction>(?<![\d./])\d+/\d+(?![\d./]))|(?P<percent>{NUM}[%‰])|(?P<unit>{NUM} ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
-    rf"|(?P<unit_alone>(?<=[⁰¹²³⁴⁵⁶⁷⁸⁹]) ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
+    rf"|(?P<unit_alone>(?:(?<=[⁰¹²³⁴⁵⁶⁷⁸⁹])|(?<=\^\d)|(?<=\^\d\d)) ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
     rf"|(?P<number>{NUM})|(?P<power>{_POWER})|(?P<word>[A-Za-z]+)|(?P<sign>.)"
 )
 _OPERAND = r"[\dA-Za-zα-ωΑ-Ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉]"
@@ -635,7 +643,7 @@ def _money(m: re.Match[str]) -> str:
         name = m["again"]
     sign = number((m["sign"] or "") + "0")[:-1]
     figures = [(m["a"], m["pa"] or ""), (m["b"], m["p"] or "")] if m["b"] else [(m["a"], m["pa"] or "")]
-    return sign + "到".join(_amount(*figure, name) for figure in figures) + ("加" if m["plus"] else "") + name
+    return sign + "到".join(_amount(*figure, name) for figure in figures) + name + ("加" if m["plus"] else "")
 
 
 @_rule(rf"{RANGE}(?P<p>{_POWER_OF_TEN})? ?(?P<c>{_any(_SIGNS_BEHIND)})(?![A-Za-z0-9])")
@@ -960,9 +968,9 @@ def _lines_of_a_picture(m: re.Match[str]) -> str:
     return digits(m[0])
 
 
-@_rule(r"(?<=秒)(?P<it>\d\d)(?![\d.]| ?[分秒])")
+@_rule(r"(?<=秒|米)(?<=\d.)(?P<it>\d\d)(?![\d.]| ?[分秒厘个])")
 def _hundredths(m: re.Match[str]) -> str:
-    """9秒58."""
+    """9秒58, 1米83."""
     return digits(m["it"])
 
 
@@ -1004,7 +1012,7 @@ def _plain_range(m: re.Match[str], a: str, b: str, after: str) -> str | None:
             float(a.replace(",", "").replace("−", "-").lstrip("+±")) >= float(b.replace(",", "").replace("−", "-"))
             and b[0] not in _MINUS
         ):
-            if re.match(" ?(?:等于|的差|得)| ?=", after) or " - " in m[0]:
+            if re.match(" ?(?:等于|的差|得)| ?=", after) or " - " in m[0] or _before(m).endswith("满"):
                 return f"{number(a)}减{number(b)}"
             between = "杠" if max(len(a), len(b)) > 2 or re.match(" ?[号栋室]", after) else "比"
             return f"{number(a)}{between}{number(b)}"
@@ -1093,6 +1101,12 @@ def _sharp(_m: re.Match[str]) -> str:
     return " sharp "
 
 
+@_rule("(?<=[一二三四五六七八九十])·(?=[一二三四五六七八九十])")
+def _dot_of_a_day(_m: re.Match[str]) -> str:
+    """七·七事变: nothing is said."""
+    return ""
+
+
 @_rule(r"×{2,}")
 def _somebody(m: re.Match[str]) -> str:
     return "某" * min(len(m[0]), 3)
@@ -1135,5 +1149,5 @@ def _sign(m: re.Match[str]) -> str:
 
 
 _WORTH_A_LOOK = re.compile(
-    rf"每[A-Za-zμ]|[\d/~～\-–—#*×.§★⭐➡{re.escape(''.join(SIGNS))}{VULGAR}{CIRCLED}\u2160-\u2188IVXL\u00b2\u00b3\u2070-\u2089]"
+    rf"每[A-Za-zμ]|[·\d/~～\-–—#*×.§★⭐➡{re.escape(''.join(SIGNS))}{VULGAR}{CIRCLED}\u2160-\u2188IVXL\u00b2\u00b3\u2070-\u2089]"
 )
