@@ -63,7 +63,7 @@ class Item:
     use: tuple[str, str]
     files: tuple[str, ...]
     weights: tuple[str, ...]
-    setting: str = ""
+    setting: str
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     lenient: bool = False
     sha256: Mapping[str, str] = field(default_factory=dict)
@@ -103,6 +103,7 @@ ITEMS = (
         use=("features of the text, for the releases 1.0 to 2.3", "文字的特征，1.0 到 2.3 版的音色"),
         files=bert.FILES,
         weights=bert.WEIGHTS,
+        setting="bert_1024_path",
         sha256={"pytorch_model.bin": "4ac62d49144d770c5ca9a5d1d3039c4995665a080febe63198189857c6bd11cd"},
     ),
     Item(
@@ -154,19 +155,14 @@ def status(settings: Settings, items: Sequence[Item] = ITEMS) -> list[Status]:
 
 
 def place(item: Item, settings: Settings) -> Path:
-    """A model's folder: the setting's, unless that names another model (bert_path may stand on either BERT)."""
-    chosen = [settings.path(settings[i.setting]) for i in ITEMS if i.setting]
-    if named := [path for path in chosen if path.name == Path(item.folder).name]:
-        return named[0]
-    own = settings.path(settings[item.setting]) if item.setting else None
-    others = {Path(i.folder).name for i in ITEMS if i.name != item.name}
-    return own if own and own.name not in others else settings.path(item.folder)
+    """A model's folder."""
+    return settings.path(settings.get(item.setting, item.folder))
 
 
-def command(folder: Path, name: str) -> str:
-    """What brings the model that belongs into this folder; its usual folder's name decides, else `name`."""
+def command(folder: Path) -> str:
+    """What brings the model that belongs into this folder; under a name of the user's own, the list to choose from."""
     names = {Path(item.folder).name: item.name for item in ITEMS}
-    return f"python -m infer.models {names.get(folder.name, name)}"
+    return f"python -m infer.models {names.get(folder.name, '')}".strip()
 
 
 # --- what the hub has --------------------------------------------------------------------------------------------

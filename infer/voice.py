@@ -14,6 +14,7 @@ import emotional
 from emotional.table import WORDS, emotion_weights
 from infer.backends.torch import TorchBackend
 from infer.devices import Device
+from infer.models import command
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, load_checkpoint, recognise
@@ -117,10 +118,11 @@ class Features:
             needs.append(("CLAP", self.clap_path, files, emotional.REPOSITORY))
         return [
             (
-                f"This voice needs {name}: put {', '.join(files)} of the model repository {source} into "
-                f"{_shown(folder)}, or set missing_features: zeros to speak without.",
-                f"这个音色需要 {name}：请把模型仓库 {source} 的 {'、'.join(files).replace(' or ', ' 或 ')} "
-                f"放进 {_shown(folder)}；或设置 missing_features: zeros，不带它说话。",
+                f"This voice needs {name}: run make models or {command(folder)}, or put {', '.join(files)} of the "
+                f"model repository {source} into {_shown(folder)}, or set missing_features: zeros to speak without.",
+                f"这个音色需要 {name}：请运行 make models 或 {command(folder)} 下载，或把模型仓库 {source} 的 "
+                f"{'、'.join(files).replace(' or ', ' 或 ')} 放进 {_shown(folder)}；"
+                "或设置 missing_features: zeros，不带它说话。",
             )
             for name, folder, files, source in needs
         ]

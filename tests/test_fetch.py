@@ -16,6 +16,7 @@ from collections import namedtuple
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ import bert
 from infer import models
 from infer.models import ITEMS, FetchError, convert, fetch, look_up, main, place, status
 from infer.settings import load_settings
+from infer.voice import Features
 from tests.conftest import golden
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -592,18 +594,26 @@ def test_another_repository_or_revision():
 
 
 def test_folders_follow_the_settings(tmp_path):
-    def places(*overrides: str) -> dict[str, str]:
-        settings = load_settings(overrides=overrides, environment={}, root=tmp_path)
-        return {item.name: str(place(item, settings).relative_to(tmp_path)) for item in ITEMS}
+    settings = load_settings(overrides=["bert_path=disk/b", "g2pw_path=x"], environment={}, root=tmp_path)
+    places = {item.name: str(place(item, settings).relative_to(tmp_path)) for item in ITEMS}
+    assert places == {item.name: item.folder for item in ITEMS} | {"bert": "disk/b", "g2pw": "x"}
 
-    usual = {item.name: item.folder for item in ITEMS}
-    assert places() == usual
-    assert places("bert_path=disk/b", "g2pw_path=x") == usual | {"bert": "disk/b", "g2pw": "x"}
-    other = "disk/chinese-roberta-wwm-ext-large"
-    assert places(f"bert_path={other}") == usual | {"roberta": other}
+
+def test_a_folder_tells_the_command_that_fills_it():
+    for item in ITEMS:
+        assert models.command(Path("/somewhere") / item.folder) == f"python -m infer.models {item.name}"
+    assert models.command(Path("/somewhere/mine")) == "python -m infer.models"  # not five gigabytes of a guess
 
 
 def test_known_hashes_are_hashes():
     digests = [digest for item in ITEMS for digest in item.sha256.values()]
     assert len(digests) == 3 and all(re.fullmatch("[0-9a-f]{64}", digest) for digest in digests)
     assert {name for item in ITEMS for name in item.sha256} == {"pytorch_model.bin"}
+
+
+def test_what_a_voice_lacks_names_the_command(settings):
+    variant = SimpleNamespace(needs_bert=True, needs_clap=True, bert_width=2048)
+    sentences = Features(settings, device=None).missing(variant)
+    for (english, chinese), name in zip(sentences, ("bert", "clap"), strict=True):
+        assert f"run make models or python -m infer.models {name}," in english
+        assert f"请运行 make models 或 python -m infer.models {name} 下载" in chinese
