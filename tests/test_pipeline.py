@@ -349,7 +349,7 @@ def test_readings_of_the_request_win_over_the_glossary_s_file(tmp_path):
     (tmp_path / "words.txt").write_text("# ours\n单 shan4\n重庆 zhong4 qing4\n", encoding="utf-8")
     assert spoken() == ["shan4", "jia1", "zhong4", "qing4"]
     assert spoken(readings="重庆=chong2 qing4")[2:] == ["chong2", "qing4"]
-    with pytest.raises(BadRequest, match="重庆 zhong4.*2 characters need 2 syllables"):
+    with pytest.raises(BadRequest, match=r"重庆 zhong4.*2 characters need 2 syllables"):
         spoken(readings="重庆 zhong4")
     (tmp_path / "words.txt").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(BadRequest, match="cannot be read"):

@@ -346,6 +346,7 @@ def test_straight_quotes_close_the_sentence_that_opened_them():
         ("吃一点", "chi1 yi4 dian3"),
         ("周一上午", "zhou1 yi1 shang4 wu3"),
         ("唯一的", "wei2 yi1 de5"),
+        ("拨打110", "bo1 da3 yao1 yao1 ling2"),
         ("看一看", "kan4 yi5 kan4"),
         ("不一样", "bu4 yi2 yang4"),
         ("花儿", "hua1 er2"),

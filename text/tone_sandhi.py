@@ -13,6 +13,7 @@ from text.phones import split_reading
 from text.words import halves, segment
 
 DIGITS = frozenset("零〇一二三四五六七八九")
+SAID_OF_NUMBERS = DIGITS | {"幺"}  # in a telephone number nothing fades
 NUMERALS = DIGITS | frozenset("十百千万亿兆两")
 KEEP_TONE = frozenset(["男子", "女子", "分子", "原子", "量子", "莲子", "石子", "瓜子", "电子", "人人", "虎虎"])
 PARTICLES = frozenset("吧呢啊呐噻嘛吖嗨哦哒额滴哩哟喽啰耶喔诶")
@@ -186,7 +187,7 @@ def _neutral(word: Word, tones: list[int]) -> None:
     if tag[:1] in ("n", "v", "a") and text not in KEEP_TONE:
         for i in range(1, len(text)):
             # 妈妈, 看看, but not 银行行长: there the equal neighbours belong to two words
-            if text[i] == text[i - 1] and not (i == len(first) > 1 < len(second)):
+            if text[i] == text[i - 1] and text[i] not in SAID_OF_NUMBERS and not (i == len(first) > 1 < len(second)):
                 if tag[0] == "v" and tones[i - 1] == tones[i] == 3:
                     tones[i - 1] = 2  # 想想 xiang2 xiang5, but 姐姐 jie3 jie5
                 tones[i] = 5
