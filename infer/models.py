@@ -222,12 +222,11 @@ def look_up(item: Item, settings: Settings, endpoint: str | None = None) -> Plan
             if name not in offered and name in item.elsewhere:
                 with suppress(HfHubHTTPError):  # then it counts as lacking
                     offered |= _offered(item, item.elsewhere[name], "main", endpoint, [name])
+        if not any(name in now.here for name in item.weights):  # last: with its weights a model is complete
+            wanted.append(next((name for name in item.weights if name in offered), " or ".join(item.weights)))
         lacking = [name for name in wanted if name not in offered]
-        weights = next((name for name in item.weights if name in offered), " or ".join(item.weights))
-        if not any(name in now.here for name in item.weights):
-            wanted.append(weights)  # last: a model is complete when its weights are there
-        if weights not in offered or (lacking and not item.lenient):
-            names = ", ".join(name for name in wanted if name not in offered)
+        if [name for name in lacking if name not in item.files or not item.lenient]:
+            names = ", ".join(lacking)
             raise FetchError(
                 f"The model repository {item.repo} does not have {names}: name another one with "
                 f"--repo {item.name}=OWNER/NAME.",
@@ -319,7 +318,7 @@ def bring(plan: Plan, progress: Progress = lambda *_: None, keep_bin: bool = Fal
             for stale in set(plan.folder.glob(f"{file.name}.*.part")) - {part}:
                 stale.unlink()
             _download(plan, file, part, partial(progress, label))
-            _verify(plan.item, file, part, partial(progress, f"{label} #"))
+            _verify(plan.item, file, part, partial(progress, f"{label} (checking)"))
             report.append(f"{file.name}: {_proof(file)}")
             if not file.name.endswith(".bin"):
                 _settle(part, plan.folder / file.name)

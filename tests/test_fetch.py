@@ -262,7 +262,7 @@ def test_progress_counts_bytes(item, settings, release):
     fetch(item, settings, lambda label, done, total: seen.setdefault(label, []).append((done, total)))
     size = len(release["pytorch_model.bin"])
     assert seen["bert: pytorch_model.bin"][0] == (0, size) and seen["bert: pytorch_model.bin"][-1] == (size, size)
-    assert seen["bert: pytorch_model.bin #"][-1] == (size, size)
+    assert seen["bert: pytorch_model.bin (checking)"][-1] == (size, size)
     assert all(list(steps) == sorted(steps) for steps in seen.values())
 
 
