@@ -363,7 +363,8 @@ def guessed_sounds(word: str) -> str:
     while place < len(word):
         match = pattern.match(word, place)
         found = sounds[match.lastindex - 1]
-        phones += found if phones[-1:] != found[:1] or _VOWEL.match(found[0]) else found[1:]
+        doubled = bool(found) and phones[-1:] == found[:1] and not _VOWEL.match(found[0])
+        phones += found[1:] if doubled else found
         place = match.end()
     vowels = [i for i, phone in enumerate(phones) if _VOWEL.match(phone)]
     stressed = _stressed(word, len(vowels))
