@@ -1,6 +1,6 @@
 """Readings: which syllable, with which tone, a character has where it stands.
 
-Four sources, the surer first: the words of text/data/readings.txt, checked by hand; rules of grammar; g2pM (Park and
+Four sources, the surer first: the words of text/data/readings.txt, written by hand; rules of grammar; g2pM (Park and
 Lee, "g2pM: A Neural Grapheme-to-Phoneme Conversion Package for Mandarin Chinese Based on a New Open Benchmark
 Dataset", Interspeech 2020), which decides by the whole sentence; pypinyin's dictionaries of phrases and characters. A
 `Reader` is a function, so another source can take their place; see text.g2pw.
@@ -28,13 +28,12 @@ PARTICLES = frozenset("了着的地得过")
 
 # g2pM is too sure of itself: its log-probabilities are cut off at the first number and weighed with the second. A
 # phrase of pypinyin's adds to its reading by what it is: one word of two characters, one longer word, several words.
-# Fitted by maximum likelihood on CPP's development set; the folds of a five-fold cross-validation differ by less than
-# 0.02 in the weight of g2pM, 0.4 in those of phrases, and have together as many mistakes as the whole (140 and 137).
+# Fitted by maximum likelihood on CPP's development set; five-fold cross-validation has as few mistakes.
 G2PM_LEAST, G2PM_WEIGHT = -12.0, 0.45
-PHRASE_WEIGHTS = {"word2": 2.75, "word3": 1.8, "words3": 1.0}
+PHRASE_WEIGHTS = {"word2": 3.9, "word3": 3.1, "words3": 0.8}
 
 # How often these are right on CPP's development set.
-LEXICON_CONFIDENCE, RULE_CONFIDENCE, PARTICLE_CONFIDENCE = 0.96, 0.96, 0.97
+LEXICON_CONFIDENCE, RULE_CONFIDENCE, PARTICLE_CONFIDENCE = 0.97, 0.96, 0.97
 ONLY_CONFIDENCE, UNKNOWN_CONFIDENCE = 0.99, 0.5  # a character with one reading; with several, and no hint
 
 # g2pM was trained on sentences with full-width punctuation.
@@ -156,7 +155,7 @@ def _weighed(char: str, scores: dict[str, float], phrase: tuple[str, str]) -> tu
     return best, "g2pm" if best == max(scores, key=scores.get) else "pypinyin", confidence
 
 
-# --- words checked by hand, and rules ----------------------------------------------------------------------------
+# --- words written by hand, and rules ----------------------------------------------------------------------------
 
 
 @functools.cache
