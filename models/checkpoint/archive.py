@@ -40,6 +40,7 @@ _GLOBALS |= {f"torch {name}" for name in DTYPES}
 MOST_AT_ONCE = 4 << 20  # bytes of a zip directory (a release with its optimizer has 0.4 MB) and of a header
 _MOST_PICKLE = 2 << 20  # bytes; a release with its optimizer has 0.5 MB
 _MOST_NUMBERS = 1 << 30  # bytes of one tensor; the largest of a release has 6 MB
+_MOST_FILE = 16 << 30  # bytes; a release with its optimizer has 1 GB
 _CHUNK = 1 << 20
 _ENTRY = re.compile(r"(?!\.\.?/)[^/\\:\0]{1,100}/(data\.pkl|version|byteorder|data/\d{1,9}|\.[\w.]+(/[\w.]+)?)")
 
@@ -84,7 +85,7 @@ class TensorFile:
 def open_tensors(path: Path) -> Iterator[TensorFile]:
     """A safetensors file, or the zip of a torch.save with a state dict. Raises Refused for anything else."""
     with ExitStack() as stack:
-        with _reasons():
+        with _reasons(path):
             opened = _opened(path, stack)
         yield opened
 
@@ -92,6 +93,8 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
 def _opened(path: Path, stack: ExitStack) -> TensorFile:
     if not stat.S_ISREG(path.stat().st_mode):
         raise Refused("is no file but a folder or a device")
+    if path.stat().st_size > _MOST_FILE:
+        raise Refused("is far larger than a voice")
     with path.open("rb") as file:
         start = file.read(9)
     if not start:
@@ -99,16 +102,16 @@ def _opened(path: Path, stack: ExitStack) -> TensorFile:
     if start[8:] == b"{":
         if not 0 < int.from_bytes(start[:8], "little") <= MOST_AT_ONCE:
             raise Refused("has a header too large for a voice")
-        return _Safetensors(stack.enter_context(safe_open(path, framework="pt")))
+        return _Safetensors(path, stack.enter_context(safe_open(path, framework="pt")))
     if start[:4] != b"PK\x03\x04":
         raise Refused("is neither safetensors nor the zip that torch.save has written since torch 1.6")
     archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(_Frugal(path))))
-    return _TorchZip(archive, path.stat().st_size)
+    return _TorchZip(path, archive)
 
 
 @contextmanager
-def _reasons() -> Iterator[None]:
-    """What the readers raise, as Refused."""
+def _reasons(path: Path) -> Iterator[None]:
+    """What the readers raise, as Refused, without the place of the file, which is nobody's business."""
     try:
         yield
     except Refused:
@@ -117,13 +120,13 @@ def _reasons() -> Iterator[None]:
         *(SafetensorError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError),
         *(ValueError, TypeError, LookupError, OverflowError, MemoryError, AttributeError),
     ) as error:
-        words = " ".join(str(error).split())[:160] or type(error).__name__
+        words = " ".join(str(error).replace(str(path), path.name).split())[:160] or type(error).__name__
         raise Refused(f"is damaged ({words})") from error
 
 
 class _Safetensors(TensorFile):
-    def __init__(self, file: Any) -> None:
-        self._file = file
+    def __init__(self, path: Path, file: Any) -> None:
+        self._path, self._file = path, file
         self.described = {name: self._describe(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
 
     def _describe(self, name: str) -> Tensor:
@@ -134,7 +137,7 @@ class _Safetensors(TensorFile):
         return torch.empty(part.get_shape(), dtype=_SAFETENSORS_DTYPES[kind], device="meta")
 
     def read(self, name: str) -> Tensor:
-        with _reasons():
+        with _reasons(self._path):
             return self._file.get_tensor(name)
 
 
@@ -159,8 +162,8 @@ class _Frugal(io.FileIO):
 class _TorchZip(TensorFile):
     """Every entry must be stored as it is, lie in one folder and take its place in the file for itself alone."""
 
-    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
-        self._archive = archive
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self._path, self._archive = path, archive
         self._entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
         roots = {entry.filename.partition("/")[0] for entry in archive.infolist()}
         for entry in archive.infolist():
@@ -170,7 +173,7 @@ class _TorchZip(TensorFile):
                 raise Refused("is packed, which torch.save does not do")
         if len(self._entries) != len(archive.infolist()) or len(roots) != 1:
             raise Refused("has entries twice or in several folders")
-        if sum(entry.file_size for entry in archive.infolist()) > size:
+        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
             raise Refused("claims more than it holds")
         if "data.pkl" not in self._entries or self._entries["data.pkl"].file_size > _MOST_PICKLE:
             raise Refused("has no list of tensors of a sensible length")
@@ -200,7 +203,7 @@ class _TorchZip(TensorFile):
 
     def read(self, name: str) -> Tensor:
         view = self._views[name]
-        with _reasons():
+        with _reasons(self._path):
             if view.storage.elements * view.storage.dtype.itemsize > _MOST_NUMBERS:
                 raise Refused("has a tensor too large for a voice")
             if not view.storage.elements:
