@@ -38,14 +38,21 @@ def parser() -> argparse.ArgumentParser:
 def _add(result: argparse.ArgumentParser, option: Field) -> None:
     low, high = option.metadata["low"], option.metadata["high"]
     span = "" if low is None else f", {low:g} to {high:.10g}"
-    default = "" if option.default in (MISSING, "") else f" ({option.default}{span})"
+    default = "" if option.default in (MISSING, "", b"") else f" ({option.default}{span})"
     result.add_argument(
         "--" + option.name.replace("_", "-"),
-        type=type(option.default),
+        type=_content if isinstance(option.default, bytes) else type(option.default),
         default=option.default,
         help=(option.metadata["en"] + default).replace("%", "%%"),
         metavar=option.name.upper(),
     )
+
+
+def _content(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read ({error.strerror}); name a sound file") from error
 
 
 def read_text(arguments: argparse.Namespace) -> str:

@@ -15,6 +15,7 @@ FORMATS = {  # name -> libsndfile's format and subtype
     "mp3": ("MP3", "MPEG_LAYER_III"),
     "ogg": ("OGG", "VORBIS"),
 }
+CLIP_SECONDS = 60  # of a reference clip; what comes later is not heard
 BLOCK = 65536  # samples handed to the encoder at once: libvorbis needs a deep stack for long writes
 
 
@@ -57,3 +58,22 @@ def recipe(file: Path | io.BytesIO) -> SpeechRequest | None:
 def to_pcm16(samples: np.ndarray) -> np.ndarray:
     """Float samples in -1..1 -> int16."""
     return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
+
+
+def read_clip(data: bytes) -> tuple[np.ndarray, int]:
+    """A sound file of any format, rate and number of channels -> mono float32 samples [n], Hz. Raises BadRequest."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as file:
+            samples, rate = file.read(CLIP_SECONDS * file.samplerate, dtype="float32", always_2d=True), file.samplerate
+    except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
+        raise BadRequest(
+            f"The sample of the emotion cannot be read ({error}); use a {', '.join(FORMATS)} file.",
+            f"读不了情感样本（{error}）；请用 {'、'.join(FORMATS)} 文件。",
+        ) from error
+    mono = samples.mean(axis=1)
+    if not mono.size or not np.isfinite(mono).all() or not mono.any():
+        raise BadRequest(
+            "The sample of the emotion holds no sound; record or choose another one.",
+            "情感样本里没有声音；请重新录制或另选一段。",
+        )
+    return mono, rate

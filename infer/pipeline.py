@@ -8,6 +8,7 @@ the request's seed and the sentence's place.
 
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,31 +55,46 @@ class Engine:
         if wanted and wanted not in self._files:
             raise SpeechError(f"voice: there is no voice {wanted!r}; there are {', '.join(self._files)}.")
         self.default_voice = wanted or next(iter(self._files))
-        self._voices: dict[str, Voice] = {}
+        self._voices: OrderedDict[str, tuple[tuple, Voice]] = OrderedDict()  # by id: stamp and voice, latest use last
         self._lock = threading.Lock()
 
     def voices(self) -> dict[str, VoiceInfo]:
-        """All voices by id, with their speakers and what they lack."""
+        """All voices that are there now, by id, with their speakers and what they lack."""
+        self._files = find_voices(self.settings)
         return {name: describe(files, self.features) for name, files in self._files.items()}
 
     def load(self, name: str = "") -> Voice:
-        """A voice by id, loaded once. Raises SpeechError."""
+        """A voice by id: loaded once, and again when its files have changed. Raises SpeechError.
+
+        Voices that were used longest ago make room, once they all fill more than the setting `voices_mb`. One that is
+        still speaking goes on to its end.
+        """
         name = name or self.default_voice
+        self._files = find_voices(self.settings)
         if name not in self._files:
             raise BadRequest(
                 f"There is no voice {name!r}; there are {', '.join(self._files)}.",
                 f"没有音色 {name!r}；可选：{'、'.join(self._files)}。",
             )
+        stamp = self._files[name].stamp()
         with self._lock:
-            if name not in self._voices:
+            kept, voice = self._voices.get(name, (None, None))
+            if kept != stamp:
                 voice = Voice.load(self._files[name], self.device)
                 if min(self.settings["windows"]) <= 2 * voice.halo:
                     raise SettingsError(
                         f"windows: {min(self.settings['windows'])} frames are too few for the voice {name!r}; "
                         f"every size must be above {2 * voice.halo}."
                     )
-                self._voices[name] = voice
-            return self._voices[name]
+            self._voices[name] = stamp, voice
+            self._voices.move_to_end(name)
+            while len(self._voices) > 1 and self.memory() > self.settings["voices_mb"] * 1e6:
+                self._voices.popitem(last=False)
+            return voice
+
+    def memory(self) -> int:
+        """Bytes of the voices that are loaded."""
+        return sum(voice.size for _, voice in self._voices.values())
 
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
         """The speech of a request, piece by piece, as it is made: put end to end, the pieces are the whole.
@@ -101,8 +117,8 @@ class Engine:
                 "这段文字里没有能读出的内容，请输入中文。",
             )
         with _timed(timings, "emotion"):
-            emotion, known = voice.emotion(request.emotion, self.features)
-        notices = _skipped(utterances) + ([] if known else [_unknown_emotion(voice)])
+            emotion, notices = voice.emotion(request, self.features)
+        notices = _skipped(utterances) + notices
         start = 0.0
         for place, utterance in enumerate(spoken):
             if cancelled():
@@ -301,16 +317,6 @@ def _skipped(utterances: list[Utterance]) -> list[tuple[str, str]]:
         return []
     shown = " ".join(f"{s.text!r} ({s.position})" for s in skipped[:5]) + (" …" if len(skipped) > 5 else "")
     return [(f"Left out, since it cannot be read yet: {shown}", f"以下内容还读不了，已略过：{shown}")]
-
-
-def _unknown_emotion(voice: Voice) -> tuple[str, str]:
-    known = voice.config.emotions
-    if not known:
-        return "This voice has no emotions; it speaks as always.", "此音色没有情感，按平常语气说。"
-    return (
-        f"This voice does not know that emotion and speaks as {known[0]}; it knows {', '.join(known)}.",
-        f"此音色不懂这种情感，按 {known[0]} 说；它懂：{'、'.join(known)}。",
-    )
 
 
 @contextmanager

@@ -37,8 +37,24 @@ class SpeechRequest:
 
     text: str = field(metadata={"en": "what to say", "zh": "要说的话"})
     voice: str = _option("", "voice id; empty: the default voice", "音色；留空用默认音色")
-    speaker: str = _option("", "speaker's name; empty: the voice's first", "说话人；留空用第一位")
+    speaker: str = _option(
+        "",
+        "speaker's name, or a mix: a(2)+b(1); empty: the voice's first",
+        "说话人，也可混合：甲(2)+乙(1)；留空用第一位",
+    )
     emotion: str = _option("", "how to say it, in words: happy, 温柔地", "用文字描述情感：happy、温柔地")
+    emotion_audio: bytes = _option(
+        b"", "a sound file whose feeling is taken, in the place of the words", "一段声音文件：用它的情感代替文字描述"
+    )
+    emotion_b: str = _option("", "a second emotion, in words, to blend in", "第二种情感（文字），与第一种混合")
+    emotion_mix: float = _option(0.5, "share of the second emotion", "第二种情感的比例", 0.0, 1.0)
+    emotion_strength: float = _option(
+        1.0,
+        "how strong the emotion is: 0 neutral, 1 as described, above 1 overdone",
+        "情感强度：0 平静，1 如所述，大于 1 更夸张",
+        0.0,
+        1.5,
+    )
     seed: int = _option(0, "the same seed gives the same speech", "同一种子得到同样的语音", 0, 2**32 - 1, 1)
     speed: float = _option(1.0, "how fast: 2 is twice as fast", "语速：2 为两倍快", 0.5, 2.0)
     sdp_ratio: float = _option(
@@ -65,6 +81,10 @@ class SpeechRequest:
                 if not isinstance(value, str):
                     raise BadRequest(f"{option.name} must be text, not {value!r}.", f"{option.name} 必须是文字。")
                 continue
+            if option.type in (bytes, "bytes"):
+                if not isinstance(value, bytes):
+                    raise BadRequest(f"{option.name} must be a file's bytes.", f"{option.name} 必须是文件内容。")
+                continue
             whole = option.type in (int, "int")
             number = isinstance(value, int) if whole else isinstance(value, int | float)
             if not number or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
@@ -79,9 +99,10 @@ class SpeechRequest:
         return self.length / self.speed
 
     def as_dict(self) -> dict[str, Any]:
-        """Only what differs from the defaults, and the text: the recipe of a file."""
+        """Only what differs from the defaults, and the text: the recipe of a file. A sample of sound is left out."""
         defaults = {f.name: f.default for f in fields(self) if f.default is not MISSING}
-        return {k: v for k, v in asdict(self).items() if k not in defaults or v != defaults[k]}
+        values = {k: v for k, v in asdict(self).items() if not isinstance(v, bytes)}
+        return {k: v for k, v in values.items() if k not in defaults or v != defaults[k]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "SpeechRequest":

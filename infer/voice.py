@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 import bert
 import emotional
 from emotional.table import WORDS, emotion_weights
+from infer import audio
 from infer.backends.torch import TorchBackend
 from infer.devices import Device
 from infer.models import command
@@ -32,6 +34,10 @@ class VoiceFiles:
     id: str
     weights: Path
     config: Path
+
+    def stamp(self) -> tuple:
+        """Changes when the files do: then the voice is loaded anew."""
+        return tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in (self.weights, self.config))
 
 
 @dataclass(frozen=True)
@@ -150,8 +156,8 @@ class Features:
             )
         return feature
 
-    def clap(self, prompt: str) -> Tensor:
-        """Emotion vector of a prompt [512]."""
+    def clap(self, prompt: str | bytes) -> Tensor:
+        """Emotion vector [512] of a prompt in words, or of a sound file. Raises SpeechError."""
         if self.zeros and emotional.missing_files(self.clap_path):
             return torch.zeros(CLAP_WIDTH)
         with self._lock:
@@ -160,7 +166,10 @@ class Features:
                     self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
                 except emotional.MissingModel as error:
                     raise MissingFiles(_without_paths(error, self.clap_path)) from error
-        vector = self._clap.text(prompt or NEUTRAL).float().cpu()
+        if isinstance(prompt, bytes):
+            vector = self._clap.audio(*audio.read_clip(prompt)).float().cpu()
+        else:
+            vector = self._clap.text(prompt or NEUTRAL).float().cpu()
         if vector.shape != (CLAP_WIDTH,):
             raise MissingFiles(
                 f"The CLAP in {_shown(self.clap_path)} gives {len(vector)} values and voices take {CLAP_WIDTH}; "
@@ -209,6 +218,7 @@ class Voice:
         self.speakers = dict(speakers)
         self.halo = receptive_field(self.config)
         self.why = why
+        self.size = sum(t.numel() * t.element_size() for t in network.state_dict().values())  # bytes
         self._speaker_table = network.emb_g.weight.detach().clone()
         self.backend = TorchBackend(network, device)
 
@@ -229,25 +239,81 @@ class Voice:
         emotion = request.emotion.strip() or (self.config.emotions or ("",))[0]
         return request.but(voice=self.id, speaker=request.speaker or next(iter(self.speakers)), emotion=emotion)
 
-    def speaker(self, name: str) -> Tensor:
-        """Speaker vector [1, G, 1]. Raises BadRequest naming the known speakers."""
-        if name not in self.speakers:
-            known = list(self.speakers)
-            more = f" … ({len(known)})" if len(known) > 8 else ""
-            raise BadRequest(
-                f"The voice {self.id!r} has no speaker {name!r}; it has {', '.join(known[:8])}{more}.",
-                f"音色 {self.id!r} 没有说话人 {name!r}；可选：{'、'.join(known[:8])}{more}。",
-            )
-        return self._speaker_table[self.speakers[name]].reshape(1, -1, 1)
+    def speaker(self, wanted: str) -> Tensor:
+        """Speaker vector [1, G, 1] of a name, or of a mix (see parse_mix). Raises BadRequest naming the known ones."""
+        mix = {wanted: 1.0} if wanted in self.speakers else parse_mix(wanted)
+        weights = torch.zeros(len(self._speaker_table))
+        for name, weight in mix.items():
+            if name not in self.speakers:
+                known = list(self.speakers)
+                more = f" … ({len(known)})" if len(known) > 8 else ""
+                raise BadRequest(
+                    f"The voice {self.id!r} has no speaker {name!r}; it has {', '.join(known[:8])}{more}.",
+                    f"音色 {self.id!r} 没有说话人 {name!r}；可选：{'、'.join(known[:8])}{more}。",
+                )
+            weights[self.speakers[name]] += weight
+        return (weights / weights.sum() @ self._speaker_table).reshape(1, -1, 1)
 
-    def emotion(self, prompt: str, features: Features) -> tuple[Tensor, bool]:
-        """Emotion input [1, 512] or [1, emotions], and whether the voice knows what was asked for."""
+    def emotion(self, request: SpeechRequest, features: Features) -> tuple[Tensor, list[tuple[str, str]]]:
+        """Emotion input, [1, 512] or [1, emotions], and what the user should know about it (English, Chinese)."""
+        notices: list[tuple[str, str]] = []
+        first: str | bytes = request.emotion
+        if request.emotion_audio:
+            if self.config.variant.needs_clap:
+                first = request.emotion_audio
+            else:
+                notices.append((
+                    "This voice cannot take its emotion from a sample of sound; the words are used.",
+                    "此音色不能从声音样本里取情感，已按文字描述。",
+                ))  # fmt: skip
+        value = self._emotion(first, features, notices)
+        if request.emotion_b and request.emotion_mix:
+            value = torch.lerp(value, self._emotion(request.emotion_b, features, notices), request.emotion_mix)
+        if request.emotion_strength != 1:
+            value = torch.lerp(self._emotion(NEUTRAL, features, []), value, request.emotion_strength)
+        if self.config.variant.needs_clap and value.any():
+            value = F.normalize(value, dim=-1)  # prompts have length 1, and so has what lies between them
+        return value, list(dict.fromkeys(notices))
+
+    def _emotion(self, prompt: str | bytes, features: Features, notices: list[tuple[str, str]]) -> Tensor:
+        """The emotion input of one prompt; says in `notices` if the voice does not know it."""
         if self.config.variant.needs_clap:
-            return features.clap(prompt)[None], True
-        if not self.config.emotions:
-            return torch.zeros(1, 0), not prompt
-        weights, known = emotion_weights(prompt, _emotion_words(self.config))
-        return torch.tensor([weights], dtype=torch.float32), known
+            return features.clap(prompt)[None]
+        known = self.config.emotions
+        if not known:
+            if prompt and prompt != NEUTRAL:
+                notices.append(("This voice has no emotions; it speaks as always.", "此音色没有情感，按平常语气说。"))
+            return torch.zeros(1, 0)
+        weights, understood = emotion_weights(prompt, _emotion_words(self.config))
+        if not understood:
+            notices.append((
+                f"This voice does not know the emotion {prompt!r} and speaks as {known[0]}; "
+                f"it knows {', '.join(known)}.",
+                f"此音色不懂情感 {prompt!r}，按 {known[0]} 说；它懂：{'、'.join(known)}。",
+            ))  # fmt: skip
+        return torch.tensor([weights], dtype=torch.float32)
+
+
+_PART = re.compile(r"(?P<name>.+?)\s*(?:[(（]\s*(?P<weight>\d+(?:\.\d+)?|\.\d+)\s*[)）])?")
+
+
+def parse_mix(wanted: str) -> dict[str, float]:
+    """Speakers and their weights: "a(2)+b(1)", "a+b"; a name alone has weight 1. Raises BadRequest."""
+    mix: dict[str, float] = {}
+    for part in re.split(r"[+＋]", wanted):
+        match = _PART.fullmatch(part.strip())
+        if not match:
+            raise BadRequest(
+                f"The mix of speakers {wanted!r} cannot be read; write it as a(2)+b(1).",
+                f"看不懂说话人的混合 {wanted!r}；请写成 甲(2)+乙(1)。",
+            )
+        mix[match["name"]] = mix.get(match["name"], 0.0) + float(match["weight"] or 1)
+    if not 0 < sum(mix.values()) < 1e9:
+        raise BadRequest(
+            f"The weights of {wanted!r} add up to nothing; give at least one speaker a weight above 0.",
+            f"{wanted!r} 的权重之和为零；请至少给一位说话人大于 0 的权重。",
+        )
+    return mix
 
 
 def _emotion_words(config: SynthesizerConfig) -> Sequence[str] | Mapping[str, Sequence[str]]:

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pytest
 import safetensors.torch
+import soundfile
 import torch
 
 import text
@@ -177,7 +178,7 @@ def test_cancel_stops_within_one_window(tiny, monkeypatch):
 def test_notices_say_what_was_left_out_and_not_understood(tiny):
     pieces = list(tiny.stream(SpeechRequest("你好😀世界。再见。", emotion="xyzzy")))
     english = " ".join(e for e, _ in pieces[0].notices)
-    assert "😀" in english and "(2)" in english and "does not know that emotion" in english
+    assert "😀" in english and "(2)" in english and "does not know the emotion 'xyzzy'" in english
     assert all(not p.notices for p in pieces[1:])
     assert all("乱" not in zh and zh for _, zh in pieces[0].notices)
 
@@ -366,3 +367,97 @@ def test_bert_reads_a_homophone_of_an_unusual_reading_and_nothing_else_changes(s
     assert seen == ["他去银行取钱.", "他去银型取钱."]
     assert (settled.text, settled.word2ph) == (plain.text, plain.word2ph)
     assert [i for i, (a, b) in enumerate(zip(settled.phones, plain.phones, strict=True)) if a != b] == [7, 8]
+
+
+def test_speakers_mix_linearly(tiny):
+    voice = tiny.load()
+    first, second = voice.speaker("甲"), voice.speaker("乙")
+    assert torch.allclose(voice.speaker("甲(2)+乙(1)"), (2 * first + second) / 3, atol=1e-6)
+    assert torch.allclose(voice.speaker("甲＋乙（1.0）"), (first + second) / 2, atol=1e-6)
+    assert torch.equal(voice.speaker("甲(3)"), first)
+    request = SpeechRequest("你好", speaker="甲(2)+乙(1)")
+    assert not np.array_equal(speak(tiny, request)[0], speak(tiny, request.but(speaker="甲"))[0])
+    for wanted, complaint in (
+        ("甲+丙", "no speaker '丙'"),
+        ("甲(0)", "add up to nothing"),
+        ("甲++乙", "cannot be read"),
+    ):
+        with pytest.raises(BadRequest, match=complaint):
+            voice.speaker(wanted)
+
+
+def test_emotions_blend_and_fade(tiny):
+    voice = tiny.load()
+
+    def weights(**options):
+        value, notices = voice.emotion(SpeechRequest("好", **options), tiny.features)
+        assert not notices
+        return value[0].tolist()
+
+    assert weights(emotion="happy", emotion_b="sad", emotion_mix=0.25) == pytest.approx([0, 0.75, 0.25, 0])
+    assert weights(emotion="happy", emotion_strength=0.5) == pytest.approx([0.5, 0.5, 0, 0])
+    assert weights(emotion="happy", emotion_strength=1.5) == pytest.approx([-0.5, 1.5, 0, 0])
+    assert weights(emotion="happy", emotion_strength=0) == pytest.approx([1, 0, 0, 0])
+    _, notices = voice.emotion(SpeechRequest("好", emotion_audio=b"x"), tiny.features)
+    assert "sample of sound" in notices[0][0]
+
+
+def sound(seconds: float, rate: int, channels: int, format: str) -> bytes:
+    samples = np.random.default_rng(0).normal(0, 0.1, (round(seconds * rate), channels))
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=format)
+    return buffer.getvalue()
+
+
+def test_an_emotion_is_taken_from_any_sound_file_and_blends_with_words(special):
+    engine = Engine(special_settings(special))
+    voice = engine.load()
+
+    def vector(**options):
+        value, notices = voice.emotion(SpeechRequest("好", **options), engine.features)
+        assert not notices and value.shape == (1, 512)
+        return value[0]
+
+    words = vector(emotion="happy")
+    for clip in (sound(1.5, 22050, 2, "WAV"), sound(12, 16000, 1, "FLAC"), sound(2, 44100, 1, "OGG")):
+        heard = vector(emotion="happy", emotion_audio=clip)
+        assert heard.norm() == pytest.approx(1, abs=1e-5) and not torch.allclose(heard, words, atol=1e-3)
+        assert torch.equal(heard, vector(emotion_audio=clip))  # crops of long clips are seeded
+    between = vector(emotion="happy", emotion_b="sad", emotion_mix=0.5)
+    assert torch.allclose(between, torch.nn.functional.normalize(words + vector(emotion="sad"), dim=0), atol=1e-5)
+    assert torch.allclose(vector(emotion="happy", emotion_strength=0), vector(emotion="neutral"), atol=1e-5)
+    silence = io.BytesIO()
+    soundfile.write(silence, np.zeros(1000), 8000, format="WAV")
+    for data, complaint in ((b"no sound at all", "cannot be read"), (silence.getvalue(), "holds no sound")):
+        with pytest.raises(BadRequest, match=complaint):
+            vector(emotion_audio=data)
+
+
+def test_voices_come_and_go_without_a_restart(tmp_path):
+    make_tiny_voice(tmp_path / "a")
+    engine = Engine(settings(tmp_path))
+    before = speak(engine, SpeechRequest("你好", voice="a"))[0]
+    make_tiny_voice(tmp_path / "b", seed=1)
+    assert list(engine.voices()) == ["a", "b"]
+    other = speak(engine, SpeechRequest("你好", voice="b"))[0]
+    assert not np.array_equal(before, other)
+    make_tiny_voice(tmp_path / "a", seed=1)  # retrained: the same name, other weights
+    assert np.array_equal(speak(engine, SpeechRequest("你好", voice="a"))[0], other)
+    shutil.rmtree(tmp_path / "b")
+    with pytest.raises(BadRequest, match="no voice 'b'; there are a"):
+        engine.load("b")
+    with pytest.raises(BadRequest, match="no voice"):
+        engine.load("../a")
+
+
+def test_the_voice_used_longest_ago_makes_room(tmp_path):
+    for name in "abc":
+        make_tiny_voice(tmp_path / name)
+    engine = Engine(settings(tmp_path, "voices_mb=3"))
+    assert 2 * engine.load("a").size < 3e6 < 3 * engine.load("a").size
+    first = engine.load("a")
+    engine.load("b")
+    assert engine.load("a") is first
+    engine.load("c")
+    assert engine.memory() < 3e6
+    assert engine.load("a") is first
