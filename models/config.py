@@ -200,7 +200,7 @@ _LARGEST = {
     "sampling_rate": 768_000,
 }
 _LARGEST_HOP = 8192  # samples a frame
-_MOST_EMOTIONS = 256
+MOST_EMOTIONS = 256
 
 
 def _contradiction(sizes: SynthesizerConfig) -> str | None:
@@ -290,9 +290,9 @@ def _emotions(model: Mapping[str, Any], variant: Variant) -> tuple[str, ...]:
     if variant.emotion not in ("table", "codes"):
         return ()
     names = model.get("emotions", [str(i) for i in range(variant.codes)])
-    fits = isinstance(names, list) and len(names) <= _MOST_EMOTIONS and all(isinstance(n, str) for n in names)
+    fits = isinstance(names, list) and len(names) <= MOST_EMOTIONS and all(isinstance(n, str) for n in names)
     if not fits or (not names if variant.emotion == "table" else len(names) != variant.codes):
-        count = f"{variant.codes}" if variant.emotion == "codes" else f"1 to {_MOST_EMOTIONS}"
+        count = f"{variant.codes}" if variant.emotion == "codes" else f"1 to {MOST_EMOTIONS}"
         raise ValueError(f"config.json: model.emotions must be a list of {count} names.")
     return tuple(names)
 

@@ -1,10 +1,12 @@
 """Which family a checkpoint belongs to: its text encoder's inputs, by name and shape, against those of each row."""
 
 from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
 
 import torch
 
-from models.config import LARGEST_WIDTH, VARIANTS, SynthesizerConfig, Variant
+from models.config import LARGEST_WIDTH, MOST_EMOTIONS, VARIANTS, SynthesizerConfig, Variant
 from models.encoder import TextEncoder
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -26,12 +28,15 @@ def detect(
     """
     inputs = {name: tuple(shape) for name, shape in shapes.items() if _is_input(name)}
     symbols, channels = (inputs.get(f"enc_p.{name}.weight", ()) for name in ("emb", "proj"))
-    if len(symbols) != 2 or not channels or not 0 < symbols[1] <= LARGEST_WIDTH or channels[0] > 2 * LARGEST_WIDTH:
+    widths = (*symbols[1:2], *channels[:1])
+    if len(symbols) != 2 or len(widths) != 2 or not all(1 < width <= 2 * LARGEST_WIDTH for width in widths):
         raise UnknownCheckpoint(
             f"This is no Bert-VITS2 generator: it has no usable enc_p.emb.weight, but {listed(sorted(shapes), 5)}; "
             "choose the G_*.pth file."
         )
-    prints = {v.name: fingerprint(v, inputs) for v in VARIANTS.values()}
+    emotions = next(iter(inputs.get("enc_p.emo_emb.weight", ())), 1)
+    sizes = symbols[1], channels[0] // 2, min(max(emotions, 1), MOST_EMOTIONS)
+    prints = {v.name: fingerprint(v, *sizes) for v in VARIANTS.values()}
     fitting = [v for v in VARIANTS.values() if prints[v.name] == inputs]
     if not fitting:
         raise UnknownCheckpoint(_strangeness(inputs, prints))
@@ -57,17 +62,17 @@ def detect(
     return fitting[0], f"it has the inputs of {names}; {claim} decides nothing, so the newest is taken"
 
 
-def fingerprint(variant: Variant, inputs: Shapes) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the text encoder's inputs in this family, at the hidden size that `inputs` show.
+@lru_cache(maxsize=256)
+def fingerprint(variant: Variant, hidden: int, inter: int, emotions: int) -> Mapping[str, tuple[int, ...]]:
+    """Names and shapes of the text encoder's inputs in this family at these sizes.
 
     They come from the encoder itself, built on no device: a row of VARIANTS is all that a family takes.
     """
-    emotions = inputs.get("enc_p.emo_emb.weight", (1,))[0]
     sizes = SynthesizerConfig(
         variant=variant,
         n_speakers=1,
-        inter_channels=inputs["enc_p.proj.weight"][0] // 2,
-        hidden_channels=inputs["enc_p.emb.weight"][1],
+        inter_channels=inter,
+        hidden_channels=hidden,
         filter_channels=1,
         n_heads=1,
         n_layers=0,
@@ -79,12 +84,12 @@ def fingerprint(variant: Variant, inputs: Shapes) -> dict[str, tuple[int, ...]]:
         upsample_rates=(),
         upsample_initial_channel=1,
         upsample_kernel_sizes=(),
-        emotions=("",) * min(emotions, 1 << 16),
+        emotions=("",) * emotions,
     )
     with torch.device("meta"):
         encoder = TextEncoder(sizes)
     state = {f"enc_p.{name}": tuple(value.shape) for name, value in encoder.state_dict().items()}
-    return {name: shape for name, shape in state.items() if _is_input(name)}
+    return MappingProxyType({name: shape for name, shape in state.items() if _is_input(name)})
 
 
 def _is_input(name: str) -> bool:

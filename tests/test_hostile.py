@@ -28,7 +28,7 @@ from models.checkpoint.doctor import examine
 from tests.releases import config_of, state_of
 
 ROOT = Path(__file__).resolve().parents[1]
-FAMILY = "v2.0.1"
+FAMILY = "v1.1.1"
 MEMORY = 400 << 20  # bytes that one file may add to the process
 SECONDS = 10
 SENTENCE = re.compile(r"[^\n\x1b]{20,900}\.")
@@ -236,6 +236,8 @@ TENSORS: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: saved(state(**{"enc_p.emo_vq._codebook.embed": torch.tensor(1.0)})),
         "no known family",
     ),
+    "emotions of no size": (lambda: saved(state(**{"enc_p.emo_emb.weight": torch.tensor(1.0)})), "no known family"),
+    "no channels": (lambda: saved(state(**{"enc_p.proj.weight": torch.ones(0, 16, 1)})), "no usable"),
     "escape in a name": (lambda: saved(state(**{"\x1b[2J\n" * 9: torch.ones(2)})), "has unknown"),
     "name of 1 MB": (lambda: saved(state(**{"enc_p." + "x" * 1_000_000: torch.ones(2)})), "no known family"),
     "sparse": (lambda: saved({"enc_p.emb.weight": torch.ones(2, 2).to_sparse()}), "wants to run"),
