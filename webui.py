@@ -30,7 +30,7 @@ from pypinyin.contrib.tone_convert import to_tone
 
 from infer import audio
 from infer.pipeline import Engine
-from infer.request import MissingFiles, Speech, SpeechError, SpeechRequest
+from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest
 from infer.settings import Settings, SettingsError, load_settings
 from text import Utterance
 
@@ -64,6 +64,10 @@ CONTROLS = (
     Control("emotion", "情感", "Emotion"),
     Control("speed", "语速", "Speed"),
     Control("seed", "随机种子", "Seed"),
+    Control("emotion_strength", "情感强度", "Strength of the emotion", advanced=True),
+    Control("emotion_audio", "情感样本", "Emotion by sound", advanced=True, help=False),
+    Control("emotion_b", "第二种情感", "Second emotion", advanced=True),
+    Control("emotion_mix", "第二种情感的比例", "Share of the second emotion", advanced=True, help=False),
     Control("sdp_ratio", "节奏活跃度（SDP）", "Lively rhythm (SDP ratio)", advanced=True),
     Control("noise", "声音变化（noise）", "Sound variation (noise)", advanced=True),
     Control("noise_w", "节奏变化（noise_w）", "Rhythm variation (noise_w)", advanced=True),
@@ -122,6 +126,7 @@ EXAMPLES = (  # what each shows, and the text
         "“你看，我的飞得最高！”弟弟一边跑一边喊。奶奶坐在门口，笑着说：“慢点儿，别摔着！”",
     ),
 )
+LARGEST_UPLOAD = 20 << 20  # bytes
 UNSURE = 0.8  # a reading with less confidence is marked
 EMOTIONS = {  # prompt -> Chinese, English; a voice with emotions of its own shows those
     "neutral": ("平静", "neutral"),
@@ -237,7 +242,9 @@ class Page:
         """The controls' values, in CONTROLS' order, as a request. Raises BadRequest."""
         chosen = {control.name: value for control, value in zip(CONTROLS, values, strict=True)}
         for name, value in chosen.items():
-            if isinstance(OPTIONS[name].default, float) and isinstance(value, int):
+            if isinstance(OPTIONS[name].default, bytes):
+                chosen[name] = _uploaded(value)
+            elif isinstance(OPTIONS[name].default, float) and isinstance(value, int):
                 chosen[name] = float(value)  # browsers write 1.0 as 1
             elif value is None and isinstance(OPTIONS[name].default, str):
                 chosen[name] = ""
@@ -283,6 +290,18 @@ class Page:
         """Forgets what this listener was hearing: another speech takes its place, or the tab was closed."""
         if run := self.runs.pop(request.session_hash, None):
             run.cancelled.set()
+
+
+def _uploaded(path: str | None) -> bytes:
+    """Content of a file that Gradio has put into its own folder; no other path comes so far. Raises BadRequest."""
+    if not path:
+        return b""
+    if Path(path).stat().st_size > LARGEST_UPLOAD:
+        raise BadRequest(
+            f"The sound file is larger than {LARGEST_UPLOAD >> 20} MB; cut a piece of some seconds out of it.",
+            f"声音文件超过 {LARGEST_UPLOAD >> 20} MB；请截取几秒钟的一段。",
+        )
+    return Path(path).read_bytes()
 
 
 def file_of(run: Run, format: str, folder: Path) -> Path:
@@ -356,7 +375,9 @@ def component(control: Control, page: Page, i18n: gr.I18n) -> gr.components.Comp
         choices = [(info.title, info.id) for info in page.voices.values()]
         return gr.Dropdown(choices, value=page.engine.default_voice, **shown)
     if control.name == "speaker":
-        return gr.Dropdown([], **shown)
+        return gr.Dropdown([], allow_custom_value=True, info=i18n("speaker.help"), **shown)
+    if control.name == "emotion_audio":
+        return gr.Audio(sources=["upload", "microphone"], type="filepath", **shown)
     if control.name == "emotion":
         return gr.Dropdown([], value="", allow_custom_value=True, info=i18n("emotion.help"), **shown)
     if control.name == "seed":
