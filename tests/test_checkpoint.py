@@ -335,6 +335,7 @@ def test_converting_keeps_what_speaking_needs(half, tmp_path):
     assert sorted(f.name for f in out.parent.iterdir()) == ["G.safetensors", "config.json"]
     names = read_tensors(out)
     assert not any(map(is_training_only, names)) and "dec.ups.0.weight_v" in names
+    assert out.stat().st_mode == weights.stat().st_mode
     again, _ = load_checkpoint(out)
     assert again.config == network.config
     if half:

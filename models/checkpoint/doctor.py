@@ -212,6 +212,7 @@ def convert(path: Path, target: Path, config_file: Path | None = None, half: boo
         target.parent.mkdir(parents=True, exist_ok=True)
         save_file(kept, partial, metadata={"format": "pt"})
         load_checkpoint(partial, config)
+        partial.chmod(path.stat().st_mode & 0o666)  # safetensors writes for the owner alone
         partial.replace(target)
         config_target.write_bytes(content)
     except OSError as error:
