@@ -20,12 +20,13 @@ from torch import Tensor
 
 import text
 from infer import devices, shapes
+from infer.models import command
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
 from infer.settings import Settings, SettingsError
 from infer.voice import Features, Voice, VoiceInfo, describe, find_voices
 from models import align
 from models.synthesizer import sample_prior
-from text import Utterance
+from text import Utterance, g2pw
 from text.symbols import TABLE_V1_0, TABLE_V1_1, TABLE_V2, SymbolTable, phone_ids
 
 DURATION_NOISE, LATENT_NOISE, SLOT_NOISE = 0, 1, 2  # streams of shapes.noise; unused slots take 2, 3 …
@@ -43,7 +44,7 @@ class Engine:
             torch.set_num_threads(settings["threads"])
         self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
         self.features = Features(settings, self.device)
-        self.reader = text.read
+        self.reader = g2pw.reader(settings.path(settings["g2pw_path"]) if settings["g2pw_path"] else None)
         self._files = find_voices(settings)
         if not self._files:
             raise SpeechError(
@@ -109,7 +110,7 @@ class Engine:
             raise MissingFiles(*missing[0])
         timings: dict[str, float] = {}
         with _timed(timings, "text"):
-            utterances = text.analyse(request.text, self.reader, self._glossary(request))
+            utterances = self._analyse(request)
         spoken = [u for u in utterances if any(c.reading for c in u.chars)]
         if not spoken:
             raise BadRequest(
@@ -148,6 +149,17 @@ class Engine:
                 if cancelled():
                     return
             timings = {}
+
+    def _analyse(self, request: SpeechRequest) -> list[Utterance]:
+        try:
+            return text.analyse(request.text, self.reader, self._glossary(request))
+        except g2pw.BrokenModel as error:
+            place = self.settings["g2pw_path"]
+            raise MissingFiles(
+                f"g2pW in {place} cannot be used ({error}); bring it again with {command(self.settings.path(place))}, "
+                "or set g2pw_path: '' to read without it.",
+                f"{place} 里的 g2pW 不能用（{error}）；请重新下载，或设置 g2pw_path: '' 不用它。",
+            ) from error
 
     def _glossary(self, request: SpeechRequest) -> dict[str, tuple[str, ...]]:
         """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the faulty line."""

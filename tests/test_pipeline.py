@@ -461,3 +461,17 @@ def test_the_voice_used_longest_ago_makes_room(tmp_path):
     engine.load("c")
     assert engine.memory() < 3e6
     assert engine.load("a") is first
+
+
+def test_g2pw_is_asked_where_its_folder_is_and_a_broken_one_is_named(tmp_path):
+    make_tiny_voice(tmp_path / "voices" / "tiny")
+    folder = tmp_path / "G2PWModel"
+    folder.mkdir()
+    engine = Engine(settings(tmp_path / "voices", f"g2pw_path={folder}"))
+    assert engine.reader is text.read  # not complete: the built-in reader
+    for name in text.g2pw.FILES:
+        (folder / name).write_bytes(b"no network, no table")
+    engine = Engine(settings(tmp_path / "voices", f"g2pw_path={folder}"))
+    with pytest.raises(MissingFiles, match=r"g2pW .* cannot be used") as caught:
+        speak(engine, SpeechRequest("银行"))
+    assert "python -m infer.models g2pw" in str(caught.value)

@@ -38,6 +38,10 @@ NEVER_ASKED = frozenset("一不和咋嗲剖差攢倒難奔勁拗肖瘙誒泊听�
 NOT_MONOPHONIC = frozenset("似攢")
 LONGEST = 510  # tokens
 
+class BrokenModel(ValueError):
+    """Files of the model that are there and cannot be used."""
+
+
 Network = Callable[[dict[str, np.ndarray]], np.ndarray]  # inputs -> probabilities [rows, labels]
 
 
@@ -55,7 +59,12 @@ def reader(folder: Path | None) -> Reader:
 
 @functools.cache
 def _loaded(folder: Path) -> "G2pw":
-    return G2pw.load(folder)
+    try:
+        return G2pw.load(folder)
+    except BrokenModel:
+        raise
+    except (OSError, ValueError, KeyError) as error:  # what reading tables can raise
+        raise BrokenModel(f"its tables cannot be read: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -180,7 +189,7 @@ def onnx_network(file: Path) -> Network:
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common class for what a broken file raises
-        raise ValueError(f"{file} is not an ONNX network that can be run: {error}") from error
+        raise BrokenModel(f"{file.name} is not an ONNX network that can be run: {error}") from error
     logging.getLogger(__name__).info("g2pW from %s", file)
     names = [given.name for given in session.get_inputs()]
     return lambda inputs: session.run(None, {name: inputs[name] for name in names})[0]
