@@ -848,7 +848,7 @@ def _english_ordinal(m: re.Match[str]) -> str:
     return "第" + cardinal(m["n"][:-2], "二")
 
 
-@_rule("[\u2160-\u2188]+")
+@_rule("[\u2160-\u2182\u2185-\u2188]+")  # the two left out are letters
 def _roman(m: re.Match[str]) -> str | None:
     value = _roman_value(unicodedata.normalize("NFKC", m[0]).upper())
     return (
