@@ -15,7 +15,7 @@ from train.espeak import Event, Teacher
 from train.fast import generate, speed_up
 from train.features import CHANNELS, CLOCK_SLICE, HOP, SAMPLE_RATE, TENTS, VOICED, latent, pitch
 from train.losses import energy_loss, stft_losses
-from train.prosody import PRIOR_STD, breath, clock_loss, collate, expand, latent_loss, token_std
+from train.prosody import PRIOR_STD, breath, clock_loss, collate, expand, initials, latent_loss, token_std
 from train.recognise import count_errors
 from train.sentences import MARKS, Token, sentences, third_tones
 from train.speakers import EMOTIONS, SPEAKERS
@@ -212,3 +212,13 @@ def test_the_average_follows_the_weights_and_goes_on_from_a_file(tmp_path):
     assert average.weights["weight"].item() == pytest.approx(0.19)
     torch.save({"average": average.weights}, tmp_path / "state.pt")
     assert Average(layer, tmp_path / "state.pt").weights["weight"].item() == pytest.approx(0.19)
+
+
+def test_initials_are_the_first_phones_of_syllables():
+    phones, tones = tokens_to_ids(["ni3", ",", "hao3"])
+    durations = torch.ones(len(phones), dtype=torch.long)
+    item = Item(0, len(phones), ["ni3", ",", "hao3"], durations.tolist(), 0, 0, 1.0)
+    silent = np.zeros((len(phones), CHANNELS), np.float16)
+    row = Utterance(torch.tensor(phones), torch.tensor(tones), durations, silent, np.zeros(0, np.int16), item)
+    marked = initials(collate([row]))[0].nonzero().flatten().tolist()
+    assert marked == [3, 9]  # blanks between; "_" is token 1, n 3, i 5, the comma 7, h 9

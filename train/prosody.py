@@ -128,8 +128,19 @@ def channel_weights() -> Tensor:
 WEIGHTS = channel_weights()
 
 
+def initials(batch: Batch) -> Tensor:
+    """[B, T]: 1 for the initials: tokens are blank, initial, blank, final, blank, and both phones have the tone."""
+    spoken = (batch.tones > 0).float()
+    return spoken * (spoken.cumsum(1) % 2)
+
+
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
-    return ((z - batch.latent).abs() * WEIGHTS * batch.frame_mask).sum() / batch.frame_mask.sum() / CHANNELS
+    """L1 of the latent and of its change, which makes a burst a burst; consonants are short, so they count double."""
+    heavy = batch.frame_mask * (1 + expand(initials(batch)[:, None], batch.durations))
+    near = ((z - batch.latent).abs() * WEIGHTS * heavy).sum() / heavy.sum() / CHANNELS
+    change = (z - batch.latent).diff(dim=-1).abs()[:, MEL_SLICE]
+    both = heavy[..., 1:] * batch.frame_mask[..., :-1]
+    return near + 0.5 * (change * both).sum() / both.sum() / change.shape[1]
 
 
 def clock_loss(z: Tensor, batch: Batch) -> Tensor:
