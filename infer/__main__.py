@@ -7,13 +7,16 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from infer import audio
+from infer import audio, subtitles
 from infer.pipeline import Engine
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import SettingsError, load_settings
@@ -25,14 +28,32 @@ def parser() -> argparse.ArgumentParser:
     result.add_argument("text", nargs="?", help="what to say; - reads standard input")
     result.add_argument("-f", "--file", type=Path, help="read the text from this UTF-8 file")
     result.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="wav, flac, mp3 or ogg (out.wav)")
+    result.add_argument(
+        "--subtitles",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write subtitles, too: srt, vtt or lrc; may be given several times",
+    )
+    result.add_argument("--list", action="store_true", help="list voices, speakers and emotions, and stop")
+    add_options(result)
+    return result
+
+
+def add_options(result: argparse.ArgumentParser) -> None:
+    """The flags of everything that speaks: a request's fields but the text, and the settings."""
     for option in fields(SpeechRequest):
         if option.name != "text":
             _add(result, option)
     result.add_argument("--config", type=Path, help="settings file (config.yml)")
     result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
-    result.add_argument("--list", action="store_true", help="list voices, speakers and emotions, and stop")
     result.add_argument("-q", "--quiet", action="store_true", help="no progress, no report")
-    return result
+
+
+def options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the flags say of a request."""
+    return {f.name: getattr(arguments, f.name) for f in fields(SpeechRequest) if f.name != "text"}
 
 
 def _add(result: argparse.ArgumentParser, option: Field) -> None:
@@ -87,8 +108,9 @@ def run(arguments: argparse.Namespace) -> None:
     format = arguments.output.suffix.lower().lstrip(".")
     if format not in audio.FORMATS:
         raise BadRequest(f"{arguments.output}: the ending must be one of {', '.join(audio.FORMATS)}.")
-    values = {f.name: getattr(arguments, f.name) for f in fields(SpeechRequest) if f.name != "text"}
-    request = SpeechRequest(text=read_text(arguments), **values)
+    for file in arguments.subtitles:
+        subtitles.format_of(file)
+    request = SpeechRequest(text=read_text(arguments), **options(arguments))
 
     if engine.device.note:
         report(engine.device.note)
@@ -109,15 +131,21 @@ def run(arguments: argparse.Namespace) -> None:
                 stages.update(speech.timings)
     samples, rate = np.concatenate([piece.samples for piece in pieces]), voice.config.sampling_rate
     audio.write(arguments.output, samples, rate, pieces[0].request)
+    for file in arguments.subtitles:
+        subtitles.write(file, pieces)
     spent, seconds = time.perf_counter() - began, len(samples) / rate
     shares = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
     report(f"{arguments.output}: {seconds:.1f} s of sound in {spent:.1f} s, RTF {spent / seconds:.2f} ({shares} s)")
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = parser().parse_args(argv)
+    return exit_code(partial(run, parser().parse_args(argv)))
+
+
+def exit_code(call: Callable[[], None]) -> int:
+    """Calls it; what goes wrong is a sentence on stderr and a number."""
     try:
-        run(arguments)
+        call()
     except KeyboardInterrupt:
         return 130
     except (BadRequest, SettingsError) as error:
