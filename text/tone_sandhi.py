@@ -249,8 +249,8 @@ def _is_doubled(text: str) -> bool:
 
 
 def _is_structural(word: Word) -> bool:
-    """的, 地, 得 as particles, by their syllable: not in 目的 (di4), 土地 (di4), 你得去 (dei3), nor in 取得 (de2)."""
-    return word.syllables[-1] == "de" and (word.text[-1] in "的地" or word.text == "得")
+    """的 and 地 as particles, by their syllable: not in 目的, 土地 (di4). Of 得 the reader knows: de5, de2 or dei3."""
+    return word.syllables[-1] == "de" and word.text[-1] in "的地"
 
 
 @functools.cache
