@@ -48,11 +48,20 @@ def write(path: Path, samples: np.ndarray, rate: int, request: SpeechRequest | N
 def recipe(file: Path | io.BytesIO) -> SpeechRequest | None:
     """The request that made a file, from its metadata; None when it holds none."""
     with soundfile.SoundFile(file) as opened:
-        comment = opened.comment
+        comment = opened.comment or (_wav_comment(file) if opened.format == "WAV" else "")
     try:
         return SpeechRequest.from_dict(json.loads(comment))
     except (ValueError, TypeError, BadRequest):
         return None
+
+
+def _wav_comment(file: Path | io.BytesIO) -> str:
+    """A wav file's comment, however long: libsndfile writes it whole, but reads none of more than 2,045 bytes."""
+    with file.open("rb") if isinstance(file, Path) else io.BytesIO(file.getvalue()) as opened:
+        data = opened.read(1 << 20)  # it stands before the sound
+    begin = data.find(b"INFOICMT", 12, 4096)
+    length = int.from_bytes(data[begin + 8 : begin + 12], "little")
+    return data[begin + 12 : begin + 12 + length].rstrip(b"\0").decode("utf-8", "replace") if begin > 0 else ""
 
 
 def to_pcm16(samples: np.ndarray) -> np.ndarray:
