@@ -1,0 +1,559 @@
+"""Many texts at once: python -m infer.batch story.txt -o story (a folder), -o story.zip or --join story.wav
+
+    txt, csv, srt, vtt -> items -> run: a sound file for each, one after the other -> a folder, a zip, one sound file
+
+Whatever the end, each item is a file of its own first, with its recipe in it: a run that was stopped goes on where it
+was, and only what has changed is made again. Exit codes: those of python -m infer, for the first item that failed.
+"""
+
+import argparse
+import codecs
+import csv
+import html
+import io
+import json
+import math
+import re
+import sys
+import time
+import unicodedata
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from scipy.signal import resample_poly
+from tqdm import tqdm
+
+from infer import audio
+from infer.__main__ import add_options, exit_code, options
+from infer.pipeline import Engine
+from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
+from infer.settings import load_settings
+from text.markup import parse
+
+MOST_BYTES, MOST_ITEMS = 10_000_000, 10_000
+LONGEST = 12 * 3600  # seconds of a joined file: a wav of 16 bits and 44,100 Hz ends at 4 GB, which is 13.5 hours
+NAME = 24  # characters of a text in the name of its file
+TOLERANCE = 0.05  # seconds that a line may be longer than its slot, or late: nobody hears it, and mp3 pads as much
+REPORT = "report.jsonl"
+
+_OPTIONS = {option.name: option for option in fields(SpeechRequest) if not isinstance(option.default, bytes)}
+_FASTEST = _OPTIONS["speed"].metadata["high"]
+_TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"  # hours may be left out in vtt
+_TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}", re.ASCII)
+_TAG = re.compile(r"<(?:/?[A-Za-z]|\d\d:)[^<>]*>|\{\\[^{}]*\}")  # <i>, <00:00:01.000>, {\an8}
+
+
+@dataclass(frozen=True)
+class Item:
+    """One thing to say. number: from 1. name: for its file; empty: its text. options: a csv row's cells, by option.
+
+    slot: when it begins and ends in its video, in seconds. fault: why it cannot be said (English, Chinese). notices:
+    what the user should know about the whole file, on its first item.
+    """
+
+    number: int
+    text: str
+    name: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    slot: tuple[float, float] | None = None
+    fault: tuple[str, str] | None = None
+    notices: tuple[tuple[str, str], ...] = ()
+
+    def request(self, base: SpeechRequest) -> SpeechRequest:
+        """`base` with the item's text and options. Raises BadRequest."""
+        if self.fault:
+            raise BadRequest(*self.fault)
+        values: dict[str, Any] = {}
+        for name, cell in self.options.items():
+            try:
+                values[name] = type(_OPTIONS[name].default)(cell)
+            except ValueError as error:
+                raise BadRequest(
+                    f"{name} must be a number, not {cell!r}.", f"{name} 必须是数，而不是 {cell!r}。"
+                ) from error
+        return base.but(text=self.text, **values)
+
+    def file(self, total: int, format: str) -> str:
+        """Its file's name among `total`: 001-你好.wav. Only letters, digits, - and _, whatever the text holds."""
+        name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", self.name or parse(self.text, {}).text))
+        stem = f"{self.number:0{max(3, len(str(total)))}}-{name.strip('_-')[:NAME]}"
+        return f"{stem.rstrip('_-')}.{format}"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of an item. status: made, skipped (its file is there already) or failed, with the error.
+
+    file: its name. seconds: of sound. speed: that it is spoken at. start: seconds, where it lies in the joined sound.
+    notices: what the user should know (English, Chinese).
+    """
+
+    item: Item
+    status: str
+    file: str = ""
+    seconds: float = 0.0
+    speed: float = 1.0
+    start: float = 0.0
+    error: SpeechError | None = None
+    notices: tuple[tuple[str, str], ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """A line of the report, ready for JSON."""
+        told = {"number": self.item.number, "text": self.item.text, "status": self.status}
+        if self.error:
+            return told | {"error": str(self.error), "zh": self.error.zh}
+        numbers = {name: round(getattr(self, name), 3) for name in ("seconds", "speed", "start")}
+        return told | {"file": self.file} | numbers | {"notices": [english for english, _ in self.notices]}
+
+
+# --- a file -> items -------------------------------------------------------------------------------------------------
+
+
+def items(file: Path, paragraphs: bool = False) -> list[Item]:
+    """What a txt, csv, srt or vtt file asks for. Raises BadRequest if the file as a whole is at fault.
+
+    txt: an item for each line that is not empty, or, for `paragraphs`, for each stretch between empty lines. csv: a
+    header that names `text` and any options of a request, and `name` for the file; empty cells mean the default.
+    srt, vtt: an item for each subtitle, in order of time, with its slot.
+    """
+    readers = {"txt": _paragraphs if paragraphs else _lines, "csv": _rows, "srt": _subtitles, "vtt": _subtitles}
+    reader = readers.get(file.suffix.lower().lstrip("."))
+    if reader is None:
+        raise BadRequest(
+            f"{file.name}: the ending must be one of {', '.join(readers)}.",
+            f"{file.name}：扩展名须为 {'、'.join(readers)} 之一。",
+        )
+    try:
+        with file.open("rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise BadRequest(
+            f"{file.name} cannot be read ({error.strerror}); name a file that is there.",
+            f"读不了 {file.name}（{error.strerror}）；请给出存在的文件。",
+        ) from error
+    if len(data) > MOST_BYTES:
+        raise BadRequest(
+            f"{file.name} has more than {MOST_BYTES // 1_000_000} MB; cut it into several files.",
+            f"{file.name} 超过 {MOST_BYTES // 1_000_000} MB；请分成几个文件。",
+        )
+    text, notices = decode(data)
+    found = reader(text)
+    if not found:
+        raise BadRequest(
+            f"There is nothing to say in {file.name}; write a text a line, or a subtitle with its times.",
+            f"{file.name} 里没有要说的内容；请每行写一段文字，或写带时间的字幕。",
+        )
+    if len(found) > MOST_ITEMS:
+        raise BadRequest(
+            f"{file.name} has {len(found)} items and the limit is {MOST_ITEMS}; cut it into several files.",
+            f"{file.name} 有 {len(found)} 条，上限是 {MOST_ITEMS} 条；请分成几个文件。",
+        )
+    return [replace(found[0], notices=notices), *found[1:]]
+
+
+def decode(data: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """UTF-8, UTF-16 with its mark, or else GB18030, and the notice that it was guessed. Raises BadRequest."""
+    notices: tuple[tuple[str, str], ...] = ()
+    try:
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            text = data.decode("utf-16")
+        else:
+            text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = data.decode("gb18030", errors="replace")
+        notices = (("The file is no UTF-8 and was read as GB18030.", "文件不是 UTF-8，已按 GB18030 读取。"),)
+    if "\0" in text or ("\ufffd" in text and notices):
+        raise BadRequest("The file is no text; save it as UTF-8 text.", "文件不是文本；请存成 UTF-8 文本。")
+    return text, notices
+
+
+def _lines(text: str) -> list[Item]:
+    return [Item(i, line) for i, line in enumerate(filter(None, map(str.strip, text.splitlines())), 1)]
+
+
+def _paragraphs(text: str) -> list[Item]:
+    lines = "\n".join(line.strip() for line in text.splitlines())
+    return [Item(i, part) for i, part in enumerate(filter(None, re.split(r"\n\n+", lines.strip("\n"))), 1)]
+
+
+def _rows(text: str) -> list[Item]:
+    text = text.lstrip("\r\n")
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)  # as spreadsheets of other countries write it, too
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if text else [[]]
+    except csv.Error as error:
+        raise BadRequest(
+            f"The table cannot be read ({error}); save it as csv again.", f"读不了表格（{error}）；请重新存成 csv。"
+        ) from error
+    columns = [cell.strip().lower() for cell in header]
+    if "text" not in columns:
+        raise BadRequest(
+            "The first line of a csv file names its columns, and one of them must be text.",
+            "csv 的第一行是列名，其中必须有 text 一列。",
+        )
+    for i, column in enumerate(columns):
+        if column not in (*_OPTIONS, "name") or column in columns[:i]:
+            raise BadRequest(
+                f"The column {column!r} is no option, or there twice; the options are {', '.join(_OPTIONS)} and name.",
+                f"列名 {column!r} 不是选项，或重复了；可用的有：{'、'.join(_OPTIONS)}、name。",
+            )
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    return [_row(number, columns, row) for number, row in enumerate(rows, 1)]
+
+
+def _row(number: int, columns: Sequence[str], row: Sequence[str]) -> Item:
+    cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False) if cell.strip()}
+    text, name = cells.pop("text", ""), cells.pop("name", "")
+    fault = None
+    if any(cell.strip() for cell in row[len(columns) :]):
+        fault = (
+            f"The row has {len(row)} cells and there are {len(columns)} columns; put a text with commas in quotes.",
+            f"这一行有 {len(row)} 格，而列只有 {len(columns)} 个；含逗号的文字请加引号。",
+        )
+    return Item(number, text, name, cells, fault=fault)
+
+
+def _subtitles(text: str) -> list[Item]:
+    """srt and vtt, by hand, since libraries take minutes over a line of open brackets."""
+    found: list[tuple[float, float, list[str]]] = []
+    inside = False  # a subtitle's lines go on to the next empty one
+    for line in map(str.strip, text.splitlines()):
+        if times := _TIMES.match(line):
+            if inside and found[-1][2] and found[-1][2][-1].isdecimal():  # the number of this one: no line was empty
+                found[-1][2].pop()
+            found.append((_seconds(*times.groups()[:4]), _seconds(*times.groups()[4:]), []))
+            inside = True
+        elif inside and line:
+            found[-1][2].append(line)
+        else:
+            inside = False
+    lines = [(start, end, _TAG.sub("", " ".join(lines)).replace("\\N", " ").strip()) for start, end, lines in found]
+    if text.startswith("WEBVTT"):
+        lines = [(start, end, html.unescape(said)) for start, end, said in lines]
+    backwards = ("The line ends before it begins; correct its times.", "这一行的结束时间不晚于开始时间；请改正。")
+    lines = sorted((line for line in lines if line[2]), key=lambda line: line[0])
+    return [
+        Item(i, said, slot=(start, end), fault=None if end > start else backwards)
+        for i, (start, end, said) in enumerate(lines, 1)
+    ]
+
+
+def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:
+    return int(hours or 0) * 3600 + int(minutes) * 60 + float(f"{int(seconds)}.{fraction or 0}")
+
+
+# --- items -> files --------------------------------------------------------------------------------------------------
+
+
+def run(
+    engine: Engine,
+    items: Sequence[Item],
+    out: Path,
+    base: SpeechRequest | None = None,
+    format: str = "wav",
+    again: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Result]:
+    """Says the items, one result each; an item that fails does not stop the others.
+
+    out: a folder; or a .zip; or a sound file (.wav, .mp3 …) in which all are joined: each at its slot's start, or, if
+    it has none, behind a pause as between paragraphs. Those two stand when the iterator has ended; till then, and
+    after a stop, the items lie in the folder OUT.parts. base: options for all items. format: of the single files.
+    again: makes anew what is there already, too. A report lies in the folder and the zip, or beside the joined sound.
+    Raises BadRequest, OSError (a full disk, no permission).
+    """
+    base = base or SpeechRequest("")
+    ending = out.suffix.lower().lstrip(".")
+    joined, zipped = ending in audio.FORMATS, ending == "zip"
+    format = "wav" if joined else format
+    folder = out.with_name(f"{out.name}.parts") if joined or zipped else out
+    report = out.with_name(f"{out.stem}.{REPORT}") if joined else folder / REPORT
+    if format not in audio.FORMATS or (folder.exists() and not folder.is_dir()):
+        raise BadRequest(
+            f"{folder} is a file, or {format!r} is none of {', '.join(audio.FORMATS)}; name a folder and a format.",
+            f"{folder} 是文件，或 {format!r} 不在 {'、'.join(audio.FORMATS)} 之中；请给出文件夹与格式。",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    names = {item.number: item.file(len(items), format) for item in items}
+    if zipped and out.exists():
+        _unpack(out, folder, set(names.values()))
+    results: list[Result] = []
+    end = -base.paragraph_pause  # of the sound so far; the first item has no pause before it
+    try:
+        for item in items:
+            if cancelled():
+                return
+            try:
+                if joined and item.slot and item.slot[1] > LONGEST:
+                    raise BadRequest(
+                        f"The line ends after {LONGEST // 3600} hours, and a joined file is not longer; cut the file.",
+                        f"这一行在 {LONGEST // 3600} 小时之后，合并的文件没有这么长；请分成几个文件。",
+                    )
+                result = _said(engine, item, folder / names[item.number], base, again, cancelled)
+                if result is None:
+                    return
+                if joined:
+                    result = _placed(result, end, base.paragraph_pause)
+                    end = result.start + result.seconds
+            except SpeechError as error:
+                result = Result(item, "failed", error=error)
+            result = replace(result, notices=(*item.notices, *result.notices))
+            results.append(result)
+            yield result
+    finally:
+        with _whole(report) as part:
+            part.write_text(report_of(results), encoding="utf-8")
+    files = [result for result in results if result.file]
+    if not files or not (joined or zipped):
+        return
+    if zipped:
+        _pack([*(folder / result.file for result in files), report], out)
+    else:
+        _join(files, folder, out)
+    if zipped or len(files) == len(results):  # else the parts wait for the items that failed
+        _remove(folder, [*names.values(), REPORT])
+
+
+def report_of(results: Sequence[Result]) -> str:
+    """JSON lines: one for each item, and the sums."""
+    sums = {status: sum(r.status == status for r in results) for status in ("made", "skipped", "failed")}
+    lines = [*(r.as_dict() for r in results), sums | {"seconds": round(sum(r.seconds for r in results), 3)}]
+    return "".join(f"{json.dumps(_encodable(line), ensure_ascii=False)}\n" for line in lines)
+
+
+def _encodable(line: dict[str, Any]) -> dict[str, Any]:
+    """Halves of surrogate pairs, which no file can hold, become question marks."""
+    return {k: v.encode("utf-8", "replace").decode("utf-8") if isinstance(v, str) else v for k, v in line.items()}
+
+
+def _said(
+    engine: Engine, item: Item, path: Path, base: SpeechRequest, again: bool, cancelled: Callable[[], bool]
+) -> Result | None:
+    """Makes the item's file, unless it is there; None when it was cancelled. Raises SpeechError, OSError."""
+    request = item.request(base)
+    request = engine.load(request.voice).complete(request)
+    slot = item.slot[1] - item.slot[0] if item.slot else None
+    kept = None if again else _kept(path, request, slot)
+    if kept:
+        seconds, speed = kept
+        return Result(item, "skipped", path.name, seconds, speed, notices=_too_long(seconds, speed, slot))
+    try:
+        pieces = fitted(partial(_spoken, engine, cancelled=cancelled), request, slot)
+    except RuntimeError as error:  # the device's memory, for one
+        reason = str(error).partition("\n")[0]
+        raise SpeechError(
+            f"It could not be spoken ({reason}); say it in shorter parts.", f"合成失败（{reason}）；请分成更短的几段。"
+        ) from error
+    if not pieces or cancelled():
+        return None
+    samples = np.concatenate([piece.samples for piece in pieces])
+    rate, request = pieces[0].sampling_rate, pieces[0].request
+    data = audio.encode(samples, rate, path.suffix.lstrip("."), request)
+    with _whole(path) as part:
+        part.write_bytes(data)
+    seconds = len(samples) / rate
+    notices = (*pieces[0].notices, *_too_long(seconds, request.speed, slot))
+    return Result(item, "made", path.name, seconds, request.speed, notices=notices)
+
+
+def _spoken(engine: Engine, request: SpeechRequest, cancelled: Callable[[], bool]) -> list[Speech]:
+    return list(engine.stream(request, cancelled))
+
+
+def fitted(speak: Callable[[SpeechRequest], list[Speech]], request: SpeechRequest, slot: float | None) -> list[Speech]:
+    """The pieces of a speech, as fast as it must be to last at most `slot` seconds, if it can be; never slower."""
+    while True:
+        pieces = speak(request)
+        seconds = sum(piece.duration for piece in pieces)
+        if not pieces or slot is None or seconds <= slot or request.speed >= _FASTEST:
+            return pieces
+        sounding = sum(piece.phones[-1].end - piece.phones[0].start for piece in pieces if piece.last)
+        room = slot - (seconds - sounding)  # pauses stay as long as they are
+        needed = request.speed * sounding / room if room > 0 else _FASTEST
+        # Durations are rounded up to frames, so a little more is needed than the quotient says.
+        faster = math.ceil(max(needed, request.speed) * 1.02 * 100) / 100
+        request = request.but(speed=min(faster, _FASTEST))
+
+
+def _kept(path: Path, request: SpeechRequest, slot: float | None) -> tuple[float, float] | None:
+    """Seconds and speed of the file that is there, if making it anew would give the same."""
+    if not path.exists() or request.emotion_audio:  # a recipe does not tell one sample of sound from another
+        return None
+    try:
+        recipe, seconds = audio.recipe(path), soundfile.info(path).duration
+    except (soundfile.LibsndfileError, RuntimeError):
+        return None
+    if recipe is None or recipe.but(speed=request.speed).as_dict() != request.as_dict():
+        return None
+    fits = slot is None or seconds <= slot + TOLERANCE
+    if recipe.speed == request.speed:
+        right = fits or recipe.speed == _FASTEST
+    else:  # made for a slot: for this one?
+        right = slot is not None and recipe.speed > request.speed
+        right = right and (seconds >= 0.8 * slot if fits else recipe.speed == _FASTEST)
+    return (seconds, recipe.speed) if right else None
+
+
+def _too_long(seconds: float, speed: float, slot: float | None) -> tuple[tuple[str, str], ...]:
+    if slot is None or seconds <= slot + TOLERANCE:
+        return ()
+    return (
+        (
+            f"It lasts {seconds:.2f} s at speed {speed:g} and has {slot:.2f} s; shorten it or give it more time.",
+            f"以 {speed:g} 倍速说需要 {seconds:.2f} 秒，而只有 {slot:.2f} 秒；请缩短文字或延长时间。",
+        ),
+    )
+
+
+def _placed(result: Result, end: float, pause: float) -> Result:
+    """Where the item lies in the joined sound that lasts till `end`: nobody speaks two lines at once."""
+    if result.item.slot is None:
+        start = end + pause
+    else:
+        start = max(result.item.slot[0], end)
+        if (late := start - result.item.slot[0]) > TOLERANCE:
+            notice = (
+                f"It begins {late:.2f} s late, since the line before is still being spoken.",
+                f"前一行还没说完，这一行晚了 {late:.2f} 秒。",
+            )
+            result = replace(result, notices=(*result.notices, notice))
+    if start + result.seconds > LONGEST:
+        raise BadRequest(
+            f"The joined file would pass {LONGEST // 3600} hours; cut the file.",
+            f"合并的文件会超过 {LONGEST // 3600} 小时；请分成几个文件。",
+        )
+    return replace(result, start=start)
+
+
+def _join(results: Sequence[Result], folder: Path, out: Path) -> None:
+    """One sound file of all, in the rate of the first. Raises BadRequest, OSError."""
+    rate = soundfile.info(folder / results[0].file).samplerate
+    container, subtype = audio.FORMATS[out.suffix.lower().lstrip(".")]
+    try:
+        with _whole(out) as part, soundfile.SoundFile(part, "w", rate, 1, subtype, format=container) as file:
+            written = 0  # samples
+            for result in results:
+                pcm, own = soundfile.read(folder / result.file, dtype="int16")
+                if own != rate:
+                    pcm = audio.to_pcm16(resample_poly(pcm / 32767, rate, own))
+                silence = max(0, round(result.start * rate) - written)
+                for block in (*_blocks_of_silence(silence), *_blocks(pcm)):
+                    file.write(block)
+                written += silence + len(pcm)
+    except soundfile.LibsndfileError as error:
+        raise BadRequest(f"{out.name} cannot hold {rate} Hz sound ({error}); choose wav.") from error
+
+
+def _blocks(pcm: np.ndarray) -> Iterator[np.ndarray]:
+    return (pcm[i : i + audio.BLOCK] for i in range(0, len(pcm), audio.BLOCK))
+
+
+def _blocks_of_silence(samples: int) -> Iterator[np.ndarray]:
+    return (np.zeros(min(audio.BLOCK, samples - i), np.int16) for i in range(0, samples, audio.BLOCK))
+
+
+def _pack(files: Sequence[Path], out: Path) -> None:
+    with _whole(out) as part, zipfile.ZipFile(part, "w") as archive:  # sound does not get smaller
+        for file in files:
+            archive.write(file, file.name)
+
+
+def _unpack(out: Path, folder: Path, names: set[str]) -> None:
+    """Brings the items of an earlier zip back, those that are wanted. Raises BadRequest if `out` is something else."""
+    try:
+        with zipfile.ZipFile(out) as archive:
+            for name in names & set(archive.namelist()):
+                if not (folder / name).exists():
+                    with _whole(folder / name) as part:
+                        part.write_bytes(archive.read(name))
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise BadRequest(
+            f"{out.name} is there already and no zip file of sounds ({error}); name another or remove it.",
+            f"{out.name} 已存在，但不是声音的 zip 文件（{error}）；请换个名字或删除它。",
+        ) from error
+
+
+def _remove(folder: Path, names: Sequence[str]) -> None:
+    """Removes our files, and the folder if nothing else is in it."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A place to write to, which becomes `path` when all went well: a file is whole or not there."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def parser() -> argparse.ArgumentParser:
+    result = argparse.ArgumentParser(prog="python -m infer.batch", description="Speak the lines of a file.")
+    result.add_argument("file", type=Path, help="txt (a line each), csv (with a header), srt or vtt")
+    where = result.add_mutually_exclusive_group(required=True)
+    where.add_argument("-o", "--output", type=Path, metavar="OUT", help="a folder, or a .zip, of numbered files")
+    where.add_argument("--join", type=Path, metavar="FILE", help="one sound file; subtitles lie at their times")
+    result.add_argument("--paragraphs", action="store_true", help="txt: an item is what stands between empty lines")
+    result.add_argument("--format", choices=audio.FORMATS, default="wav", help="of the numbered files (wav)")
+    result.add_argument("--again", action="store_true", help="make anew what is there already, too")
+    add_options(result)
+    return result
+
+
+def command(arguments: argparse.Namespace) -> None:
+    report = (lambda *_: None) if arguments.quiet else partial(print, file=sys.stderr)
+    out: Path = arguments.join or arguments.output
+    if bool(arguments.join) != (out.suffix.lower().lstrip(".") in audio.FORMATS):
+        raise BadRequest(
+            f"{out}: --join wants a file that ends in {', '.join(audio.FORMATS)}, and -o a folder or a .zip.",
+            f"{out}：--join 须为 {'、'.join(audio.FORMATS)} 文件，-o 须为文件夹或 .zip。",
+        )
+    base = SpeechRequest("", **options(arguments))
+    found = items(arguments.file, arguments.paragraphs)
+    engine = Engine(load_settings(arguments.config, arguments.set))
+    if engine.device.note:
+        report(engine.device.note)
+    began, results = time.perf_counter(), []
+    running = run(engine, found, out, base, arguments.format, arguments.again)
+    with closing(running), tqdm(total=len(found), unit=" items", disable=arguments.quiet, leave=False) as bar:
+        for result in running:
+            results.append(result)
+            lines = [str(result.error)] if result.error else [english for english, _ in result.notices]
+            for line in lines if not arguments.quiet else []:
+                tqdm.write(f"{result.item.number:03}: {line}", file=sys.stderr)
+            bar.update()
+    counts = Counter(result.status for result in results)
+    seconds = sum(result.seconds for result in results)
+    report(
+        f"{out}: {counts['made']} made, {counts['skipped']} skipped, {counts['failed']} failed; "
+        f"{seconds:.1f} s of sound in {time.perf_counter() - began:.1f} s"
+    )
+    if failed := [result for result in results if result.error]:
+        first = failed[0]
+        raise type(first.error)(
+            f"{len(failed)} of {len(found)} items failed, the first is {first.item.number:03}: {first.error}"
+        )
+
+
+def main(argv: list[str] | None = None) -> int:
+    return exit_code(partial(command, parser().parse_args(argv)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
