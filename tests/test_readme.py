@@ -8,14 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from pypinyin.contrib.tone_convert import to_tone
 
 from infer.__main__ import parser
 from infer.settings import load_settings
+from text import analyse
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-INFER = ".venv/bin/python -m infer"
-TEXT = ".venv/bin/python -m text"
+INFER = ".venv/bin/python -m infer "
+TEXT = ".venv/bin/python -m text "
+BATCH = ".venv/bin/python -m infer.batch "
+DOCTORS = (".venv/bin/python -m infer.doctor ", ".venv/bin/python -m models.checkpoint ")
 
 
 def blocks(language: str) -> list[str]:
@@ -73,7 +77,9 @@ def test_links_lead_somewhere() -> None:
 @pytest.mark.skipif(not list((ROOT / "voices").glob("*/config.json")), reason="the embedded voice is not made yet")
 def test_the_embedded_voice_speaks_the_examples(tmp_path: Path) -> None:
     (tmp_path / "story.txt").write_text("从前有座山。\n山里有座庙。\n", encoding="utf-8")
-    script = "\n".join(["set -eo pipefail", *(line for line in LINES if INFER in line or TEXT in line)])
+    (tmp_path / "voices").symlink_to(ROOT / "voices")
+    run = [line for line in LINES if any(program in line for program in (INFER, TEXT, BATCH, *DOCTORS))]
+    script = "\n".join(["set -eo pipefail", *run])
     done = subprocess.run(
         ["bash", "-c", script.replace(".venv/bin/python", shlex.quote(sys.executable))],
         cwd=tmp_path,
@@ -85,5 +91,22 @@ def test_the_embedded_voice_speaks_the_examples(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "speakers:" in done.stdout
     assert '"reading": "hang2"' in done.stdout
+    assert "this voice can be used" in done.stdout and (tmp_path / "small.safetensors").stat().st_size
     files = {parser().parse_args(shlex.split(line.partition(INFER)[2])).output for line in SPOKEN}
+    files |= {tmp_path / name for name in ("story.srt", "story.zip", "book.wav")}
     assert [file for file in files if not (tmp_path / file).stat().st_size] == []
+
+
+ROWS = re.findall(r"^\| ([^|]+) \| ([^|]+) \| ([^|]*[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜ][^|]*) \|$", README, re.MULTILINE)
+
+
+def test_both_halves_have_the_table() -> None:
+    assert len(ROWS) >= 24 and ROWS[: len(ROWS) // 2] == ROWS[len(ROWS) // 2 :]
+
+
+@pytest.mark.parametrize("row", ROWS[: len(ROWS) // 2])
+def test_the_hard_sentences_are_read_as_the_table_says(row: tuple[str, str, str]) -> None:
+    written, said, pinyin = row
+    chars = [char for utterance in analyse(written) for char in utterance.chars]
+    assert "".join(char.text for char in chars) == said
+    assert " ".join(to_tone(char.spoken) if char.spoken else char.text for char in chars) == pinyin
