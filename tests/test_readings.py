@@ -12,7 +12,8 @@ import pytest
 from benchmarks.reading import answer, main, questions
 from tests.conftest import golden
 from text.phones import split_reading, syllable_phones
-from text.readings import RULES, SURNAMES, Reading, _lexicon, known_readings, read
+from text.reading_rules import RULES, SURNAMES
+from text.readings import Reading, _lexicon, known_readings, read
 from text.tone_sandhi import spoken_readings
 from text.words import cut, segment, spans
 

@@ -27,7 +27,7 @@ class Char:
     """One character of an utterance.
 
     reading: its syllable and tone where it stands ("hang2"); spoken: the same after tone sandhi; both "" for
-    punctuation. source: who gave the reading (user, glossary, g2pw, g2pm, pypinyin, rule; letters, word or
+    punctuation. source: who gave the reading (user, glossary, g2pw, g2pm, pypinyin, lexicon, rule; letters, word or
     approximation for foreign words; punctuation); confidence: 0-1. others: what else it could be. position: the index
     in the given text that it came from.
     """

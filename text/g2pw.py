@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from text.phones import is_spoken
 from text.readings import (
     ONLY_CONFIDENCE,
     PLAIN,
@@ -20,7 +21,6 @@ from text.readings import (
     UNKNOWN_CONFIDENCE,
     Reader,
     Reading,
-    is_spoken,
     known_readings,
     pypinyin_of_run,
     read,
@@ -37,6 +37,7 @@ FILES = (NETWORK, POLYPHONIC, MONOPHONIC, SYLLABLES, VOCABULARY)  # the last is 
 NEVER_ASKED = frozenset("一不和咋嗲剖差攢倒難奔勁拗肖瘙誒泊听噢")
 NOT_MONOPHONIC = frozenset("似攢")
 LONGEST = 510  # tokens
+
 
 class BrokenModel(ValueError):
     """Files of the model that are there and cannot be used."""

@@ -1,5 +1,6 @@
 """A pinyin syllable -> its two phones, an initial and a final: the phone set of the released checkpoints."""
 
+import functools
 import re
 
 # Longest first, so that "zh" is found before "z".
@@ -49,3 +50,18 @@ def split_reading(reading: str) -> tuple[str, int]:
     if match is None:
         raise ValueError(f"{reading!r} is not a reading; write a syllable and its tone, such as hang2 or le5.")
     return match[1], int(match[2])
+
+
+def spelling(pinyin: str) -> str:
+    """ü, which sources write in several ways, as v."""
+    return pinyin.replace("u:", "v").replace("ü", "v")
+
+
+@functools.lru_cache(maxsize=8192)
+def is_spoken(reading: str) -> bool:
+    """Whether "hang2" is a syllable and tone that the phone set can say."""
+    try:
+        syllable_phones(split_reading(reading)[0])
+    except ValueError:
+        return False
+    return True

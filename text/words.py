@@ -100,3 +100,10 @@ def halves(word: str) -> tuple[str, str]:
     if word.startswith(part):
         return part, word[len(part) :]
     return word[: -len(part)], word[-len(part) :]
+
+
+def is_phrase(word: str) -> bool:
+    """Whether pypinyin's dictionary of phrases holds it."""
+    from pypinyin.constants import PHRASES_DICT
+
+    return word in PHRASES_DICT
