@@ -23,7 +23,7 @@ from infer import devices, shapes
 from infer.models import command
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
 from infer.settings import Settings, SettingsError
-from infer.voice import Features, Voice, VoiceInfo, describe, find_voices
+from infer.voice import Features, Voice, VoiceFiles, VoiceInfo, describe, find_voices
 from models import align
 from models.synthesizer import sample_prior
 from text import Utterance, g2pw
@@ -44,25 +44,44 @@ class Engine:
             torch.set_num_threads(settings["threads"])
         self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
         self.features = Features(settings, self.device)
-        self.reader = g2pw.reader(settings.path(settings["g2pw_path"]) if settings["g2pw_path"] else None)
-        self._files = find_voices(settings)
-        if not self._files:
+        found = find_voices(settings)
+        if not found:
             raise SpeechError(
                 f"There is no voice in {', '.join(settings['voices'])}; put a folder with config.json and "
                 "G_*.pth there, or restore the embedded voice with: git checkout voices",
                 f"{'、'.join(settings['voices'])} 里没有音色；请放入含 config.json 与 G_*.pth 的文件夹。",
             )
         wanted = settings["voice"]
-        if wanted and wanted not in self._files:
-            raise SpeechError(f"voice: there is no voice {wanted!r}; there are {', '.join(self._files)}.")
-        self.default_voice = wanted or next(iter(self._files))
+        if wanted and wanted not in found:
+            raise SpeechError(f"voice: there is no voice {wanted!r}; there are {', '.join(found)}.")
+        self.default_voice = wanted or next(iter(found))
         self._voices: OrderedDict[str, tuple[tuple, Voice]] = OrderedDict()  # by id: stamp and voice, latest use last
         self._lock = threading.Lock()
 
     def voices(self) -> dict[str, VoiceInfo]:
         """All voices that are there now, by id, with their speakers and what they lack."""
-        self._files = find_voices(self.settings)
-        return {name: describe(files, self.features) for name, files in self._files.items()}
+        return {name: describe(files, self.features) for name, files in find_voices(self.settings).items()}
+
+    def files(self, name: str = "") -> VoiceFiles:
+        """Where a voice lies now. Raises BadRequest that names the others."""
+        name = name or self.default_voice
+        found = find_voices(self.settings)
+        if name not in found:
+            raise BadRequest(
+                f"There is no voice {name!r}; there are {', '.join(found)}.",
+                f"没有音色 {name!r}；可选：{'、'.join(found)}。",
+            )
+        return found[name]
+
+    @property
+    def loaded(self) -> frozenset[str]:
+        """Ids of the voices in memory."""
+        return frozenset(self._voices)
+
+    @property
+    def reader(self) -> text.Reader:
+        """g2pW where its folder is complete now: it may have come since the start."""
+        return g2pw.reader(self.settings.path(self.settings["g2pw_path"]) if self.settings["g2pw_path"] else None)
 
     def load(self, name: str = "") -> Voice:
         """A voice by id: loaded once, and again when its files have changed. Raises SpeechError.
@@ -70,18 +89,12 @@ class Engine:
         Voices that were used longest ago make room, once they all fill more than the setting `voices_mb`. One that is
         still speaking goes on to its end.
         """
-        name = name or self.default_voice
-        self._files = find_voices(self.settings)
-        if name not in self._files:
-            raise BadRequest(
-                f"There is no voice {name!r}; there are {', '.join(self._files)}.",
-                f"没有音色 {name!r}；可选：{'、'.join(self._files)}。",
-            )
-        stamp = self._files[name].stamp()
+        files = self.files(name)
+        name, stamp = files.id, files.stamp()
         with self._lock:
             kept, voice = self._voices.get(name, (None, None))
             if kept != stamp:
-                voice = Voice.load(self._files[name], self.device)
+                voice = Voice.load(files, self.device)
                 if min(self.settings["windows"]) <= 2 * voice.halo:
                     raise SettingsError(
                         f"windows: {min(self.settings['windows'])} frames are too few for the voice {name!r}; "

@@ -42,7 +42,10 @@ class VoiceFiles:
 
 @dataclass(frozen=True)
 class VoiceInfo:
-    """What a face shows of a voice. missing: sentences about model files that are not here."""
+    """What a face shows of a voice. missing: sentences about model files that are not here.
+
+    family: the name of its Variant, "" for one that cannot be used. why: how that was found. size: bytes of its file.
+    """
 
     id: str
     title: str
@@ -50,6 +53,9 @@ class VoiceInfo:
     emotions: tuple[str, ...]
     sampling_rate: int
     missing: tuple[tuple[str, str], ...] = ()
+    family: str = ""
+    why: str = ""
+    size: int = 0
 
 
 def find_voices(settings: Settings) -> dict[str, VoiceFiles]:
@@ -62,8 +68,8 @@ def find_voices(settings: Settings) -> dict[str, VoiceFiles]:
         if not weights.is_file() or not config or not config.is_file():
             lost = weights if not weights.is_file() else config or weights.parent / "config.json"
             raise SpeechError(
-                f"webui.model and webui.config_path: there is no file {lost}; correct config.yml.",
-                f"webui.model 与 webui.config_path：找不到文件 {lost}，请修改 config.yml。",
+                f"webui.model and webui.config_path: there is no file {_shown(lost)}; correct config.yml.",
+                f"webui.model 与 webui.config_path：找不到文件 {_shown(lost)}，请修改 config.yml。",
             )
         name = base.name if settings["dataset_path"] else weights.parent.name
         found[name] = VoiceFiles(name, weights, config)
@@ -191,7 +197,8 @@ def describe(files: VoiceFiles, features: Features) -> VoiceInfo:
     """What a face shows of a voice; one that cannot be used is shown with the reason."""
     try:
         config = read_config(files.config)
-        sizes, _ = recognise(files.weights, config)
+        sizes, why = recognise(files.weights, config)
+        size = files.weights.stat().st_size
         _check_language(sizes.variant)
     except (CheckpointError, SpeechError) as error:
         zh = getattr(error, "zh", str(error))
@@ -204,6 +211,9 @@ def describe(files: VoiceFiles, features: Features) -> VoiceInfo:
         sizes.emotions,
         sizes.sampling_rate,
         tuple(features.missing(sizes.variant)),
+        sizes.variant.name,
+        why,
+        size,
     )
 
 
