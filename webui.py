@@ -20,7 +20,7 @@ import warnings
 from asyncio import sleep
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -32,11 +32,14 @@ from infer import audio
 from infer.pipeline import Engine
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest
 from infer.settings import Settings, SettingsError, load_settings
+from infer.voice import VoiceInfo
 from text import Utterance
 
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
     warnings.simplefilter("ignore")
     import gradio as gr
+
+    from page import LOOPBACK, language_of, lines_html, voices
 
 ASSETS = Path(__file__).resolve().parent / "page"
 KEPT = 3600  # seconds that a finished file stays on disk for its listener
@@ -162,9 +165,38 @@ class Page:
         self.voices = engine.voices()
         self.runs: dict[str, Run] = {}
 
+    def info(self, voice: str | None) -> VoiceInfo:
+        """What is known of a voice, also of one that another listener's refreshing has shown to be gone."""
+        gone = (f"The voice {voice!r} is gone; choose another.", f"音色 {voice!r} 已不在，请另选一个。")
+        return self.voices.get(voice) or VoiceInfo(voice or "", voice or "", (), (), 0, (gone,))
+
+    def chosen(self, voice: str | None) -> str | None:
+        """The voice, while it is there; else the one that a new listener gets."""
+        return next((v for v in (voice, self.engine.default_voice, *self.voices) if v in self.voices), None)
+
+    def visit(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
+        """A page has been opened: the voices as last looked for, which may be others than when it was built."""
+        chosen = self.chosen(voice)
+        return gr.Dropdown(choices=self.choices(), value=chosen), *self.arrive(chosen, request)
+
+    def rescan(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
+        """Voices or models have come or gone: the list of voices, and what the chosen one lacks now.
+
+        A listener whose voice is still there keeps all that was chosen and heard.
+        """
+        with suppress(SpeechError):  # the other tab says it
+            self.voices = self.engine.voices()
+        voices, *rest, missing = self.visit(voice, request)
+        if self.chosen(voice) == voice:
+            rest = [gr.Dropdown(choices=list(self.info(voice).speakers)), gr.skip(), gr.skip()]
+        return voices, *rest, missing
+
+    def choices(self) -> list[tuple[str, str]]:
+        return [(info.title, info.id) for info in self.voices.values()]
+
     def arrive(self, voice: str, request: gr.Request) -> tuple[Any, Any, Any, Any]:
         """For a voice, and the listener's language: its speakers, emotions, player settings and what it lacks."""
-        info, language = self.voices[voice], language_of(request)
+        info, language = self.info(voice), language_of(request)
         names = info.emotions or tuple(EMOTIONS)
         emotions = [(EMOTIONS.get(n, (n, n))[language], "" if n == names[0] else n) for n in names]
         return (
@@ -179,10 +211,10 @@ class Page:
         self.leave(request)
         run = self.runs[request.session_hash] = Run()
         return {
-            "player": {"run": run.id, "rate": self.voices[voice].sampling_rate},
+            "player": {"run": run.id, "rate": self.info(voice).sampling_rate},
             "state": state_html(word("preparing", request)),
             "readings": "",
-            "whole": gr.Column(visible="hidden"),
+            "whole": gr.Column(visible=False),
         }
 
     def speak(self, request: gr.Request, *inputs: Any) -> Iterator[dict[str, Any]]:
@@ -318,11 +350,6 @@ def download_button(run: Run, format: str, folder: Path, language: int) -> gr.Do
     return gr.DownloadButton(WORDS["download"][language].format(format), value=str(file_of(run, format, folder)))
 
 
-def language_of(request: gr.Request) -> int:
-    """Index into every pair of words: 0 for Chinese, 1 for all else, by the browser's first language."""
-    return 0 if request.headers.get("accept-language", "").lower().startswith("zh") else 1
-
-
 def word(key: str, request: gr.Request) -> str:
     return WORDS[key][language_of(request)]
 
@@ -331,10 +358,6 @@ def state_html(sentence: str, kind: str = "", done: float | None = None) -> str:
     """Where a speech stands, in a live region that screen readers speak; done: 0..1 shows a bar."""
     bar = "" if done is None else f'<progress max="1" value="{done:.3f}"></progress>'
     return f'<p class="state {kind}" role="{"alert" if kind == "error" else "status"}">{html.escape(sentence)}</p>{bar}'
-
-
-def lines_html(lines: Sequence[tuple[str, str]]) -> str:
-    return "".join(f'<p class="{kind}">{html.escape(line)}</p>' for line, kind in lines)
 
 
 def stages_html(stages: Mapping[str, float], language: int) -> str:
@@ -372,8 +395,7 @@ def component(control: Control, page: Page, i18n: gr.I18n) -> gr.components.Comp
     if control.name == "text":
         return gr.Textbox(**shown, placeholder=i18n("placeholder"), lines=5, max_lines=10, autofocus=True)
     if control.name == "voice":
-        choices = [(info.title, info.id) for info in page.voices.values()]
-        return gr.Dropdown(choices, value=page.engine.default_voice, **shown)
+        return gr.Dropdown(page.choices(), value=page.engine.default_voice, **shown)
     if control.name == "speaker":
         return gr.Dropdown([], allow_custom_value=True, info=i18n("speaker.help"), **shown)
     if control.name == "emotion_audio":
@@ -390,7 +412,7 @@ def component(control: Control, page: Page, i18n: gr.I18n) -> gr.components.Comp
 
 
 def translations() -> gr.I18n:
-    pairs = dict(WORDS)
+    pairs = WORDS | voices.WORDS
     for control in CONTROLS:
         pairs[control.name] = (control.zh, control.en)
         pairs.setdefault(
@@ -406,42 +428,55 @@ def build(engine: Engine) -> gr.Blocks:
     page, i18n = Page(engine), translations()
     with gr.Blocks(analytics_enabled=False, title="Bert-VITS2", delete_cache=(KEPT // 4, KEPT)) as blocks:
         gr.HTML(i18n("title"), html_template="<h1>Bert-VITS2 <small>${value}</small></h1>", elem_id="title")
-        with gr.Row(elem_id="columns"):
-            with gr.Column(scale=3, min_width=320):
-                parts = {"text": component(CONTROLS[0], page, i18n)}
-                with gr.Row(elem_id="examples"):
-                    gr.HTML(i18n("examples"), min_width=0)
-                    examples = [gr.Button(i18n(f"example.{i}"), size="sm", min_width=0) for i in range(len(EXAMPLES))]
-                with gr.Row(elem_id="buttons"):
-                    speak = gr.Button(i18n("speak"), variant="primary", elem_id="speak", scale=3)
-                    stop = gr.Button(i18n("stop"), elem_id="stop", scale=1, min_width=80)
-                player = gr.HTML(
-                    html_template=PLAYER,
-                    js_on_load=(ASSETS / "player.js").read_text(encoding="utf-8"),
-                    server_functions=[_server_function(page)],
-                    elem_id="player",
-                )
-                state = gr.HTML(js_on_load=None, elem_id="state")
-                with gr.Column(visible="hidden", elem_id="whole") as whole:
-                    sound = gr.Audio(label=i18n("whole"), interactive=False, buttons=[], elem_id="audio")
-                    with gr.Row(elem_id="files"):
-                        format = gr.Radio(
-                            list(audio.FORMATS), value="wav", show_label=False, container=False, elem_id="format"
-                        )
-                        download = gr.DownloadButton("", elem_id="download", size="md")
-                readings = gr.HTML(js_on_load=None, elem_id="readings")
-            with gr.Column(scale=2, min_width=300, elem_id="controls"):
-                missing = gr.HTML(js_on_load=None, visible=False, elem_id="missing")
-                for control in CONTROLS[1:]:
-                    if not control.advanced and control.name != "seed":
-                        parts[control.name] = component(control, page, i18n)
-                with gr.Row(elem_id="seeds"):
-                    parts["seed"] = component(CONTROLS[5], page, i18n)
-                    reroll = gr.Button(i18n("reroll"), elem_id="reroll", min_width=90, scale=0)
-                with gr.Accordion(i18n("advanced"), open=False):
-                    for control in CONTROLS:
-                        if control.advanced:
+        with gr.Tabs(elem_id="tabs"):
+            with (
+                gr.Tab(i18n("tab.speak"), id="speak", elem_id="tab-speak"),
+                gr.Row(elem_id="columns"),
+            ):
+                with gr.Column(scale=3, min_width=320):
+                    parts = {"text": component(CONTROLS[0], page, i18n)}
+                    with gr.Row(elem_id="examples"):
+                        gr.HTML(i18n("examples"), min_width=0)
+                        examples = [
+                            gr.Button(i18n(f"example.{i}"), size="sm", min_width=0) for i in range(len(EXAMPLES))
+                        ]
+                    with gr.Row(elem_id="buttons"):
+                        speak = gr.Button(i18n("speak"), variant="primary", elem_id="speak", scale=3)
+                        stop = gr.Button(i18n("stop"), elem_id="stop", scale=1, min_width=80)
+                    player = gr.HTML(
+                        html_template=PLAYER,
+                        js_on_load=(ASSETS / "player.js").read_text(encoding="utf-8"),
+                        server_functions=[_server_function(page)],
+                        elem_id="player",
+                    )
+                    state = gr.HTML(js_on_load=None, elem_id="state")
+                    with gr.Column(visible=False, elem_id="whole") as whole:
+                        sound = gr.Audio(label=i18n("whole"), interactive=False, buttons=[], elem_id="audio")
+                        with gr.Row(elem_id="files"):
+                            format = gr.Radio(
+                                list(audio.FORMATS),
+                                value="wav",
+                                show_label=False,
+                                container=False,
+                                elem_id="format",
+                            )
+                            download = gr.DownloadButton("", elem_id="download", size="md")
+                    readings = gr.HTML(js_on_load=None, elem_id="readings")
+                with gr.Column(scale=2, min_width=300, elem_id="controls"):
+                    missing = gr.HTML(js_on_load=None, visible=False, elem_id="missing")
+                    for control in CONTROLS[1:]:
+                        if not control.advanced and control.name != "seed":
                             parts[control.name] = component(control, page, i18n)
+                    with gr.Row(elem_id="seeds"):
+                        parts["seed"] = component(CONTROLS[5], page, i18n)
+                        reroll = gr.Button(i18n("reroll"), elem_id="reroll", min_width=90, scale=0)
+                    with gr.Accordion(i18n("advanced"), open=False):
+                        for control in CONTROLS:
+                            if control.advanced:
+                                parts[control.name] = component(control, page, i18n)
+            with gr.Tab(i18n("tab.voices"), id="voices", elem_id="tab-voices") as tab:
+                for_voice = [parts["speaker"], parts["emotion"], player, missing]
+                voices.build(engine, i18n, tab, parts["voice"], page.rescan, [parts["voice"], *for_voice])
 
         outputs = {
             "player": player,
@@ -473,8 +508,8 @@ def build(engine: Engine) -> gr.Blocks:
         )
         stop.click(on_stop, None, everything, **at_once)
         format.input(page.convert, format, download, **quiet)
-        for_voice = [parts["speaker"], parts["emotion"], player, missing]
-        gr.on([blocks.load, parts["voice"].input], page.arrive, parts["voice"], for_voice, **at_once)
+        blocks.load(page.visit, parts["voice"], [parts["voice"], *for_voice], **at_once)
+        parts["voice"].input(page.arrive, parts["voice"], for_voice, **at_once)
         reroll.click(None, None, parts["seed"], js="() => Math.floor(Math.random() * 2 ** 32)")
         for button, example in zip(examples, EXAMPLES, strict=True):
             button.click(None, None, parts["text"], js=f"() => {json.dumps(example[2])}")
@@ -575,7 +610,7 @@ def serve(settings: Settings) -> None:
                 f"choose one with: python webui.py --port {port + 1}",
             ) from error
         print(f"Page: {blocks.local_url} (Ctrl+C ends it)", flush=True)
-        if host not in ("127.0.0.1", "localhost", "::1") and not settings["user"]:
+        if host not in LOOPBACK and not settings["user"]:
             print("Every machine that reaches this one can use the page; set user and password to ask for both.")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a service manager: tidy up as well
         try:

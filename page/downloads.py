@@ -1,0 +1,128 @@
+"""Model files fetched while the page goes on: one thread for each model, followed by every listener's page."""
+
+import threading
+import time
+import traceback
+from collections import deque
+from dataclasses import dataclass, field
+
+from infer.models import FetchError, Item, Plan, bring, look_up, place
+from infer.request import SpeechError
+from infer.settings import Settings
+from page import shown
+
+APART, KEPT = 0.25, 40  # seconds between the moments that the rate is taken from, and how many of them
+
+
+class Stopped(KeyboardInterrupt):
+    """Asked to stop. Every step of a download is written for Ctrl+C: what came stays, and it goes on from there."""
+
+
+@dataclass
+class Download:
+    """One model on its way. step: ask, fetch, check or convert; done of total: bytes of that step.
+
+    error: why it ended early, in Chinese and English. lacking: files that no repository has.
+    """
+
+    item: Item
+    step: str = "ask"
+    done: int = 0
+    total: int = 0
+    running: bool = True
+    error: tuple[str, str] | None = None
+    lacking: tuple[str, ...] = ()
+    stopped: threading.Event = field(default_factory=threading.Event)
+    moments: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    _whole: int = 0
+    _label: str = ""
+    _before: dict[str, int] = field(default_factory=dict)  # by label of a file: bytes of those that come before it
+
+    def expect(self, plan: Plan) -> None:
+        """What a plan will bring, in the labels that `progress` is going to hear."""
+        self.lacking = plan.lacking
+        for file in plan.files:
+            self._before[f"{self.item.name}: {file.name}"] = self._whole
+            self._whole += file.size
+
+    def progress(self, label: str, done: int, total: int) -> None:
+        """A Progress of infer.models. What is fetched counts over all files, the rest for one file."""
+        if self.stopped.is_set():
+            raise Stopped
+        if label in self._before:
+            self.step, self.done, self.total = "fetch", self._before[label] + done, self._whole
+            if label != self._label:  # what an earlier try has brought must not count as speed
+                self.moments.clear()
+            now = time.monotonic()
+            if not self.moments or now - self.moments[-1][0] >= APART:
+                self.moments.append((now, self.done))
+        else:
+            self.step, self.done, self.total = ("convert" if "convert" in label else "check"), done, total
+        self._label = label
+
+    def rate(self) -> float:
+        """Bytes a second over the last moments; it falls while nothing comes, and is 0 before it can be told."""
+        if not self.moments:
+            return 0.0
+        began, had = self.moments[0]
+        seconds = time.monotonic() - began
+        return max(self.done - had, 0) / seconds if seconds > APART else 0.0
+
+
+class Downloads:
+    """The downloads of this process, the latest of each model by name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.latest: dict[str, Download] = {}
+        self.arrived = 0  # models that came: a page that has seen fewer looks at the voices again
+        self._lock = threading.Lock()
+
+    def start(self, item: Item) -> Download:
+        """Begins a download, or goes on with an earlier one; one that is running stays alone."""
+        with self._lock:
+            now = self.latest.get(item.name)
+            if now is None or not now.running:
+                now = self.latest[item.name] = Download(item)
+                threading.Thread(target=self._run, args=(now,), name=f"fetch {item.name}", daemon=True).start()
+            return now
+
+    def stop(self, item: Item) -> None:
+        if now := self.latest.get(item.name):
+            now.stopped.set()
+
+    @property
+    def running(self) -> bool:
+        return any(download.running for download in list(self.latest.values()))
+
+    def _run(self, download: Download) -> None:
+        from huggingface_hub import constants
+
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # Gradio has imported it long ago: too late for the variable
+        try:
+            plan = look_up(download.item, self.settings)
+            download.expect(plan)
+            bring(plan, download.progress)
+            with self._lock:
+                self.arrived += 1  # before `running` ends, after which a page asks no more
+        except Stopped:
+            pass
+        except FetchError as error:
+            download.error = self._without_paths(error, download.item)
+        except Exception as error:  # whatever it was, the page must not wait for ever
+            traceback.print_exc()
+            kind = type(error).__name__
+            download.error = (
+                f"下载 {download.item.name} 时出错（{kind}）。已下载的部分还在，请再试一次；原因见终端。",
+                f"Fetching {download.item.name} went wrong ({kind}). What came stays: try again, or look into the "
+                "terminal for the cause.",
+            )
+        finally:
+            download.running = False
+
+    def _without_paths(self, error: SpeechError, item: Item) -> tuple[str, str]:
+        folder = place(item, self.settings)
+        chinese, english = (
+            words.replace(str(folder), shown(folder, self.settings)) for words in (error.zh, str(error))
+        )
+        return chinese, english
