@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from text import Char, analyse
 from text.g2pw import missing_files, reader
+from text.phones import spelling
 from text.readings import Reader
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -40,7 +41,7 @@ def questions(file: Path) -> list[tuple[str, int, str]]:
             sentence[int(index)]
         except (ValueError, IndexError):
             raise ValueError(f"{file}, line {number}: write a sentence, an index in it and a reading.") from None
-        found.append((sentence, int(index), reading.strip().replace("u:", "v").replace("ü", "v")))
+        found.append((sentence, int(index), spelling(reading.strip())))
     return found
 
 

@@ -5,16 +5,16 @@ from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from text.normalize import Override, Skipped
-from text.phones import split_reading, syllable_phones
+from text.normalize import IDEOGRAPHS, Override, Skipped
+from text.phones import spelling, split_reading, syllable_phones
 
 Glossary = Mapping[str, tuple[str, ...]]  # term -> its syllables with tone
 
 _BRACKET = re.compile(r"[\[［]([^\[\]［］]{1,200})[\]］]")
 _BETWEEN = re.compile(r"[\s'’·,，-]+|(?<=\d)(?=[^\W\d])")
-_CHINESE_TAIL = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇々]+$")
+_CHINESE_TAIL = re.compile(f"[{IDEOGRAPHS}]+$")
 _WORD_TAIL = re.compile(r"[A-Za-zÀ-ɏ0-9][A-Za-zÀ-ɏ0-9.'’+#_-]*$")
-_CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇々]+")
+_CHINESE = re.compile(f"[{IDEOGRAPHS}]+")
 _MARKED = re.compile("[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ\u0304\u0301\u030c\u0300]")
 
 
@@ -43,7 +43,7 @@ def parse_reading(pinyin: str) -> str:
         from pypinyin.contrib.tone_convert import to_tone3
 
         pinyin = to_tone3(pinyin, neutral_tone_with_five=True)
-    pinyin = pinyin.replace("u:", "v").replace("ü", "v")
+    pinyin = spelling(pinyin)
     if pinyin[-1:] == "0":
         pinyin = pinyin[:-1] + "5"
     syllable, tone = split_reading(pinyin if pinyin[-1:].isdigit() else pinyin + "5")

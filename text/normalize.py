@@ -42,12 +42,12 @@ SAID_AS = {
 _AS_IT_IS = frozenset(PUNCTUATION_OF) - frozenset("：（）．")
 LINE_BREAKS = "\n\r\v\f\x85\u2028\u2029"
 
-_IDEOGRAPHS = f"{HAN}々"
-_IDEOGRAPH = re.compile(f"[{_IDEOGRAPHS}]")
+IDEOGRAPHS = f"{HAN}々"
+_IDEOGRAPH = re.compile(f"[{IDEOGRAPHS}]")
 _SPELT = "A-Za-z\u00aa\u00ba\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u03ff\u1e00-\u1fff"  # Latin and Greek
 _MARKED = "[\u0300-\u036f]*"  # accents that stand behind their letter
 _SPOKEN_WORD = rf"(?:[A-Za-z]\.){{2,}}(?![A-Za-z])|[{_SPELT}]{_MARKED}(?:['’.-]?[{_SPELT}]{_MARKED})*"
-_OTHER = rf"[^\W\d_{_IDEOGRAPHS}{_SPELT}]"
+_OTHER = rf"[^\W\d_{IDEOGRAPHS}{_SPELT}]"
 _FOREIGN_WORD = re.compile(rf"{_SPOKEN_WORD}|{_OTHER}{_MARKED}(?:['’.-]?{_OTHER}{_MARKED})*")
 
 # Characters that numbers need in their own form, which NFKC would take away: ², ₂, ½, Ⅳ, ①.

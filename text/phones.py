@@ -26,7 +26,7 @@ def syllable_phones(pinyin: str) -> tuple[str, str]:
     ü may be written v, ü or u:, and after j, q, x, y simply u.
     Raises ValueError for what is no Mandarin syllable.
     """
-    syllable = pinyin.lower().replace("u:", "v").replace("ü", "v")
+    syllable = spelling(pinyin.lower())
     initial = next((i for i in INITIALS if syllable.startswith(i)), "")
     final = syllable[len(initial) :]
     if not initial:
