@@ -23,6 +23,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ class Item:
     """One thing to say. number: from 1. name: for its file; empty: its text. options: a csv row's cells, by option.
 
     slot: when it begins and ends in its video, in seconds. fault: why it cannot be said (English, Chinese). notices:
-    what the user should know about the whole file, on its first item.
+    what the user should know about the whole file, on its first item. line: of its file where it begins, from 1.
     """
 
     number: int
@@ -66,6 +68,7 @@ class Item:
     slot: tuple[float, float] | None = None
     fault: tuple[str, str] | None = None
     notices: tuple[tuple[str, str], ...] = ()
+    line: int = 0
 
     def request(self, base: SpeechRequest) -> SpeechRequest:
         """`base` with the item's text and options. Raises BadRequest."""
@@ -176,19 +179,30 @@ def decode(data: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def _lines(text: str) -> list[Item]:
-    return [Item(i, line) for i, line in enumerate(filter(None, map(str.strip, text.splitlines())), 1)]
+    return [Item(i, said, line=line) for i, (line, said) in enumerate(filter(itemgetter(1), _numbered(text)), 1)]
 
 
 def _paragraphs(text: str) -> list[Item]:
-    lines = "\n".join(line.strip() for line in text.splitlines())
-    return [Item(i, part) for i, part in enumerate(filter(None, re.split(r"\n\n+", lines.strip("\n"))), 1)]
+    parts = [list(part) for written, part in groupby(_numbered(text), lambda line: bool(line[1])) if written]
+    return [Item(i, "\n".join(said for _, said in part), line=part[0][0]) for i, part in enumerate(parts, 1)]
+
+
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    return enumerate(map(str.strip, text.splitlines()), 1)
 
 
 def _rows(text: str) -> list[Item]:
-    text = text.lstrip("\r\n")
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)  # as spreadsheets of other countries write it, too
+    table = text.lstrip("\r\n")
+    delimiter = max(",;\t", key=table.partition("\n")[0].count)  # as spreadsheets of other countries write it, too
+    reader = csv.reader(io.StringIO(table, newline=""), delimiter=delimiter)
+    before = len(text[: len(text) - len(table)].splitlines())  # empty lines above the header
     try:
-        header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if text else [[]]
+        header, rows = next(reader, []), []
+        while True:
+            line = before + reader.line_num + 1  # before it is read: a cell may have several lines
+            if (row := next(reader, None)) is None:
+                break
+            rows.append((line, row))
     except csv.Error as error:
         raise BadRequest(
             f"The table cannot be read ({error}); save it as csv again.", f"读不了表格（{error}）；请重新存成 csv。"
@@ -205,11 +219,11 @@ def _rows(text: str) -> list[Item]:
                 f"The column {column!r} is no option, or there twice; the options are {', '.join(_OPTIONS)} and name.",
                 f"列名 {column!r} 不是选项，或重复了；可用的有：{'、'.join(_OPTIONS)}、name。",
             )
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
-    return [_row(number, columns, row) for number, row in enumerate(rows, 1)]
+    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
+    return [_row(number, line, columns, row) for number, (line, row) in enumerate(rows, 1)]
 
 
-def _row(number: int, columns: Sequence[str], row: Sequence[str]) -> Item:
+def _row(number: int, line: int, columns: Sequence[str], row: Sequence[str]) -> Item:
     cells = {name: cell.strip() for name, cell in zip(columns, row, strict=False) if cell.strip()}
     text, name = cells.pop("text", ""), cells.pop("name", "")
     fault = None
@@ -218,31 +232,30 @@ def _row(number: int, columns: Sequence[str], row: Sequence[str]) -> Item:
             f"The row has {len(row)} cells and there are {len(columns)} columns; put a text with commas in quotes.",
             f"这一行有 {len(row)} 格，而列只有 {len(columns)} 个；含逗号的文字请加引号。",
         )
-    return Item(number, text, name, cells, fault=fault)
+    return Item(number, text, name, cells, fault=fault, line=line)
 
 
 def _subtitles(text: str) -> list[Item]:
     """srt and vtt, by hand, since libraries take minutes over a line of open brackets."""
-    found: list[tuple[float, float, list[str]]] = []
+    found: list[tuple[float, float, int, list[str]]] = []
     inside = False  # a subtitle's lines go on to the next empty one
-    for line in map(str.strip, text.splitlines()):
+    for number, line in _numbered(text):
         if times := _TIMES.match(line):
-            if inside and found[-1][2] and found[-1][2][-1].isdecimal():  # the number of this one: no line was empty
-                found[-1][2].pop()
-            found.append((_seconds(*times.groups()[:4]), _seconds(*times.groups()[4:]), []))
+            if inside and found[-1][3] and found[-1][3][-1].isdecimal():  # the number of this one: no line was empty
+                found[-1][3].pop()
+            found.append((_seconds(*times.groups()[:4]), _seconds(*times.groups()[4:]), number, []))
             inside = True
         elif inside and line:
-            found[-1][2].append(line)
+            found[-1][3].append(line)
         else:
             inside = False
-    lines = [(start, end, _TAG.sub("", " ".join(lines)).replace("\\N", " ").strip()) for start, end, lines in found]
-    if text.startswith("WEBVTT"):
-        lines = [(start, end, html.unescape(said)) for start, end, said in lines]
+    entities = html.unescape if text.startswith("WEBVTT") else str
+    lines = [(*at, entities(_TAG.sub("", " ".join(lines)).replace("\\N", " ").strip())) for *at, lines in found]
     backwards = ("The line ends before it begins; correct its times.", "这一行的结束时间不晚于开始时间；请改正。")
-    lines = sorted((line for line in lines if line[2]), key=lambda line: line[0])
+    lines = sorted((line for line in lines if line[3]), key=itemgetter(0))
     return [
-        Item(i, said, slot=(start, end), fault=None if end > start else backwards)
-        for i, (start, end, said) in enumerate(lines, 1)
+        Item(i, said, slot=(start, end), fault=None if end > start else backwards, line=number)
+        for i, (start, end, number, said) in enumerate(lines, 1)
     ]
 
 

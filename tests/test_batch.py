@@ -108,6 +108,13 @@ def test_no_subtitles_take_long(file, part):
     assert time.perf_counter() - began < 5
 
 
+def test_items_know_their_line(file):
+    assert [i.line for i in items(file("一\r\n\r\n二\n"))] == [1, 3]
+    assert [i.line for i in items(file("\n一\n二\n \n三"), paragraphs=True)] == [2, 5]
+    assert [i.line for i in items(file('\r\n\r\ntext\r\n"一\r\n一"\r\n\r\n二\r\n', "in.csv"))] == [4, 7]
+    assert [i.line for i in items(file(SRT, "in.srt"))] == [2, 7]
+
+
 @given(st.text(st.sampled_from("他在2024年走过3.5的路看Hello，。、“”（）😀\n "), max_size=150))
 def test_our_own_subtitles_are_read_back(text):
     for write in (subtitles.srt, subtitles.vtt, partial(subtitles.vtt, karaoke=True)):
