@@ -73,13 +73,15 @@ def read_clip(data: bytes) -> tuple[np.ndarray, int]:
     """A sound file of any format, rate and number of channels -> mono float32 samples [n], Hz. Raises BadRequest."""
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as file:
-            samples, rate = file.read(CLIP_SECONDS * file.samplerate, dtype="float32", always_2d=True), file.samplerate
+            rate = file.samplerate
+            blocks = file.blocks(BLOCK, frames=CLIP_SECONDS * rate, dtype="float32", always_2d=True)
+            # Block by block: of many channels and much silence, a small file becomes gigabytes.
+            mono = np.concatenate([np.zeros(0, np.float32), *(block.mean(axis=1) for block in blocks)])
     except (soundfile.LibsndfileError, RuntimeError, ValueError) as error:
         raise BadRequest(
             f"The sample of the emotion cannot be read ({error}); use a {', '.join(FORMATS)} file.",
             f"读不了情感样本（{error}）；请用 {'、'.join(FORMATS)} 文件。",
         ) from error
-    mono = samples.mean(axis=1)
     if not mono.size or not np.isfinite(mono).all() or not mono.any():
         raise BadRequest(
             "The sample of the emotion holds no sound; record or choose another one.",
