@@ -4,6 +4,7 @@ Exit codes: 0 spoken, 2 a request or setting at fault, 3 model files missing, 1 
 """
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter
@@ -17,7 +18,9 @@ import numpy as np
 from tqdm import tqdm
 
 from infer import audio, subtitles
+from infer import project as projects
 from infer.pipeline import Engine
+from infer.project import Project
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import SettingsError, load_settings
 
@@ -27,7 +30,9 @@ def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(prog="python -m infer", description="Speak Chinese text with a Bert-VITS2 voice.")
     result.add_argument("text", nargs="?", help="what to say; - reads standard input")
     result.add_argument("-f", "--file", type=Path, help="read the text from this UTF-8 file")
-    result.add_argument("-o", "--output", type=Path, default=Path("out.wav"), help="wav, flac, mp3 or ogg (out.wav)")
+    result.add_argument(
+        "-o", "--output", type=Path, default=Path("out.wav"), help="wav, flac, mp3, ogg or opus (out.wav)"
+    )
     result.add_argument(
         "--subtitles",
         type=Path,
@@ -35,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
         default=[],
         metavar="FILE",
         help="write subtitles, too: srt, vtt or lrc; may be given several times",
+    )
+    result.add_argument(
+        "--project",
+        type=Path,
+        metavar="FILE",
+        help="speak a project of the page (json) or what a sound file holds of it",
     )
     result.add_argument("--list", action="store_true", help="list voices, speakers and emotions, and stop")
     add_options(result)
@@ -94,6 +105,27 @@ def read_text(arguments: argparse.Namespace) -> str:
     return arguments.text
 
 
+def read_project(arguments: argparse.Namespace) -> Project:
+    """The project in a json file, or in a sound file that was made from one. Raises BadRequest."""
+    if arguments.file or arguments.text:
+        raise BadRequest("Give a text or --project, not both.", "文字与 --project 只能给一个。")
+    try:
+        if arguments.project.suffix.lower() == ".json":
+            return Project.from_dict(json.loads(arguments.project.read_text(encoding="utf-8-sig")))
+        found = audio.recipe(arguments.project)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise BadRequest(
+            f"The project {arguments.project} cannot be read ({error}); give a json file that the page has saved.",
+            f"读不了项目 {arguments.project}（{error}）；请给出页面保存的 json 文件。",
+        ) from error
+    if not isinstance(found, Project):
+        raise BadRequest(
+            f"{arguments.project} holds no project; give a json file that the page has saved, or a sound it has made.",
+            f"{arguments.project} 里没有项目；请给出页面保存的 json 文件或其生成的音频。",
+        )
+    return found
+
+
 def run(arguments: argparse.Namespace) -> None:
     report = (lambda *_: None) if arguments.quiet else (lambda line: print(line, file=sys.stderr))
     engine = Engine(load_settings(arguments.config, arguments.set))
@@ -110,27 +142,29 @@ def run(arguments: argparse.Namespace) -> None:
         raise BadRequest(f"{arguments.output}: the ending must be one of {', '.join(audio.FORMATS)}.")
     for file in arguments.subtitles:
         subtitles.format_of(file)
-    request = SpeechRequest(text=read_text(arguments), **options(arguments))
+    project = read_project(arguments) if arguments.project else None
+    request = None if project else SpeechRequest(text=read_text(arguments), **options(arguments))
+    id = str(project.controls.get("voice", "")) if project else request.voice
 
     if engine.device.note:
         report(engine.device.note)
     began = time.perf_counter()
-    voice = engine.load(request.voice)
+    voice = engine.load(id)
     report(
         f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {time.perf_counter() - began:.1f} s to load"
     )
     began, pieces, stages = time.perf_counter(), [], Counter()
     with tqdm(unit=" sentences", disable=arguments.quiet, leave=False, mininterval=0) as bar:
-        for speech in engine.stream(request):
+        for speech in projects.stream(project, engine.stream) if project else engine.stream(request):
             pieces.append(speech)
-            bar.total = speech.sentences
+            bar.total = max(speech.sentences, len(project.cards) if project else 0)
             for english, _ in speech.notices:
                 tqdm.write(english, file=sys.stderr)
             if speech.last:
                 bar.update()
                 stages.update(speech.timings)
     samples, rate = np.concatenate([piece.samples for piece in pieces]), voice.config.sampling_rate
-    audio.write(arguments.output, samples, rate, pieces[0].request)
+    audio.write(arguments.output, samples, rate, project or pieces[0].request)
     for file in arguments.subtitles:
         subtitles.write(file, pieces)
     spent, seconds = time.perf_counter() - began, len(samples) / rate

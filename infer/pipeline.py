@@ -150,8 +150,8 @@ class Engine:
                     sentence=place,
                     sentences=len(spoken),
                     utterance=utterance,
-                    phones=_shifted(phones, began),
-                    characters=_shifted(characters, began),
+                    phones=tuple(phone.later(began) for phone in phones),
+                    characters=tuple(character.later(began) for character in characters),
                     timings=dict(timings),
                     request=request,
                     last=last,
@@ -163,9 +163,14 @@ class Engine:
                     return
             timings = {}
 
+    def read(self, request: SpeechRequest) -> list[Utterance]:
+        """How the text of a request will be read, without a voice. Raises SpeechError."""
+        self._check_length(request)
+        return self._analyse(request)
+
     def _analyse(self, request: SpeechRequest) -> list[Utterance]:
         try:
-            return text.analyse(request.text, self.reader, self._glossary(request))
+            return text.analyse(request.text, self.reader, self.glossary(request))
         except g2pw.BrokenModel as error:
             place = self.settings["g2pw_path"]
             raise MissingFiles(
@@ -174,7 +179,7 @@ class Engine:
                 f"{place} 里的 g2pW 不能用（{error}）；请重新下载，或设置 g2pw_path: '' 不用它。",
             ) from error
 
-    def _glossary(self, request: SpeechRequest) -> dict[str, tuple[str, ...]]:
+    def glossary(self, request: SpeechRequest) -> dict[str, tuple[str, ...]]:
         """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the faulty line."""
         file = self.settings.path(self.settings["glossary"]) if self.settings["glossary"] else None
         try:
@@ -330,10 +335,6 @@ def times(
         Timed(char, edges[firsts[i + 1]] * frame, edges[firsts[i + 2]] * frame) for i, char in enumerate(utterance.text)
     )
     return phones, characters
-
-
-def _shifted(items: tuple[Timed, ...], seconds: float) -> tuple[Timed, ...]:
-    return tuple(Timed(t.text, t.start + seconds, t.end + seconds) for t in items)
 
 
 def _skipped(utterances: list[Utterance]) -> list[tuple[str, str]]:

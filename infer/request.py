@@ -128,6 +128,9 @@ class Timed:
     start: float
     end: float
 
+    def later(self, seconds: float) -> "Timed":
+        return Timed(self.text, self.start + seconds, self.end + seconds)
+
 
 @dataclass(frozen=True, eq=False)
 class Speech:
@@ -136,7 +139,7 @@ class Speech:
     samples: float32 mono in -1..1. start: seconds from the beginning of the whole. sentence, sentences: which
     sentence of how many. phones, characters: times of the whole sentence. timings: seconds that each stage has taken
     for this sentence so far. last: the sentence ends with this piece. notices: what the user should know (English,
-    Chinese), on the first piece they concern.
+    Chinese), on the first piece they concern. card: which card of a project (infer/project.py) it belongs to.
     """
 
     samples: np.ndarray
@@ -151,6 +154,7 @@ class Speech:
     request: SpeechRequest
     last: bool
     notices: tuple[tuple[str, str], ...] = ()
+    card: int = 0
 
     @property
     def duration(self) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
+from infer.project import by_card
 from infer.request import BadRequest, Speech
 from text.markup import parse
 from text.words import cut
@@ -72,7 +73,7 @@ def words(pieces: Sequence[Speech]) -> list[Word]:
     A number's or a foreign word's parts are as fine as they can be told: 3, . and 5 for 3.5, all of it for "Hello".
     Inline readings (银行[yin2 hang2]) are not said. asdict() of a word is ready for JSON.
     """
-    return [placed.word for placed in _placed(pieces)]
+    return [placed.word for card in by_card(pieces) for placed in _placed(card)]
 
 
 def cues(pieces: Sequence[Speech]) -> list[Cue]:
@@ -80,10 +81,12 @@ def cues(pieces: Sequence[Speech]) -> list[Cue]:
 
     Numbers and foreign words stay whole, however long. The cues are in order, do not overlap, and every word is in
     exactly one; what cannot be read is shown where it stands in a sentence, and sentences of nothing else are not.
-    Of a speech that was stopped, there are those that are heard.
+    Of a speech that was stopped, there are those that are heard. The pieces may be a project's, card after card.
     """
-    if not pieces:
-        return []
+    return [cue for card in by_card(pieces) for cue in _cues(card)]
+
+
+def _cues(pieces: Sequence[Speech]) -> list[Cue]:
     marked = parse(pieces[0].request.text, {})
     plain, whole = marked.text, _changed(pieces, marked.places)
     sources = {piece.sentence: piece.utterance.source for piece in pieces}
@@ -115,8 +118,6 @@ class _Placed:
 
 
 def _placed(pieces: Sequence[Speech]) -> list[_Placed]:
-    if not pieces:
-        return []
     given = pieces[0].request.text
     places = parse(given, {}).places
     said: list[list] = []  # begin, start, end, sentence

@@ -96,6 +96,8 @@ def test_noise_depends_on_seed_place_and_stream_alone():
     assert long.shape == (32, 500) and torch.equal(long[:, :20], short)  # padding never changes it
     others = [shapes.noise(*key, 20, 32) for key in ((8, 3, 1), (7, 4, 1), (7, 3, 0))]
     assert all(not torch.equal(short, other) for other in others)
+    assert torch.equal(short, shapes.noise(10, 0, 1, 20, 32)), "a sentence alone draws the same with its own seed"
+    assert torch.equal(shapes.noise(2**32 - 1, 1, 0, 3, 2), shapes.noise(0, 0, 0, 3, 2)), "seeds go round"
     assert abs(long.mean()) < 0.05 and abs(long.std() - 1) < 0.05
     # Written down once: the same numbers on every machine, for ever.
     assert shapes.noise(0, 0, 0, 2, 2).flatten().tolist() == pytest.approx(RECORDED, abs=1e-6)

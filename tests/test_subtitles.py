@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from infer import subtitles
 from infer.__main__ import main
-from infer.pipeline import Engine, _shifted, times
+from infer.pipeline import Engine, times
 from infer.request import BadRequest, Speech, SpeechRequest
 from infer.settings import load_settings
 from tests.test_text_properties import ANY
@@ -32,7 +32,7 @@ def said(text: str) -> list[Speech]:
     pieces, start = [], 0.0
     for i, utterance in enumerate(spoken):
         durations = [4] * (2 * len(utterance.phones) + 1)
-        phones, characters = (_shifted(x, start) for x in times(utterance, durations, True, FRAME))
+        phones, characters = (tuple(t.later(start) for t in x) for x in times(utterance, durations, True, FRAME))
         seconds = sum(durations) * FRAME + (PAUSE if i < len(spoken) - 1 else 0)
         samples = np.zeros(round(seconds * 100), np.float32)
         request = SpeechRequest(text)

@@ -51,7 +51,8 @@ class Utterance:
     otherwise than it was written. bert_text: what BERT shall read, as long as `text`: a character to which the user
     gave an unexpected reading is replaced by one that is usually read so, since BERT's feature of a character carries
     its usual sound and pulls the voice toward it, whatever the phones say. ends: what ends here, "paragraph",
-    "sentence", "clause" (cut at a comma) or "word" (cut between words).
+    "sentence", "clause" (cut at a comma) or "word" (cut between words). start: the index in the given text where its
+    piece begins.
     """
 
     text: str
@@ -64,6 +65,7 @@ class Utterance:
     changes: tuple[Change, ...] = ()
     bert_text: str = ""
     ends: str = "sentence"
+    start: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.phones) == len(self.tones) == sum(self.word2ph):
@@ -137,7 +139,14 @@ def _sentence(raw: str, start: int, marked: Marked, reader: Reader) -> tuple[lis
         utterance = _utterance(piece, _for_bert(piece, expected, readings), readings, normalised.positions[place:done])
         source = "".join(c for c, i in zip(raw, marked.places[start : last + 1], strict=True) if begin <= i < end)
         utterances.append(
-            replace(utterance, source=source.strip(), skipped=skipped, changes=changes, ends=ends_with(piece))
+            replace(
+                utterance,
+                source=source.strip(),
+                skipped=skipped,
+                changes=changes,
+                ends=ends_with(piece),
+                start=begin,
+            )
         )
         begin = end
     return utterances, normalised.skipped

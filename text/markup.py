@@ -125,6 +125,35 @@ def parse(text: str, glossary: Glossary) -> Marked:
     return Marked(joined, tuple(places), tuple(_with_terms(joined, overrides, glossary)), tuple(skipped))
 
 
+def with_reading(text: str, position: int, reading: str) -> str:
+    """`text` with an inline reading for the Chinese character at `position`: 长大 -> 长[zhang3]大.
+
+    An inline reading that covers the character keeps what it says of its other characters. An empty `reading` takes
+    the character's away. Raises ValueError for no reading, or a place without a Chinese character.
+    """
+    if not (0 <= position < len(text) and _CHINESE.fullmatch(text[position])):
+        raise ValueError("Only a Chinese character takes a reading; change the text itself instead.")
+    said = parse_readings(reading)[0] if reading.strip() else ""
+    marked = parse(text, {})
+    settled = {  # given index -> reading, of the characters that have one already
+        marked.places[override.start + i]: syllable
+        for override in marked.overrides
+        if len(override.readings) == override.end - override.start
+        for i, syllable in enumerate(override.readings)
+    }
+    if position not in settled:
+        return f"{text[: position + 1]}[{said}]{text[position + 1 :]}" if said else text
+    begin = end = position
+    while begin - 1 in settled:
+        begin -= 1
+    while end in settled:
+        end += 1
+    close = _BRACKET.match(text, end).end()
+    readings = {i: settled[i] for i in range(begin, end)} | {position: said}
+    apart = (text[i] + (f"[{pinyin}]" if pinyin else "") for i, pinyin in readings.items())
+    return text[:begin] + "".join(apart) + text[close:]
+
+
 def _with_terms(text: str, overrides: list[Override], glossary: Glossary) -> list[Override]:
     """The overrides and, where they leave room, the glossary's terms, the longest first; in order."""
     if not glossary:
