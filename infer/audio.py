@@ -1,11 +1,15 @@
-"""Samples -> files: wav, flac, mp3, ogg, with the recipe of the speech in the file's metadata."""
+"""Samples -> files: wav, flac, mp3, ogg, opus, with the recipe of the speech in the file's metadata."""
 
+import base64
 import io
 import json
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
+from scipy.signal import resample_poly
 
 from infer.request import BadRequest, SpeechRequest
 
@@ -14,30 +18,44 @@ FORMATS = {  # name -> libsndfile's format and subtype
     "flac": ("FLAC", "PCM_16"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
     "ogg": ("OGG", "VORBIS"),
+    "opus": ("OGG", "OPUS"),
 }
+COMMENT_LIMIT = 51_000  # libsndfile leaves a longer one out of wav, and breaks opus with it
+PACKED = "zlib:"  # before the base64 of what zlib made of a long comment
+UNPACKED_LIMIT = 10_000_000  # bytes; what a stranger's file unpacks to beyond them is no recipe
+OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz; RFC 6716 knows no other
 CLIP_SECONDS = 60  # of a reference clip; what comes later is not heard
 BLOCK = 65536  # samples handed to the encoder at once: libvorbis needs a deep stack for long writes
 
 
 def encode(samples: np.ndarray, rate: int, format: str = "wav", request: SpeechRequest | None = None) -> bytes:
-    """Float mono samples [n] in -1..1 -> the bytes of a file. Raises BadRequest for an unknown format or rate."""
+    """Float mono samples [n] in -1..1 -> the bytes of a file. Raises BadRequest for an unknown format or rate.
+
+    A recipe with tens of thousands of characters may have no room in wav and opus, and is left out there.
+    """
     if format not in FORMATS:
         raise BadRequest(
             f"The format {format!r} is not known; choose {', '.join(FORMATS)}.",
             f"不支持 {format!r} 格式；可选：{'、'.join(FORMATS)}。",
         )
     container, subtype = FORMATS[format]
-    buffer = io.BytesIO()
+    buffer, own = io.BytesIO(), file_rate(format, rate)
     try:
-        with soundfile.SoundFile(buffer, "w", rate, 1, subtype, format=container) as file:
-            if request is not None:
-                file.comment = json.dumps(request.as_dict(), sort_keys=True)  # ASCII: mp3 tags are Latin-1
-            pcm = to_pcm16(samples)
+        with soundfile.SoundFile(buffer, "w", own, 1, subtype, format=container) as file:
+            comment = _comment(request.as_dict()) if request else ""
+            if comment and (len(comment) <= COMMENT_LIMIT or format not in ("wav", "opus")):
+                file.comment = comment
+            pcm = to_pcm16(samples if own == rate else resample_poly(samples, own, rate))
             for begin in range(0, len(pcm), BLOCK):
                 file.write(pcm[begin : begin + BLOCK])
     except soundfile.LibsndfileError as error:
         raise BadRequest(f"{format} cannot hold {rate} Hz audio ({error}); choose wav.") from error
     return buffer.getvalue()
+
+
+def file_rate(format: str, rate: int) -> int:
+    """Hz of a file that holds sound of `rate` Hz: Opus takes the next rate that it knows, all others `rate` itself."""
+    return next((r for r in OPUS_RATES if r >= rate), OPUS_RATES[-1]) if format == "opus" else rate
 
 
 def write(path: Path, samples: np.ndarray, rate: int, request: SpeechRequest | None = None, format: str = "") -> None:
@@ -46,13 +64,39 @@ def write(path: Path, samples: np.ndarray, rate: int, request: SpeechRequest | N
 
 
 def recipe(file: Path | io.BytesIO) -> SpeechRequest | None:
-    """The request that made a file, from its metadata; None when it holds none."""
+    """The request that made a file, from its metadata; None when it holds none. Otherwise as `metadata`."""
+    try:
+        return SpeechRequest.from_dict(metadata(file))
+    except (ValueError, TypeError, BadRequest):
+        return None
+
+
+def metadata(file: Path | io.BytesIO) -> dict[str, Any]:
+    """The JSON object in a file's comment; empty when there is none.
+
+    The first 2 MB of a file are enough, whatever its length. Raises soundfile.LibsndfileError for what is no sound.
+    """
     with soundfile.SoundFile(file) as opened:
         comment = opened.comment or (_wav_comment(file) if opened.format == "WAV" else "")
     try:
-        return SpeechRequest.from_dict(json.loads(comment))
-    except (ValueError, TypeError, BadRequest):
-        return None
+        if comment.startswith(PACKED):
+            packed = base64.b64decode(comment.removeprefix(PACKED))
+            comment = zlib.decompressobj().decompress(packed, UNPACKED_LIMIT).decode()
+        found = json.loads(comment)
+    except (ValueError, zlib.error, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _comment(values: dict[str, Any]) -> str:
+    """JSON in ASCII, since mp3's tags are Latin-1, and packed when it is long.
+
+    Of 31 characters at least: LAME puts a shorter comment at the end of the file, where a cut one has lost it.
+    """
+    comment = json.dumps(values, sort_keys=True)
+    if len(comment) > COMMENT_LIMIT:
+        comment = PACKED + base64.b64encode(zlib.compress(comment.encode())).decode()
+    return comment.ljust(31)
 
 
 def _wav_comment(file: Path | io.BytesIO) -> str:

@@ -448,8 +448,9 @@ def _placed(result: Result, end: float, pause: float) -> Result:
 
 def _join(results: Sequence[Result], folder: Path, out: Path) -> None:
     """One sound file of all, in the rate of the first. Raises BadRequest, OSError."""
-    rate = soundfile.info(folder / results[0].file).samplerate
-    container, subtype = audio.FORMATS[out.suffix.lower().lstrip(".")]
+    format = out.suffix.lower().lstrip(".")
+    rate = audio.file_rate(format, soundfile.info(folder / results[0].file).samplerate)
+    container, subtype = audio.FORMATS[format]
     try:
         with _whole(out) as part, soundfile.SoundFile(part, "w", rate, 1, subtype, format=container) as file:
             written = 0  # samples

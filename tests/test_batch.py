@@ -289,9 +289,10 @@ def test_other_rates_are_brought_to_the_first(tmp_path):
     for name, rate in (("a.wav", 22050), ("b.wav", 44100)):
         audio.write(tmp_path / name, np.full(rate, 0.25, np.float32), rate)
     results = [batch.Result(Item(i, "好"), "made", name, 1.0, 1.0, i) for i, name in enumerate(("a.wav", "b.wav"))]
-    batch._join(results, tmp_path, tmp_path / "out.mp3")
-    info = soundfile.info(tmp_path / "out.mp3")
-    assert info.samplerate == 22050 and info.duration == pytest.approx(2, abs=0.1)
+    for name, rate in (("out.mp3", 22050), ("out.opus", 24000)):
+        batch._join(results, tmp_path, tmp_path / name)
+        info = soundfile.info(tmp_path / name)
+        assert info.samplerate == rate and info.duration == pytest.approx(2, abs=0.1)
 
 
 def test_a_cancelled_run_keeps_what_is_done(engine, tmp_path):

@@ -1,10 +1,12 @@
 """Engine.stream: the same request gives the same samples, in pieces, through shapes that never change."""
 
+import base64
 import io
 import itertools
 import json
 import lzma
 import shutil
+import zlib
 from functools import partial
 
 import numpy as np
@@ -318,24 +320,57 @@ def test_blanks_are_shared_between_neighbours():
 
 @pytest.mark.parametrize("format", audio.FORMATS)
 def test_files_hold_the_sound_and_its_recipe(format):
-    import soundfile
-
     request = SpeechRequest("你好，世界。", seed=9, emotion="温柔地", speed=1.25)
     seconds = np.arange(11025) / 22050
     samples = (0.5 * np.sin(2 * np.pi * 220 * seconds)).astype(np.float32)
     content = audio.encode(samples, 22050, format, request)
     back, rate = soundfile.read(io.BytesIO(content), dtype="float32")
-    assert rate == 22050
+    assert rate == audio.file_rate(format, 22050) == (24000 if format == "opus" else 22050)
     if format in ("wav", "flac"):
         assert np.abs(back - samples).max() < 1 / 32767
         assert audio.encode(samples, 22050, format, request) == content
     else:
-        assert abs(len(back) - len(samples)) < 3000 and 0.3 < np.abs(back).max() < 0.7
+        assert abs(len(back) / rate - 0.5) < 0.14 and 0.3 < np.abs(back).max() < 0.7
+    spectrum = np.abs(np.fft.rfft(back * np.hanning(len(back)), 2**16))
+    assert spectrum.argmax() * rate / 2**16 == pytest.approx(220, abs=2), "neither faster nor slower than it was"
     assert audio.recipe(io.BytesIO(content)) == request
 
 
+@pytest.mark.parametrize("format", audio.FORMATS)
+@pytest.mark.parametrize("text", ["好", "春天来了，小河解冻了。" * 450])
+def test_the_beginning_of_a_file_tells_its_recipe(format, text, tmp_path):
+    request = SpeechRequest(text, seed=9)
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 22050 * 20).astype(np.float32)
+    content = audio.encode(noise, 22050, format, request)
+    assert len(content) > 60_000
+    part = content[: len(content) // 2 + 1]
+    assert audio.recipe(io.BytesIO(part)) == request
+    (tmp_path / "part").write_bytes(part)
+    assert audio.recipe(tmp_path / "part") == request
+
+
+@pytest.mark.parametrize("format", audio.FORMATS)
+def test_a_recipe_without_room_leaves_the_file_whole(format):
+    characters = np.random.default_rng(0).integers(0x4E00, 0x9FA6, 100_000)
+    for count, held in ((12_000, True), (100_000, format not in ("wav", "opus"))):
+        request = SpeechRequest("".join(map(chr, characters[:count])))
+        content = audio.encode(np.full(22050, 0.25, np.float32), 22050, format, request)
+        assert soundfile.info(io.BytesIO(content)).duration == pytest.approx(1, abs=0.1)
+        assert audio.recipe(io.BytesIO(content)) == (request if held else None)
+
+
+def test_metadata_of_a_stranger_is_no_recipe():
+    bomb = audio.PACKED + base64.b64encode(zlib.compress(b'{"text": "' + b"a" * 20_000_000 + b'"}')).decode()
+    for comment in (" ", "made by hand", "[1]", '{"texts": 1}', "zlib:????", "zlib:AAAA", bomb, "[" * 40_000):
+        buffer = io.BytesIO()
+        with soundfile.SoundFile(buffer, "w", 22050, 1, "PCM_16", format="FLAC") as file:
+            file.comment = comment
+            file.write(np.zeros(100, np.int16))
+        assert audio.recipe(io.BytesIO(buffer.getvalue())) is None
+
+
 def test_an_unknown_format_is_refused():
-    with pytest.raises(BadRequest, match="wav, flac, mp3, ogg"):
+    with pytest.raises(BadRequest, match="wav, flac, mp3, ogg, opus"):
         audio.encode(np.zeros(10, np.float32), 22050, "exe")
 
 
