@@ -86,7 +86,7 @@ def inverse_spline(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -
     """
     inside = (y >= -TAIL) & (y <= TAIL)
     target = y.clamp(-TAIL, TAIL)
-    x_knots, y_knots = _knots(widths), _knots(heights)
+    x_knots, y_knots = knots(widths), knots(heights)
     boundary = math.log(math.exp(1 - SMALLEST) - 1)  # softplus of it, plus SMALLEST, is a slope of 1
     slopes = SMALLEST + F.softplus(F.pad(slopes, (1, 1), value=boundary))
 
@@ -109,7 +109,7 @@ def inverse_spline(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -
     return torch.where(inside, root * width + x0, y)
 
 
-def _knots(raw: Tensor) -> Tensor:
+def knots(raw: Tensor) -> Tensor:
     """Unnormalised sizes of the bins [..., 10] -> knots [..., 11] from -5 to 5 exactly."""
     sizes = SMALLEST + (1 - SMALLEST * BINS) * raw.softmax(-1)
     inner = 2 * TAIL * sizes.cumsum(-1)[..., :-1] - TAIL

@@ -51,7 +51,10 @@ class Adversary(nn.Module):
             cut = wav[:, : wav.shape[1] // period * period]
             out.append(stack(cut.unflatten(1, (-1, period)).unsqueeze(1)))
         for (size, hop), stack in zip(SPECTRA, self.spectra, strict=True):
-            x = torch.stft(wav, size, hop, window=torch.hann_window(size), return_complex=True) / size**0.5
+            x = (
+                torch.stft(wav, size, hop, window=torch.hann_window(size, device=wav.device), return_complex=True)
+                / size**0.5
+            )
             out.append(stack(log_magnitude(x).unsqueeze(1) / 3 + 1))
         return out
 

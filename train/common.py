@@ -142,14 +142,29 @@ def save(path: Path, **content) -> None:
 def load(path: Path) -> dict:
     if not path.exists():
         raise SystemExit(f"{path} is not there; run the stage before first (train/README.md)")
-    return torch.load(path, weights_only=True)
+    return torch.load(path, weights_only=True, map_location="cpu")
 
 
-def options(parser: argparse.ArgumentParser, out: Path) -> None:
-    """What every stage takes beside its own options."""
+def options(parser: argparse.ArgumentParser, out: Path, voice: bool = True) -> None:
+    """What every stage takes beside its own options; voice: it can start from a released one."""
     parser.add_argument("--resume", action="store_true", help="go on from --out, if it is there")
-    parser.add_argument("--from", dest="voice", type=Path, help="a voice's folder to start from, without --out")
     parser.add_argument("--out", type=Path, default=out, help="the stage's state")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or another one of torch's")
+    if voice:
+        parser.add_argument("--from", dest="voice", type=Path, help="a voice's folder to start from, without --out")
+
+
+def on_device(name: str) -> torch.device:
+    """One thread on the CPU (stages run side by side); raises SystemExit if torch cannot use the device."""
+    torch.set_num_threads(1)
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SystemExit(
+            f"torch cannot use the device {name!r} ({error}); leave --device out to train on the CPU"
+        ) from None
+    return device
 
 
 def start(args: argparse.Namespace, net: Synthesizer, parts: Iterable[str], optimizer: Optimizer) -> tuple[int, float]:
@@ -182,7 +197,9 @@ class Average:
     def __init__(self, module: nn.Module, path: Path | None = None, decay: float = 0.999) -> None:
         """path: a stage's state to go on from."""
         kept = load(path).get("average") if path and path.exists() else None
-        self.weights = kept or {name: value.clone() for name, value in module.state_dict().items()}
+        self.weights = {name: value.clone() for name, value in module.state_dict().items()}
+        for name, value in (kept or {}).items():
+            self.weights[name].copy_(value)
         self.module, self.decay = module, decay
 
     @torch.no_grad()

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from models.generator import Generator
-from train.common import Average, Clock, Utterance, build, corpus, keep, options, speakers, start
+from train.common import Average, Clock, Utterance, build, corpus, keep, on_device, options, speakers, start
 from train.data import RUNS
 from train.fast import generate, speed_up
 from train.features import CLOCK_SLICE, F0_BASE, HOP, SAMPLE_RATE, TENTS, VOICED
-from train.losses import energy_loss, mel_loss, stft_losses
+from train.losses import energy_loss, log_mels, mel_loss, stft_losses
 
 FRAMES = 32  # of a training segment
 PHASES = 16
@@ -114,26 +114,30 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     options(parser, RUNS / "decoder.pt")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    net, data = build(), corpus("train")
+    device = on_device(args.device)
+    net, data = build().to(device), corpus("train")
     optimizer = torch.optim.AdamW(net.dec.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
     step, seconds = start(args, net, ("dec",), optimizer)
     if step < 0:
         step = 0
+        net.cpu()
         start_from_clock(net.dec)
         latent, _, who = batch(data, 0, 16)
         level(net.dec, latent, speakers(net, who))
+        net.to(device)
     speed_up(net.dec)
     average = Average(net.dec, args.out if step else None)
     clock, seen = Clock(seconds), []
     while step < args.steps:
-        latent, wave, who = batch(data, step, args.batch)
+        latent, wave, who = (x.to(device) for x in batch(data, step, args.batch))
         for group in optimizer.param_groups:
             group["lr"] = args.lr * 0.9999 ** max(0, step - 1_000) * min(1, (step + 1) / 50)
         fake = generate(net.dec, latent, speakers(net, who))
-        parts = torch.stack((energy_loss(fake, wave), *stft_losses(fake, wave), mel_loss(fake, wave)))
+        parts = torch.stack(
+            (energy_loss(fake, wave), *stft_losses(fake, wave), mel_loss(log_mels(fake), log_mels(wave)))
+        )
         weights = next(w for start, w in reversed(PLAN) if step >= start)
-        loss = (parts * torch.tensor(weights)).sum()
+        loss = (parts * torch.tensor(weights, device=device)).sum()
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)

@@ -28,8 +28,13 @@ def speed_up(dec: Generator) -> None:
             module.__class__ = _ConvTranspose
 
 
+def half_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 where it is the CPU that computes; elsewhere nothing changes."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu")
+
+
 def generate(dec: Generator, latent: Tensor, speaker: Tensor) -> Tensor:
     """[B, C, F], [B, G, 1] -> float32 wave [B, F * hop], through a decoder that speed_up() has changed."""
     x = latent.unsqueeze(2).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with half_precision(latent.device):
         return dec(x, speaker.unsqueeze(-1)).float().flatten(1)

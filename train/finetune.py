@@ -1,8 +1,8 @@
 """Stage 3: the decoder learns what the text side really gives it. `python -m train.finetune --resume`
 
 The text side is frozen; its latents (with the prior's noise, at a random scale) are made once for part of the data.
-The predicted clock starts where it likes, so only magnitudes can be compared: log-STFT and mel. With --adversary
-discriminators join in, as the last step.
+The predicted clock starts where it likes, so only magnitudes can be compared: log-STFT and mel, initials counting more,
+and what the ear (ear.py) hears. With --adversary discriminators join in, as the last step.
 """
 
 import argparse
@@ -15,18 +15,34 @@ from tqdm import tqdm
 
 from models.synthesizer import Synthesizer
 from train.adversary import Adversary, fool_loss, judge_loss
-from train.common import Average, Clock, Utterance, build, corpus, keep, load, options, save, speakers, start
+from train.common import (
+    Average,
+    Clock,
+    Utterance,
+    build,
+    corpus,
+    keep,
+    load,
+    on_device,
+    options,
+    save,
+    speakers,
+    start,
+)
 from train.data import RUNS
 from train.decoder import batch as teacher_batch
 from train.decoder import breath_frames
+from train.ear import Ear, ear_losses, frame_labels
 from train.fast import generate, speed_up
-from train.features import HOP
-from train.losses import mel_loss, stft_losses
+from train.features import HOP, scale_mel
+from train.losses import log_mels, mel_loss, stft_losses
 from train.prosody import PARTS, collate, encode, predict
 
 FRAMES = 40  # of a training segment
 TEACHER_EVERY = 4  # steps: a batch of the teacher's own latents keeps the phases in order
 NOISE = (0.3, 1.0)  # scales of the prior's noise: without any, breath can only repeat itself
+INITIALS = 3.0  # what a frame of an initial counts: they are short, and most of what is misheard
+EAR = (1.0, 0.1)  # weights of what the ear hears and of the phones it takes it for
 JUDGED = 4  # segments of a batch that the discriminators hear
 ADVERSARY = 0.15  # weight of what the discriminators say, beside mel and log-STFT
 
@@ -46,20 +62,37 @@ def repeat_loss(fake: Tensor, hiss: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def predicted(net: Synthesizer, data: list[Utterance]) -> list[np.ndarray]:
+def predicted(net: Synthesizer, data: list[Utterance], device: torch.device) -> list[np.ndarray]:
     """The text side's latents at the teacher's durations: [C, F] float16 each."""
     out = {}
     order = sorted(range(len(data)), key=lambda i: data[i].item.frames)
     for i in tqdm(range(0, len(order), 8), desc="latents", mininterval=10):
         rows = order[i : i + 8]
         torch.manual_seed(i)
-        batch = collate([data[k] for k in rows])
+        batch = collate([data[k] for k in rows]).to(device)
         speaker = speakers(net, batch.speaker)
         _, mean, _ = encode(net, batch, speaker)
         z = predict(net, mean, batch, speaker, NOISE[0] + (NOISE[1] - NOISE[0]) * torch.rand(()).item())
-        for k, row in zip(rows, z, strict=True):
+        for k, row in zip(rows, z.cpu(), strict=True):
             out[k] = row[:, : data[k].item.frames].numpy().astype(np.float16)
     return [out[k] for k in range(len(data))]
+
+
+def segments(data: list[Utterance], latents: list[np.ndarray], size: int, rng: np.random.Generator, device):
+    """-> latent [B, C, F], wave [B, samples], speaker [B], breath [B, F], phones [B, F], weights [B, F]."""
+    columns = [], [], [], [], [], []
+    for k in rng.integers(len(data), size=size):
+        start = rng.integers(data[k].item.frames - FRAMES + 1)
+        cut = slice(start, start + FRAMES)
+        first = data[k].tones.numpy() > 0
+        first &= first.cumsum() % 2 == 1  # of a syllable's two phones
+        columns[0].append(latents[k][:, cut].astype(np.float32))
+        columns[1].append(data[k].wav[start * HOP : (start + FRAMES) * HOP].astype(np.float32) / 32768)
+        columns[2].append(data[k].item.speaker)
+        columns[3].append(breath_frames(data[k])[cut])
+        columns[4].append(frame_labels(data[k])[cut])
+        columns[5].append(np.repeat(np.where(first, INITIALS, 1).astype(np.float32), data[k].durations.numpy())[cut])
+    return tuple(torch.from_numpy(np.stack(column)).to(device) for column in columns)
 
 
 def main() -> None:
@@ -74,8 +107,8 @@ def main() -> None:
     parser.add_argument("--decoder", type=Path, default=RUNS / "decoder.pt")
     options(parser, RUNS / "finetune.pt")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    net = build()
+    device = on_device(args.device)
+    net = build().to(device)
     optimizer = torch.optim.AdamW(net.dec.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
     step, seconds = start(args, net, ("dec",), optimizer)
     if step < 0:
@@ -86,7 +119,8 @@ def main() -> None:
         prosody = load(args.prosody)
         for part in PARTS:
             net.get_submodule(part).load_state_dict(prosody[part])
-    judges = Adversary() if args.adversary else None
+    ear = Ear.load().to(device)
+    judges = Adversary().to(device) if args.adversary else None
     if judges:
         judging = torch.optim.AdamW(judges.parameters(), 4e-4, betas=(0.8, 0.99))
         judges_out = args.out.with_suffix(".judges.pt")
@@ -96,39 +130,35 @@ def main() -> None:
             judging.load_state_dict(state["optimizer"])
     rng = np.random.default_rng([99, args.seed])
     data = [u for u in corpus("train") if FRAMES <= u.item.frames <= 800 and rng.random() < args.share]
-    latents = predicted(net, data)
+    latents = predicted(net, data, device)
     speed_up(net.dec)
     average = Average(net.dec, args.out if step else None)
     clock, seen = Clock(seconds), []
     while step < args.steps:
         rng = np.random.default_rng([step, args.seed])
-        chosen = rng.integers(len(data), size=args.batch)
-        starts = [rng.integers(data[k].item.frames - FRAMES + 1) for k in chosen]
-        z = np.stack([latents[k][:, s : s + FRAMES] for k, s in zip(chosen, starts, strict=True)])
-        wav = np.stack([data[k].wav[s * HOP : (s + FRAMES) * HOP] for k, s in zip(chosen, starts, strict=True)])
-        real = torch.from_numpy(wav.astype(np.float32) / 32768)
-        who = torch.tensor([data[k].item.speaker for k in chosen])
+        latent, real, who, hiss, phones, heavy = segments(data, latents, args.batch, rng, device)
         for group in optimizer.param_groups:
             group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
-        fake = generate(net.dec, torch.from_numpy(z.astype(np.float32)), speakers(net, who))
-        near, mel = stft_losses(fake, real)[1], mel_loss(fake, real)
-        hiss = np.stack([breath_frames(data[k])[s : s + FRAMES] for k, s in zip(chosen, starts, strict=True)])
-        repeat = repeat_loss(fake, torch.from_numpy(hiss))
-        loss = near + 2 * mel + repeat
+        fake = generate(net.dec, latent, speakers(net, who))
+        mels, real_mels = log_mels(fake), log_mels(real)
+        near, mel = stft_losses(fake, real)[1], mel_loss(mels, real_mels, heavy)
+        heard, misheard = ear_losses(ear, scale_mel(mels), scale_mel(real_mels), phones)
+        repeat = repeat_loss(fake, hiss)
+        loss = near + 2 * mel + repeat + EAR[0] * heard + EAR[1] * misheard
         scores = (0.0, 0.0, 0.0)
         if judges:
-            heard = judges(real[:JUDGED])
-            caught = judge_loss(heard, judges(fake[:JUDGED].detach()))
+            kept = judges(real[:JUDGED])
+            caught = judge_loss(kept, judges(fake[:JUDGED].detach()))
             judging.zero_grad()
             caught.backward()
             judging.step()
             judges.requires_grad_(False)
-            fooled, matching = fool_loss(heard, judges(fake[:JUDGED]))
+            fooled, matching = fool_loss(kept, judges(fake[:JUDGED]))
             judges.requires_grad_(True)
             loss = loss + ADVERSARY * (fooled + 2 * matching)
             scores = (caught.item(), fooled.item(), matching.item())
         if step % TEACHER_EVERY == 0:
-            latent, wave, who = teacher_batch(data, step + 1_000_000 * args.seed, args.batch)
+            latent, wave, who = (x.to(device) for x in teacher_batch(data, step + 1_000_000 * args.seed, args.batch))
             phase, magnitude = stft_losses(generate(net.dec, latent, speakers(net, who)), wave)
             loss = loss + 2 * phase + magnitude
         optimizer.zero_grad()
@@ -136,11 +166,11 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
         optimizer.step()
         average.update()
-        seen.append((near.item(), mel.item(), repeat.item(), *scores))
+        seen.append((near.item(), mel.item(), repeat.item(), heard.item(), misheard.item(), *scores))
         step += 1
         say, store = clock.tick()
         if say:
-            names = ("stft", "mel", "repeat", "caught", "fooled", "matching")
+            names = ("stft", "mel", "repeat", "heard", "misheard", "caught", "fooled", "matching")
             line = "  ".join(
                 f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True) if value
             )

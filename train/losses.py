@@ -1,9 +1,10 @@
 """Distances between waves. Complex spectra fix the phase; magnitudes alone leave the pitch free to stick."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from train.features import FFT, HOP, mel_filters
+from train.features import FFT, HOP, MEL_FLOOR, mel_filters
 
 MEL_FILTERS = torch.from_numpy(mel_filters())
 RESOLUTIONS = ((256, 64), (768, 192), (2048, 512))
@@ -12,7 +13,7 @@ RESOLUTIONS = ((256, 64), (768, 192), (2048, 512))
 def spectra(wav: Tensor) -> list[Tensor]:
     """[B, samples] -> complex [B, bins, frames] for each resolution, scaled so that noise has equal size in all."""
     return [
-        torch.stft(wav, size, hop, window=torch.hann_window(size), return_complex=True, center=True) / size**0.5
+        torch.stft(wav, size, hop, window=torch.hann_window(size, device=wav.device), return_complex=True) / size**0.5
         for size, hop in RESOLUTIONS
     ]
 
@@ -36,12 +37,17 @@ def log_magnitude(x: Tensor) -> Tensor:
     return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-5).log()
 
 
-def mel_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """Both [B, samples]: L1 of log-mels."""
+def log_mels(wav: Tensor) -> Tensor:
+    """[B, F * HOP] -> [B, MELS, F], what features.log_mel gives but for the edges, where the wave is mirrored."""
+    edge = (FFT - HOP) // 2
+    x = F.pad(wav.unsqueeze(1), (edge, edge), mode="reflect").squeeze(1)
+    window = torch.hann_window(FFT, device=wav.device)
+    x = torch.stft(x, FFT, HOP, window=window, return_complex=True, center=False)
+    magnitude = (torch.view_as_real(x).square().sum(-1) + 1e-9).sqrt()
+    return (MEL_FILTERS.to(wav.device) @ magnitude / (FFT / 4)).clamp(min=MEL_FLOOR).log()
 
-    def mel(wav: Tensor) -> Tensor:
-        x = torch.stft(wav, FFT, HOP, window=torch.hann_window(FFT), return_complex=True)
-        magnitude = (torch.view_as_real(x).square().sum(-1) + 1e-9).sqrt()
-        return (MEL_FILTERS @ magnitude / (FFT / 4)).clamp(min=1e-4).log()
 
-    return (mel(fake) - mel(real)).abs().mean()
+def mel_loss(fake: Tensor, real: Tensor, heavy: Tensor | None = None) -> Tensor:
+    """log_mels of both -> their L1; heavy [B, F]: how much a frame counts."""
+    apart = (fake - real).abs().mean(1)
+    return apart.mean() if heavy is None else (apart * heavy).sum() / heavy.sum()

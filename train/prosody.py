@@ -4,7 +4,7 @@ First the encoder alone (the flow bypassed), then the flow on, with the phase cl
 """
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.synthesizer import Synthesizer
-from train.common import Clock, Utterance, build, corpus, keep, options, speakers, start
+from train.common import Clock, Utterance, build, corpus, keep, on_device, options, speakers, start
 from train.data import RUNS
 from train.features import CHANNELS, CLOCK_SLICE, MEL_SLICE, TENTS, VOICED
 from train.speakers import EMOTIONS
@@ -36,6 +36,8 @@ PARTS = ("enc_p", "dp", "flow")
 
 @dataclass(frozen=True)
 class Batch:
+    """Some utterances side by side, padded."""
+
     phones: Tensor  # [B, T]
     tones: Tensor
     durations: Tensor  # [B, T], 0 in the padding
@@ -45,6 +47,9 @@ class Batch:
     rate: Tensor  # [B]
     latent: Tensor  # [B, C, F]
     frame_mask: Tensor  # [B, 1, F]
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def collate(rows: list[Utterance]) -> Batch:
@@ -106,7 +111,8 @@ def breath(batch: Batch) -> Tensor:
 
 def token_std(batch: Batch) -> Tensor:
     """Standard deviations the prior shall have [B, C, T]."""
-    return torch.where(breath(batch)[:, None] > 0, BREATH_STD[:, None], PRIOR_STD[:, None])
+    loud, plain = (std[:, None].to(batch.latent.device) for std in (BREATH_STD, PRIOR_STD))
+    return torch.where(breath(batch)[:, None] > 0, loud, plain)
 
 
 def predict(net: Synthesizer, mean: Tensor, batch: Batch, speaker: Tensor, noise: float) -> Tensor:
@@ -137,7 +143,7 @@ def initials(batch: Batch) -> Tensor:
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
     """L1 of the latent and of its change, which makes a burst a burst; consonants are short, so they count double."""
     heavy = batch.frame_mask * (1 + expand(initials(batch)[:, None], batch.durations))
-    near = ((z - batch.latent).abs() * WEIGHTS * heavy).sum() / heavy.sum() / CHANNELS
+    near = ((z - batch.latent).abs() * WEIGHTS.to(z.device) * heavy).sum() / heavy.sum() / CHANNELS
     change = (z - batch.latent).diff(dim=-1).abs()[:, MEL_SLICE]
     both = heavy[..., 1:] * batch.frame_mask[..., :-1]
     return near + 0.5 * (change * both).sum() / both.sum() / change.shape[1]
@@ -177,12 +183,13 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     options(parser, RUNS / "prosody.pt")
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    device = on_device(args.device)
     net = build()
     with torch.no_grad():
         for coupling in net.flow.flows.values():  # the flow begins near the identity
             coupling.post.weight.mul_(0.1)
             coupling.post.bias.zero_()
+    net.to(device)
     parameters = [p for part in PARTS for p in net.get_submodule(part).parameters()]
     optimizer = torch.optim.Adam(parameters, args.lr, betas=(0.9, 0.98))
     step, seconds = start(args, net, PARTS, optimizer)
@@ -191,7 +198,7 @@ def main() -> None:
     clock, seen = Clock(seconds), []
     source = batches(data, 1000 + step, args.frames)
     while step < args.steps:
-        batch = next(source)
+        batch = next(source).to(device)
         torch.manual_seed(step)
         flow_on = step >= args.flow_from
         rate = args.lr * (0.6 if flow_on else 1.0) * min(1, (step + 1) / 300)
@@ -205,7 +212,7 @@ def main() -> None:
             z = predict(net, mean, batch, speaker, torch.rand(()).item())
             phase = clock_loss(z, batch)
         else:
-            z, phase = expand(mean, batch.durations), torch.zeros(())
+            z, phase = expand(mean, batch.durations), z.new_zeros(())
         near = latent_loss(z, batch)
         width = ((log_std - token_std(batch).log()).abs() * batch.mask).sum() / batch.mask.sum() / CHANNELS
         loss = near + CLOCK_WEIGHT * phase + 0.3 * durations + 0.3 * width

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from text.phones import split_reading, syllable_phones
-from train.common import Clock, load, save
+from train.common import Clock, load, on_device, options, save
 from train.data import RUNS, pinyin
 from train.espeak import Style, Teacher
+from train.fast import half_precision
 from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
 from train.sentences import sentences
 
 MELS = 64
-CHANNELS = 160
+CHANNELS = 192
 _MALE, _FEMALE = "language variant\nname {n}\ngender male\n", "language variant\nname {n}\ngender female\n"
 _FORMANTS = "formant 0 100 100 100\nformant 1 {0} 100 {1}\nformant 2 {0} 100 {1}\nformant 3 {0} 90 {1}\n"
 # Pitches and vocal tracts between and beyond those of the voice's speakers; none is one of them.
@@ -33,6 +34,9 @@ VARIANTS = {
     "j4": _FEMALE + "pitch 140 230\n" + _FORMANTS.format(110, 130),
     "j6": _FEMALE + "pitch 215 300\n" + _FORMANTS.format(121, 130),
     "j5": _MALE + "pitch 85 130\n" + _FORMANTS.format(103, 100) + "flutter 4\n",
+    "j7": _FEMALE + "pitch 232 340\n" + _FORMANTS.format(124, 120),
+    "j8": _FEMALE + "pitch 200 300\n" + _FORMANTS.format(116, 125) + "breath 0 1 2 2 2 2 2 1\n",
+    "j9": _MALE + "pitch 108 165\n" + _FORMANTS.format(91, 115),
 }
 
 
@@ -47,7 +51,7 @@ def features(wav: np.ndarray) -> np.ndarray:
     wav = wav[: len(wav) // HOP * HOP]
     spectrum = np.abs(np.fft.rfft(frames(wav, FFT) * np.hanning(FFT + 1)[:-1], axis=1)).astype(np.float32)
     mel = np.log(np.maximum(spectrum @ mel_filters(FFT, MELS, high=7600.0).T / (FFT / 4), 1e-3))
-    f0, _ = pitch(wav, 45, 420)
+    f0, _ = pitch(wav, 45, 560)
     voiced = f0 > 0
     middle = np.median(f0[voiced]) if voiced.any() else 100.0
     tone = np.where(voiced, np.log2(np.maximum(f0, 1) / middle), 0)
@@ -146,19 +150,18 @@ def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--minutes", type=float, default=60, help="of speech to learn from")
-    parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--out", type=Path, default=RUNS / "recogniser.pt")
+    parser.add_argument("--minutes", type=float, default=200, help="of speech to learn from")
+    parser.add_argument("--steps", type=int, default=5_500)
+    options(parser, RUNS / "recogniser.pt", voice=False)
     args = parser.parse_args()
-    torch.set_num_threads(1)
+    device = on_device(args.device)
     torch.manual_seed(0)
     data = make(args.minutes, 777, RUNS / "judge")
     table = ["", *sorted({label for _, wanted in data for label in wanted})]
-    model = Recogniser(table)
+    model = Recogniser(table).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
     step, seconds = 0, 0.0
-    if args.resume:
+    if args.resume and args.out.exists():
         state = load(args.out)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
@@ -178,10 +181,12 @@ def main() -> None:
             x[k, :, low : low + rng.integers(8)] = 0
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1, (step + 1) / 100) * (1 - 0.95 * step / args.steps)
-        out = model(torch.from_numpy(x).mT).permute(2, 0, 1)
+        with half_precision(device):
+            scores = model.net(torch.from_numpy(x).mT.to(device))
+        out = scores.float().log_softmax(1).permute(2, 0, 1)
         lengths = torch.tensor([(len(values) + 1) // 2 for values, _ in rows])
         targets = [torch.tensor([table.index(label) for label in wanted]) for _, wanted in rows]
-        loss = ctc(out, torch.cat(targets), lengths, torch.tensor([len(t) for t in targets]))
+        loss = ctc(out, torch.cat(targets).to(device), lengths, torch.tensor([len(t) for t in targets]))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

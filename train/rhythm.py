@@ -1,0 +1,135 @@
+"""Stage 4: the stochastic duration predictor, by the likelihood of the teacher's durations. `python -m train.rhythm`
+
+The network samples: noise -> log durations. Trained is the other direction, with the density it gives to the teacher's
+durations (VITS, Kim et al., 2021, section 2.2.2). The product rounds up, so a duration of d frames stands for all
+numbers from d - 1 to d: one is drawn each time. The flow needs a second channel to hold on to; noise of its own fills
+it, which keeps the likelihood a lower bound. The teacher speaks a text at one rate in one way; what varies is that rate
+(data.JITTER), and with the noise drawn for each phone apart, that is how much a phone's length varies in the voice.
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.duration import SMALLEST, TAIL, SplineFlow, StochasticDurationPredictor, knots
+from train.common import Clock, build, corpus, keep, load, on_device, options, speakers, start
+from train.data import RUNS
+from train.prosody import LONGEST, PARTS, batches, encode
+
+NARROWEST = 0.05  # distance of the drawn numbers to whole frames: log(0) is far
+
+
+def spline(x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+    """The monotonic rational-quadratic spline (Durkan et al., 2019, equations 4 and 5) and the log of its slope.
+
+    x [...]; widths and heights [..., 10], slopes [..., 9], as models.duration.inverse_spline takes them.
+    """
+    inside = (x > -TAIL) & (x < TAIL)
+    place = x.clamp(-TAIL, TAIL)
+    x_knots, y_knots = knots(widths), knots(heights)
+    slopes = SMALLEST + F.softplus(F.pad(slopes, (1, 1), value=math.log(math.exp(1 - SMALLEST) - 1)))
+    index = ((place.unsqueeze(-1) >= x_knots).sum(-1, keepdim=True) - 1).clamp(0, widths.shape[-1] - 1)
+
+    def at(values: Tensor, shift: int = 0) -> Tensor:
+        return values.gather(-1, index + shift).squeeze(-1)
+
+    x0, y0, d0, d1 = at(x_knots), at(y_knots), at(slopes), at(slopes, 1)
+    width, height = at(x_knots, 1) - x0, at(y_knots, 1) - y0
+    r, s = (place - x0) / width, height / width
+    below = s + (d0 + d1 - 2 * s) * r * (1 - r)
+    y = y0 + height * (s * r * r + d0 * r * (1 - r)) / below
+    slope = s * s * (d1 * r * r + 2 * s * r * (1 - r) + d0 * (1 - r) ** 2) / below**2
+    return torch.where(inside, y, x), torch.where(inside, slope.clamp(min=1e-9).log(), torch.zeros_like(x))
+
+
+def couple(flow: SplineFlow, z: Tensor, mask: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    """The inverse of the coupling's forward(): [B, 2, T] -> [B, 2, T], log determinant [B, T]."""
+    z0, z1 = z.chunk(2, dim=1)
+    h = flow.proj(flow.convs(flow.pre(z0) + condition, mask)) * mask
+    bins = (h.shape[1] + 1) // 3
+    widths, heights, slopes = h.mT.split((bins, bins, bins - 1), dim=-1)
+    size = math.sqrt(flow.channels)
+    z1, log_slope = spline(z1.squeeze(1), widths / size, heights / size, slopes)
+    return torch.cat((z0, z1.unsqueeze(1)), dim=1) * mask, log_slope * mask.squeeze(1)
+
+
+def to_noise(
+    sdp: StochasticDurationPredictor, x: Tensor, mask: Tensor, speaker: Tensor, pair: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The inverse of sampling: log durations and their companion [B, 2, T] -> noise [B, 2, T], log determinant [B, T]."""
+    condition = sdp.proj(sdp.convs(sdp.pre(x) + sdp.cond(speaker), mask)) * mask
+    affine = sdp.flows["0"]
+    z = (pair * affine.logs.exp() + affine.m) * mask
+    log_det = affine.logs.sum() * mask.squeeze(1)
+    for i in ("3", "5", "7"):
+        z, more = couple(sdp.flows[i], z.flip(1), mask, condition)
+        log_det = log_det + more
+    return z.flip(1), log_det
+
+
+def rhythm_loss(sdp: StochasticDurationPredictor, x: Tensor, mask: Tensor, speaker: Tensor, durations: Tensor):
+    """Nats a token of the bound on the likelihood of whole durations [B, T] (the companion's entropy taken off)."""
+    drawn = durations.clamp(min=1) - NARROWEST - (1 - 2 * NARROWEST) * torch.rand(durations.shape, device=x.device)
+    companion = torch.randn(drawn.shape, device=x.device)
+    z, log_det = to_noise(sdp, x, mask, speaker, torch.stack((drawn.log(), companion), 1))
+    density = -0.5 * z.square().sum(1) + log_det - drawn.log()  # the last: from logarithms back to frames
+    entropy = -0.5 * companion.square()
+    return ((entropy - density) * mask.squeeze(1)).sum() / mask.sum() + 0.5 * math.log(2 * math.pi)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=2_000)
+    parser.add_argument("--frames", type=int, default=4_000, help="frames a batch")
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--prosody", type=Path, default=RUNS / "prosody.pt")
+    options(parser, RUNS / "rhythm.pt")
+    args = parser.parse_args()
+    device = on_device(args.device)
+    net = build()
+    with torch.no_grad():
+        for name, flow in net.sdp.flows.items():  # begin as the identity, at the size of a log duration
+            if name != "0":
+                flow.proj.weight.zero_()
+                flow.proj.bias.zero_()
+    net.to(device)
+    optimizer = torch.optim.AdamW(net.sdp.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
+    step, seconds = start(args, net, ("sdp",), optimizer)
+    step = max(0, step)
+    if not args.voice or args.prosody.exists():
+        prosody = load(args.prosody)
+        for part in PARTS:
+            net.get_submodule(part).load_state_dict(prosody[part])
+    data = [u for u in corpus("train") if u.item.frames <= LONGEST]
+    source = batches(data, 5000 + step, args.frames)
+    clock, seen = Clock(seconds), []
+    while step < args.steps:
+        batch = next(source).to(device)
+        torch.manual_seed(step)
+        speaker = speakers(net, batch.speaker)
+        with torch.no_grad():
+            x, _, _ = encode(net, batch, speaker)
+        loss = rhythm_loss(net.sdp, x, batch.mask, speaker, batch.durations)
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(net.sdp.parameters(), 1.0)
+        optimizer.step()
+        seen.append(loss.item())
+        step += 1
+        say, store = clock.tick()
+        if say or step == args.steps:
+            print(f"step {step}  nats {np.mean(seen):.4f}  {clock.spent:.0f} s", flush=True)
+            seen = []
+        if store or step == args.steps:
+            keep(args.out, net, ("sdp",), optimizer, step, clock.spent)
+
+
+if __name__ == "__main__":
+    main()
