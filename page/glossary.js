@@ -1,0 +1,113 @@
+// The glossary's editor. Runs as js_on_load of its panel: `element`, `props` and `server` are Gradio's.
+
+window.glossaryEditor?.abort(); // if Gradio makes the panel anew, only the new one listens
+window.glossaryEditor = new AbortController();
+const listening = { signal: window.glossaryEditor.signal };
+let base = null; // the file as it was last read; null before that
+let told = () => ""; // what the line below says, in the language of the moment
+
+const language = () => window.pageLanguage ?? (navigator.language.startsWith("zh") ? 0 : 1);
+const word = (key, ...values) =>
+  values.reduce((text, value, i) => text.replace(`{${i}}`, () => value), props.words[key][language()]);
+const make = (tag, set = {}, ...children) => {
+  const node = Object.assign(document.createElement(tag), set);
+  node.append(...children);
+  return node;
+};
+
+const title = make("h2");
+const help = make("p", { className: "hint", id: "glossary-help" });
+const field = make("textarea", { rows: 8, spellcheck: false, maxLength: props.most, lang: "zh", disabled: true });
+const save = make("button", { type: "button", className: "small-button", onclick: onSave });
+const status = make("span", { className: "hint" });
+const alert = make("div");
+field.setAttribute("aria-describedby", help.id);
+status.setAttribute("role", "status");
+alert.setAttribute("role", "alert");
+
+const isChanged = () => base !== null && field.value !== base;
+
+function tell(what = told) {
+  told = what;
+  status.textContent = isChanged() ? word("unsaved") : told();
+  save.disabled = !isChanged();
+}
+
+function complain(pair) {
+  alert.replaceChildren(...(pair ? [make("p", { className: "error", textContent: pair[language()] })] : []));
+}
+
+async function ask(name, data) {
+  try {
+    return (await server[name](data)) ?? { error: props.words.lost };
+  } catch {
+    return { error: props.words.lost };
+  }
+}
+
+/** Takes over what the file holds, unless something was written here meanwhile. */
+function take(got) {
+  if (isChanged()) {
+    if (got.text !== base) complain(props.words.newer); // `base` stays: saving will find out, and bring both together
+    return;
+  }
+  base = field.value = got.text;
+  field.disabled = false;
+  tell(() => (got.count === null ? "" : word("count", got.count)));
+}
+
+async function refresh() {
+  const got = await ask("read_glossary", {});
+  if (got.error) complain(got.error);
+  else take(got);
+}
+
+async function onSave() {
+  if (!isChanged()) return;
+  const written = field.value;
+  const got = await ask("save_glossary", { text: written, base });
+  complain(got.error);
+  if (got.error) {
+    if (got.line) select(got.line);
+  } else if (got.both !== undefined) {
+    base = got.text;
+    field.value = got.both;
+    tell();
+    complain(props.words.changed);
+    field.focus();
+  } else {
+    base = got.text;
+    if (field.value === written) field.value = base;
+    tell(() => word("saved", got.count));
+  }
+}
+
+/** Shows a line, counted from 1, by selecting it. */
+function select(number) {
+  const lines = field.value.split("\n");
+  const start = lines.slice(0, number - 1).reduce((sum, line) => sum + line.length + 1, 0);
+  field.focus();
+  field.setSelectionRange(start, start + lines[number - 1].length);
+}
+
+function draw() {
+  title.textContent = word("title");
+  help.textContent = word("help");
+  field.setAttribute("aria-label", word("label"));
+  save.textContent = word("save");
+  const parts = props.why ? [make("p", { className: "hint", textContent: word(props.why) })] : [help, field, alert];
+  if (!props.why) parts.push(make("div", { className: "shelf-row" }, save, status));
+  element.querySelector(".glossary").replaceChildren(make("section", { className: "card" }, title, ...parts));
+  tell();
+}
+
+field.oninput = () => tell();
+field.onkeydown = (event) => {
+  if (event.key.toLowerCase() !== "s" || !(event.ctrlKey || event.metaKey)) return;
+  event.preventDefault();
+  onSave();
+};
+window.addEventListener("beforeunload", (event) => isChanged() && event.preventDefault(), listening);
+document.addEventListener("studio:language", draw, listening);
+draw();
+if (!props.why) new IntersectionObserver(([seen]) => seen.isIntersecting && refresh()).observe(element);
