@@ -4,11 +4,11 @@ import secrets
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 
 KEPT = 3600  # seconds that a file stays on disk for its listener
@@ -33,12 +33,13 @@ class Files:
         self._forget()
         return f"{ROUTE[1:]}/{token}/{quote(name)}"  # relative: the page may stand behind a proxy's path
 
-    def mount(self, app: FastAPI, allowed: Callable) -> None:
-        """Serves them; `allowed` is the dependency that asks for a login where there is one."""
-        from fastapi import Depends
+    def mount(self, app: FastAPI, allowed: Callable[[Mapping[str, str]], bool]) -> None:
+        """Serves them to whom `allowed` lets in, by the cookies of the request."""
 
-        @app.get(ROUTE + "/{token}/{name}", dependencies=[Depends(allowed)])
-        def made(token: str, name: str) -> FileResponse:
+        @app.get(ROUTE + "/{token}/{name}")
+        def made(token: str, request: Request) -> FileResponse:
+            if not allowed(request.cookies):
+                raise HTTPException(401, "Sign in on the page first.")
             if token not in self._made:
                 raise HTTPException(404, "This file is gone; make it again on the page.")
             _, path, name = self._made[token]

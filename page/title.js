@@ -1,0 +1,12 @@
+// The switches beside the title: language, dark or light.
+const say = (key) => props.words[key][window.pageLanguage];
+const button = (shown, label, onclick) => {
+  const made = document.createElement("button");
+  Object.assign(made, { type: "button", textContent: shown, onclick, title: label });
+  made.setAttribute("aria-label", label);
+  return made;
+};
+element.querySelector("div").replaceChildren(
+  button(say("language"), say("language"), () => window.switchLanguage()),
+  button("◐", say("look"), () => window.switchLook()),
+);
