@@ -28,8 +28,10 @@ from infer.voice import VoiceInfo
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
     warnings.simplefilter("ignore")
     import gradio as gr
+    from starlette.middleware import Middleware
 
     from page import LOOPBACK, batch, editor, glossary, language_of, lines_html, sample, shelf, voices
+    from page.early import Early
     from page.files import Files
     from page.sample import Samples
     from page.studio import EMOTIONS, PROMPTS, Studio
@@ -330,8 +332,8 @@ def look() -> dict[str, Any]:
         slider_color="*primary_600",
         input_background_fill="*neutral_50",
     )
-    head = f"<script>{(ASSETS / 'head.js').read_text('utf-8')}</script>"
-    return {"theme": theme, "css_paths": [ASSETS / "style.css", ASSETS / "editor.css"], "i18n": translations(), "footer_links": [], "head": head}
+    styles = [ASSETS / "style.css", ASSETS / "editor.css"]
+    return {"theme": theme, "css_paths": styles, "i18n": translations(), "footer_links": []}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -408,6 +410,7 @@ def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:
         run_history=False,
         enable_monitoring=False,
         prevent_thread_lock=True,
+        app_kwargs={"middleware": [Middleware(Early, script=(ASSETS / "early.js").read_text("utf-8"))]},
         **look(),
     )
     files.mount(blocks.app, partial(signed_in, blocks.app))

@@ -13,6 +13,8 @@ const ICONS = {
   more: "M5 10a2 2 0 1 0 0 4 2 2 0 0 0 0-4zm7 0a2 2 0 1 0 0 4 2 2 0 0 0 0-4zm7 0a2 2 0 1 0 0 4 2 2 0 0 0 0-4z",
 };
 
+const WIDE = { ",": "，", ".": "。", "!": "！", "?": "？" }; // as Chinese is printed
+
 function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -87,7 +89,7 @@ class CardView {
     const { card } = this;
     this.picker.hidden = true;
     this.chars = card.chars.map((char, i) => {
-      if (!char.pinyin) return make("span", { class: "mark" }, char.text);
+      if (!char.pinyin) return make("span", { class: "mark" }, WIDE[char.text] ?? char.text);
       const title = char.known.map(([, pinyin]) => pinyin).join(" / ") + (char.mark ? ` · ${say(`mark.${char.mark}`)}` : "");
       return make(
         "button",

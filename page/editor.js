@@ -304,10 +304,9 @@ async function produce(requests, keys, mine) {
     status(got.waiting ? say("waiting") : say("speaking", Math.min(finished + 1, keys.length), keys.length));
     progress(share, share > 0 ? (spent / share) * (1 - share) : 0);
   }
-  const spent = (performance.now() - began) / 1000;
   progress(null);
   if (finished < keys.length) return false;
-  status(say("finished", sound.toFixed(1), spent.toFixed(1), (spent / sound).toFixed(2), first.toFixed(2)), "done");
+  status(say("finished", sound.toFixed(1), first.toFixed(2)), "done");
   drawStages(part("stages"), stages, sound, words);
   return true;
 }

@@ -31,8 +31,8 @@ WORDS = {  # key -> Chinese, English
     "s": ("秒", "s"),
     "min": ("分钟", "min"),
     "finished": (
-        "{0} 秒语音，用时 {1} 秒（实时率 {2}），{3} 秒后出声。",
-        "{0} s of speech in {1} s (RTF {2}), first sound after {3} s.",
+        "{0} 秒语音，{1} 秒后出声。",
+        "{0} s of speech, first sound after {1} s.",
     ),
     "known": ("没有改动，直接播放。", "Nothing has changed; playing what is there."),
     "stopped": ("已停止。", "Stopped."),

@@ -1,5 +1,5 @@
-// Before anything else on the page: which language it speaks, and whether it is dark. Gradio goes by the browser's
-// languages, so a choice made on the page is put in front of them; the cookie tells the server.
+// Before anything else on the page (early.py): which language it speaks, and whether it is dark. Gradio goes by the
+// browser's languages, so a choice made on the page is put in front of them; the cookie tells the server.
 (() => {
   const cookie = document.cookie.match(/(?:^|; )language=(zh|en)/)?.[1];
   if (cookie) {
