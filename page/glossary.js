@@ -4,23 +4,24 @@ window.glossaryEditor?.abort(); // if Gradio makes the panel anew, only the new 
 window.glossaryEditor = new AbortController();
 const listening = { signal: window.glossaryEditor.signal };
 let base = null; // the file as it was last read; null before that
-let told = () => ""; // what the line below says, in the language of the moment
+let told = ""; // what the line below says while nothing is unsaved
 
-const language = () => window.pageLanguage ?? (navigator.language.startsWith("zh") ? 0 : 1);
+const language = window.pageLanguage;
 const word = (key, ...values) =>
-  values.reduce((text, value, i) => text.replace(`{${i}}`, () => value), props.words[key][language()]);
+  values.reduce((text, value, i) => text.replace(`{${i}}`, () => value), props.words[key][language]);
 const make = (tag, set = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), set);
   node.append(...children);
   return node;
 };
 
-const title = make("h2");
-const help = make("p", { className: "hint", id: "glossary-help" });
+const title = make("h2", { textContent: word("title") });
+const help = make("p", { className: "hint", id: "glossary-help", textContent: word("help") });
 const field = make("textarea", { rows: 8, spellcheck: false, maxLength: props.most, lang: "zh", disabled: true });
-const save = make("button", { type: "button", className: "small-button", onclick: onSave });
+const save = make("button", { type: "button", className: "small-button", textContent: word("save"), disabled: true });
 const status = make("span", { className: "hint" });
 const alert = make("div");
+field.setAttribute("aria-label", word("label"));
 field.setAttribute("aria-describedby", help.id);
 status.setAttribute("role", "status");
 alert.setAttribute("role", "alert");
@@ -29,12 +30,12 @@ const isChanged = () => base !== null && field.value !== base;
 
 function tell(what = told) {
   told = what;
-  status.textContent = isChanged() ? word("unsaved") : told();
+  status.textContent = isChanged() ? word("unsaved") : told;
   save.disabled = !isChanged();
 }
 
 function complain(pair) {
-  alert.replaceChildren(...(pair ? [make("p", { className: "error", textContent: pair[language()] })] : []));
+  alert.replaceChildren(...(pair ? [make("p", { className: "error", textContent: pair[language] })] : []));
 }
 
 async function ask(name, data) {
@@ -53,7 +54,7 @@ function take(got) {
   }
   base = field.value = got.text;
   field.disabled = false;
-  tell(() => (got.count === null ? "" : word("count", got.count)));
+  tell(got.count === null ? "" : word("count", got.count));
 }
 
 async function refresh() {
@@ -78,7 +79,7 @@ async function onSave() {
   } else {
     base = got.text;
     if (field.value === written) field.value = base;
-    tell(() => word("saved", got.count));
+    tell(word("saved", got.count));
   }
 }
 
@@ -90,24 +91,17 @@ function select(number) {
   field.setSelectionRange(start, start + lines[number - 1].length);
 }
 
-function draw() {
-  title.textContent = word("title");
-  help.textContent = word("help");
-  field.setAttribute("aria-label", word("label"));
-  save.textContent = word("save");
-  const parts = props.why ? [make("p", { className: "hint", textContent: word(props.why) })] : [help, field, alert];
-  if (!props.why) parts.push(make("div", { className: "shelf-row" }, save, status));
-  element.querySelector(".glossary").replaceChildren(make("section", { className: "card" }, title, ...parts));
-  tell();
-}
-
 field.oninput = () => tell();
 field.onkeydown = (event) => {
   if (event.key.toLowerCase() !== "s" || !(event.ctrlKey || event.metaKey)) return;
   event.preventDefault();
   onSave();
 };
+save.onclick = onSave;
 window.addEventListener("beforeunload", (event) => isChanged() && event.preventDefault(), listening);
-document.addEventListener("studio:language", draw, listening);
-draw();
+
+const card = make("section", { className: "card" }, title);
+if (props.why) card.append(make("p", { className: "hint", textContent: word(props.why) }));
+else card.append(help, field, alert, make("div", { className: "shelf-row" }, save, status));
+element.querySelector(".glossary").append(card);
 if (!props.why) new IntersectionObserver(([seen]) => seen.isIntersecting && refresh()).observe(element);

@@ -1,7 +1,6 @@
 """The glossary's file on the page: how words are read, for every text. One listener's changes never undo another's."""
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -162,17 +161,6 @@ def _write(path: Path, content: str) -> None:
             "save again.",
             f"读音表文件写不进去（{error.strerror}）；请腾出空间或给予写权限，再保存一次。",
         ) from error
-
-
-def remembering(settings: Settings) -> Callable:
-    """A server function for the editor, remember_word({"term": …, "reading": …}) -> {} or {"error": …}."""
-
-    @answering
-    def remember_word(data: Any) -> dict[str, Any]:
-        remember(_allowed(settings), data["term"], data["reading"])
-        return {}
-
-    return remember_word
 
 
 def build(settings: Settings) -> gr.HTML:

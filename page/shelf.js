@@ -15,10 +15,10 @@ let panel = null;
 
 // --- words and elements
 
-const language = () => window.pageLanguage ?? (navigator.language.startsWith("zh") ? 0 : 1);
-const locale = () => ["zh-CN", "en"][language()];
+const language = window.pageLanguage;
+const locale = ["zh-CN", "en"][language];
 const word = (key, ...values) =>
-  values.reduce((text, value, i) => text.replace(`{${i}}`, () => value), props.words[key][language()]);
+  values.reduce((text, value, i) => text.replace(`{${i}}`, () => value), props.words[key][language]);
 
 function make(tag, set = {}, ...children) {
   const node = document.createElement(tag);
@@ -35,7 +35,7 @@ const button = (text, onclick, set = {}) =>
 
 function ago(when) {
   const seconds = when - Date.now() / 1000;
-  const relative = new Intl.RelativeTimeFormat(locale(), { numeric: "auto" });
+  const relative = new Intl.RelativeTimeFormat(locale, { numeric: "auto" });
   const units = { year: 31536000, month: 2592000, day: 86400, hour: 3600, minute: 60 };
   const unit = Object.keys(units).find((name) => -seconds >= units[name]);
   return unit ? relative.format(Math.trunc(seconds / units[unit]), unit) : word("now");
@@ -50,33 +50,31 @@ const duration = (seconds) =>
 
 const status = make("div", { role: "status" });
 const alert = make("div", { role: "alert" });
-const toast = make("div", { className: "shelf-toast", hidden: true }, status, alert);
+const toast = make("div", { className: "shelf-toast" }, status, alert); // there from the start, so that it is read out
 const veil = make("div", { className: "shelf-veil", hidden: true });
 let hiding = 0;
 document.querySelectorAll(".shelf-toast, .shelf-veil").forEach((old) => old.remove());
 (element.closest(".gradio-container") ?? document.body).append(toast, veil);
 
 function show(place, text, undo) {
-  clearTimeout(hiding);
   const close = button("×", hide, { className: "shelf-close" });
   close.setAttribute("aria-label", word("close"));
-  (place === alert ? status : alert).replaceChildren();
+  hide();
   place.replaceChildren(make("span", { textContent: text }));
   if (undo) place.append(button(word("undo"), undo));
   place.append(close);
-  toast.hidden = false;
   if (place === status) hiding = setTimeout(hide, SHOWN);
 }
 
 function hide() {
-  toast.hidden = true;
+  clearTimeout(hiding);
   status.replaceChildren();
   alert.replaceChildren();
 }
 
 const say = (text, undo) => show(status, text, undo);
 const fail = (pair, name) => {
-  const text = typeof pair === "string" ? pair : pair[language()];
+  const text = typeof pair === "string" ? pair : pair[language];
   show(alert, name ? word("of", name, text) : text);
 };
 
@@ -104,7 +102,7 @@ function studio() {
 async function replace(title, change) {
   const now = studio();
   if (!now) return false;
-  const before = now.project();
+  const [before, controls, text] = [now.project(), now.request(), typed()];
   try {
     const answer = await change(now);
     if (answer?.error) throw Object.assign(new Error(), { pair: answer.error });
@@ -112,9 +110,10 @@ async function replace(title, change) {
     fail(error.pair ?? (error.message || props.words.lost), title);
     return false;
   }
-  now.show?.(); // the editor, if another tab is open
-  const undo = async () => (await replace(title, (it) => it.open(before))) && undone();
-  say(word("opened", title), before?.cards?.length ? undo : null);
+  document.querySelector("#tab-speak-button")?.click(); // what was opened is there
+  const back = (it) => (before.cards.length ? it.open(before) : it.load(text, controls));
+  const undo = async () => (await replace(title, back)) && undone();
+  say(word("opened", title), before.cards.length || text ? undo : null);
   return true;
 }
 
@@ -122,16 +121,17 @@ const undone = () => say(word("undone"));
 
 // --- files
 
-function fileName() {
-  const said = (window.studio.project().cards ?? []).map((card) => card.text).join("");
-  const name = Array.from(said.replace(/[^\p{L}\p{N}]+/gu, "")).slice(0, 16).join("");
-  return `${name || "speech"}.bv2.json`;
-}
+const typed = () => document.querySelector("#text textarea")?.value.trim() ?? "";
 
 function save() {
   if (!studio()) return;
-  const content = new Blob([JSON.stringify(window.studio.project(), null, 1)], { type: "application/json" });
-  const link = make("a", { href: URL.createObjectURL(content), download: fileName() });
+  const project = window.studio.project();
+  if (!project.cards.length && typed()) project.cards = [{ text: typed() }]; // written, and not spoken yet
+  if (!project.cards.length) return fail(props.words.empty);
+  const said = project.cards.map((card) => card.text).join("");
+  const name = [...said.replace(/[^\p{L}\p{N}]+/gu, "")].slice(0, 16).join("");
+  const content = new Blob([JSON.stringify(project, null, 1)], { type: "application/json" });
+  const link = make("a", { href: URL.createObjectURL(content), download: `${name || "speech"}.bv2.json` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   say(word("saved", link.download));
@@ -269,7 +269,7 @@ async function deletePreset(name) {
 }
 
 function drawPresets() {
-  const names = Object.keys(kept.presets).sort(new Intl.Collator(locale()).compare);
+  const names = Object.keys(kept.presets).sort(new Intl.Collator(locale).compare);
   const items = names.map((name) =>
     make("li", {}, button(name, () => applyPreset(name)), remover(() => deletePreset(name), "preset.delete", name)),
   );
@@ -331,7 +331,7 @@ function askBeforeClearing() {
 function drawHistory() {
   const items = kept.history.map((entry, place) => {
     const facts = make("small", { textContent: `${ago(entry.when)} · ${duration(entry.seconds)}` });
-    facts.title = new Date(entry.when * 1000).toLocaleString(locale());
+    facts.title = new Date(entry.when * 1000).toLocaleString(locale);
     const open = make("button", { type: "button", className: "shelf-open", onclick: () => openKept(entry) });
     open.append(make("span", { textContent: entry.title, lang: "zh" }), facts);
     return make("li", {}, open, remover(() => deleteKept(entry, place), "history.delete", entry.title));
@@ -391,7 +391,6 @@ function presetsOfBrowser() {
 if (props.why) kept.presets = presetsOfBrowser();
 draw();
 document.addEventListener("studio:spoken", onSpoken, listening);
-document.addEventListener("studio:language", draw, listening);
 const seen = new IntersectionObserver(([panel]) => panel.isIntersecting && !props.why && refresh());
 window.projects = {
   show(place) {

@@ -92,6 +92,10 @@ WORDS = {  # key -> Chinese, English
     "now": ("刚才", "just now"),
     "seconds": ("{0} 秒", "{0} s"),
     "saved": ("已保存为 {0}。", "Saved as {0}."),
+    "empty": (
+        "还没有内容；请先在“朗读”里写一段文字。",
+        "There is nothing to save yet; write a text under Speak first.",
+    ),
     "opened": ("已打开“{0}”。", "“{0}” is open."),
     "undone": ("已恢复。", "It is as it was before."),
     "reading": ("正在读取“{0}”……", "Reading “{0}” …"),
@@ -229,7 +233,7 @@ class Shelf:
 
     def _files(self) -> list[Path]:
         found = self.folder.glob("*.json") if self.folder else ()
-        return [path for path in found if re.fullmatch("[0-9a-f]{32}", path.stem)]
+        return [path for path in found if re.fullmatch("[0-9a-f]{32}", path.stem) and path.is_file()]
 
     def _entries(self) -> list[Entry]:
         read = ((path.stem, _content(path)) for path in self._files())
@@ -287,13 +291,14 @@ def recipe(data: Any) -> dict[str, Any]:
             f"只看声音文件的前 {HEAD >> 20} MB；请不要多传。",
         )
     try:
-        made = audio.recipe(io.BytesIO(head))
+        made = audio.metadata(io.BytesIO(head))
     except (RuntimeError, ValueError, TypeError):  # no sound file at all
-        made = None
-    if isinstance(made, SpeechRequest):
-        return {"request": made.as_dict()}
-    if isinstance(made, dict):
+        made = {}
+    if "cards" in made:
+        Project.from_dict(made)
         return {"project": made}
+    if "text" in made:
+        return {"request": SpeechRequest.from_dict(made).as_dict()}
     raise BadRequest(
         "This sound does not say how it was made: it comes from elsewhere, or another program has saved it anew. Use "
         "the file as it was downloaded here.",

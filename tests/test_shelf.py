@@ -1,0 +1,450 @@
+"""page/shelf.py and the file side of page/glossary.py: what is kept on disk, whatever comes in."""
+
+import base64
+import json
+import stat
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import text
+from infer import audio
+from infer.project import Card, Project
+from infer.request import BadRequest, SpeechError, SpeechRequest
+from infer.settings import load_settings
+from page import answering, glossary, shelf, write_whole
+from page.shelf import NAME, Shelf
+
+ANYTHING = st.text(max_size=30) | st.text(st.characters(categories=["Cs", "Lo", "P"]), max_size=30)
+
+
+def project(text: str = "你好，世界。", **controls) -> dict:
+    return Project(controls, (Card(text),)).as_dict()
+
+
+@pytest.fixture
+def kept(tmp_path) -> Shelf:
+    return Shelf(tmp_path / "history", most=3)
+
+
+# --- history ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_newest_come_first_and_only_so_many_stay(kept):
+    for seed in range(5):
+        kept.add(project(seed=seed), seconds=seed + 0.5, when=1000.0 + seed)
+    assert [entry.seconds for entry in kept.history()] == [4.5, 3.5, 2.5]
+    assert len(list(kept.folder.iterdir())) == 3
+    assert kept.project(kept.history()[0].id) == project(seed=4)
+
+
+def test_the_same_project_again_moves_to_the_top(kept):
+    for seed in (1, 2, 1):
+        kept.add(project(seed=seed), seconds=1.0)
+    assert [kept.project(entry.id)["controls"]["seed"] for entry in kept.history()] == [1, 2]
+    kept.add(dict(reversed(project(seed=2).items())), seconds=1.0)
+    assert [kept.project(entry.id)["controls"]["seed"] for entry in kept.history()] == [2, 1]
+
+
+def test_another_shelf_finds_what_one_has_kept(kept):
+    kept.add(project("床前明月光，疑是地上霜。举头望明月，低头思故乡。一二三四"), seconds=12.25)
+    (entry,) = Shelf(kept.folder, most=3).history()
+    assert entry.title == "床前明月光，疑是地上霜。举头望明月，低头思故乡。…" and entry.seconds == 12.25
+
+
+def test_no_time_to_come_holds_the_top(kept):
+    kept.add(project("一。"), 1.0, when=9e12)
+    kept.add(project("二。"), 1.0)
+    assert [entry.title for entry in kept.history()] == ["二。", "一。"]
+
+
+@given(words=ANYTHING, style=ANYTHING)
+def test_any_text_comes_back(tmp_path_factory, words, style):
+    kept = Shelf(tmp_path_factory.mktemp("shelf"))
+    wanted = project(f"好{words}", style_text=style)
+    kept.add(wanted, seconds=1.0)
+    (entry,) = kept.history()
+    got = kept.project(entry.id)
+    json.dumps(got, ensure_ascii=False).encode()  # can be sent
+    whole = all(not 0xD800 <= ord(c) < 0xE000 for c in words + style)
+    assert got == wanted or not whole
+    assert len(got["cards"][0]["text"]) == len(wanted["cards"][0]["text"]) or not whole
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        None,
+        [],
+        "text",
+        {},
+        project() | {"version": 2},
+        project() | {"cards": [{"text": 1}]},
+        project() | {"controls": {"speed": float("nan")}},
+        project() | {"note": float("inf")},
+        project("  "),
+        project() | {"note": "长" * shelf.LARGEST},
+    ],
+)
+def test_what_is_no_project_is_refused(kept, bad):
+    kept.add(project(), seconds=1.0)
+    with pytest.raises(BadRequest) as refused:
+        kept.add(bad, seconds=1.0)
+    assert refused.value.zh != str(refused.value)
+    assert len(kept.history()) == 1
+
+
+def test_a_value_too_deep_is_refused(kept):
+    deep: dict = {}
+    for _ in range(100_000):
+        deep = {"a": deep}
+    with pytest.raises(BadRequest):
+        kept.add(project() | {"note": deep}, seconds=1.0)
+
+
+@pytest.mark.parametrize("seconds", [None, "1", True, float("nan"), float("inf"), -1.0])
+def test_seconds_are_a_number(kept, seconds):
+    with pytest.raises(BadRequest):
+        kept.add(project(), seconds)
+    with pytest.raises(BadRequest):
+        kept.add(project(), 1.0, when=seconds if seconds is not None else "now")
+
+
+@pytest.mark.parametrize(
+    "id", [None, 3, "", "..", "../presets", "presets", "a" * 31, "A" * 32, "a" * 31 + "/", "a" * 33]
+)
+def test_an_id_is_never_a_path(kept, id):
+    kept.save_preset("好", {"speed": 1.2})
+    (kept.folder.parent / "secret.json").write_text(json.dumps({"project": {}}))
+    for ask in (kept.project, kept.remove):
+        with pytest.raises(BadRequest):
+            ask(id)
+    assert kept.presets() and (kept.folder.parent / "secret.json").exists()
+
+
+@given(junk=st.binary(max_size=60) | st.text().map(str.encode), cut=st.integers(1, 200))
+def test_damaged_files_are_passed_over(tmp_path_factory, junk, cut):
+    kept = Shelf(tmp_path_factory.mktemp("shelf"), most=2)
+    kept.add(project("好。"), seconds=1.0)
+    kept.add(project("坏。"), seconds=2.0)
+    file = next(kept.folder.glob("*.json"))
+    (kept.folder / f"{'0' * 32}.json").write_bytes(junk)
+    (kept.folder / f"{'1' * 32}.json").write_bytes(file.read_bytes()[:-cut])
+    (kept.folder / f"{'2' * 32}.json").write_text(json.dumps({"project": [], "title": 1, "when": "x", "seconds": None}))
+    (kept.folder / f"{'3' * 32}.json").mkdir()
+    (kept.folder / "presets.json").write_bytes(junk)
+    assert sorted(entry.seconds for entry in kept.history()) == [1.0, 2.0]
+    with pytest.raises(BadRequest):
+        kept.project("2" * 32)
+    assert isinstance(kept.presets(), dict)
+    kept.add(project("又。"), seconds=3.0)
+    assert [entry.seconds for entry in kept.history()] == [3.0, 2.0]
+
+
+def test_deleting_and_clearing(kept):
+    for seed in range(3):
+        kept.add(project(seed=seed), seconds=float(seed), when=seed)
+    kept.save_preset("慢", {"speed": 0.8})
+    first = kept.history()[0]
+    kept.remove(first.id)
+    kept.remove(first.id)  # another window has been quicker
+    with pytest.raises(BadRequest):
+        kept.project(first.id)
+    (kept.folder / f"{'0' * 32}.json").write_bytes(b"{")
+    (kept.folder / "notes.json").write_text("mine")
+    kept.clear()
+    assert kept.history() == []
+    assert sorted(path.name for path in kept.folder.iterdir()) == ["notes.json", "presets.json"]
+
+
+def test_others_on_the_machine_cannot_read_it(kept):
+    kept.add(project(), seconds=1.0)
+    kept.save_preset("慢", {"speed": 0.8})
+    assert stat.S_IMODE(kept.folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept.folder.iterdir()} == {0o600}
+
+
+def test_several_at_once(tmp_path):
+    shelves = [Shelf(tmp_path, most=5) for _ in range(2)]  # two servers of one folder
+
+    def work(n: int) -> None:
+        for seed in range(8):
+            shelves[n % 2].add(project(f"第{n}位。", seed=seed), seconds=1.0)
+            assert len(shelves[n % 2].history()) <= 5
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(shelves[0].history()) == 5 and len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_shelf_without_a_folder_keeps_nothing(tmp_path):
+    nothing = Shelf(None)
+    assert nothing.history() == [] and nothing.presets() == {}
+    nothing.add(project(), seconds=1.0)
+    for act in (nothing.clear, lambda: nothing.save_preset("慢", {}), lambda: nothing.project("0" * 32)):
+        with pytest.raises(BadRequest):
+            act()
+    Shelf(tmp_path / "none", most=0).add(project(), seconds=1.0)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_disk_that_refuses_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpeechError, match="cannot be written") as refused:
+        Shelf(tmp_path / "file" / "history").add(project(), seconds=1.0)
+    assert str(tmp_path) not in f"{refused.value}{refused.value.zh}" and "历史文件夹写不进去" in refused.value.zh
+
+
+def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
+    write_whole(tmp_path / "a", "旧")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError):
+        write_whole(tmp_path / "a", "新")
+    assert (tmp_path / "a").read_text() == "旧" and [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+# --- presets ---------------------------------------------------------------------------------------------------------
+
+
+@given(name=ANYTHING | st.text(min_size=41, max_size=50))
+def test_a_name_may_be_anything_short(tmp_path_factory, name):
+    kept = Shelf(tmp_path_factory.mktemp("shelf"))
+    values = {"speed": 1.2, "emotion": name, "seed": 2**32 - 1}
+    if not name.split() or len(" ".join(name.split())) > NAME:
+        with pytest.raises(BadRequest):
+            kept.save_preset(name, values)
+        return
+    saved = kept.save_preset(name, values)
+    assert list(kept.presets()) == [saved] and list(kept.folder.iterdir()) == [kept.folder / "presets.json"]
+    if all(not 0xD800 <= ord(c) < 0xE000 for c in name):
+        assert kept.presets() == {" ".join(name.split()): values}
+    kept.delete_preset(saved)
+    assert kept.presets() == {}
+
+
+def test_saving_again_replaces_and_only_one_goes(kept):
+    kept.save_preset("慢", {"speed": 0.8})
+    kept.save_preset("快", {"speed": 1.5})
+    kept.save_preset(" 慢\n", {"speed": 0.7})
+    assert kept.presets() == {"慢": {"speed": 0.7}, "快": {"speed": 1.5}}
+    kept.delete_preset("../快")
+    kept.delete_preset(None)
+    kept.delete_preset("慢")
+    assert kept.presets() == {"快": {"speed": 1.5}}
+
+
+@pytest.mark.parametrize("values", [None, [], {"a": []}, {"a": None}, {"a": float("nan")}, {"a": "长" * (64 << 10)}])
+def test_presets_hold_plain_values(kept, values):
+    with pytest.raises(BadRequest):
+        kept.save_preset("好", values)
+    assert kept.presets() == {}
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b'{"a": 1}', b"\xff\xfe"])
+def test_damaged_presets_stay_beside_the_new_ones(kept, damaged):
+    kept.folder.mkdir()
+    (kept.folder / "presets.json").write_bytes(damaged)
+    assert kept.presets() == {}
+    kept.save_preset("慢", {"speed": 0.8})
+    assert kept.presets() == {"慢": {"speed": 0.8}}
+    assert (kept.folder / "presets.damaged").read_bytes() == damaged
+
+
+def test_there_is_an_end_to_presets(kept):
+    for n in range(shelf.MOST_PRESETS):
+        kept.save_preset(f"第{n}", {})
+    with pytest.raises(BadRequest, match="delete one first"):
+        kept.save_preset("再来", {})
+    kept.save_preset("第7", {"speed": 1.1})  # not a new one
+    assert kept.presets()["第7"] == {"speed": 1.1}
+
+
+# --- settings, recipes, server functions -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "overrides,why",
+    [
+        ([], ""),
+        (["history="], "off"),
+        (["host=0.0.0.0"], "shared"),
+        (["webui.share=true"], "shared"),
+        (["host=0.0.0.0", "user=a", "password=b"], ""),
+        (["host=0.0.0.0", "history="], "off"),
+    ],
+)
+def test_strangers_have_no_history(tmp_path, overrides, why):
+    settings = load_settings(overrides=overrides, environment={}, root=tmp_path)
+    kept, reason = shelf.shelf_of(settings)
+    assert reason == why and kept.folder == (None if why else tmp_path / "history")
+    assert kept.most == 50
+
+
+def encoded(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+@pytest.mark.parametrize("format", audio.FORMATS)
+def test_a_sound_made_here_says_how(format):
+    request = SpeechRequest("银行行长说：“你好！”" * 20, speaker="乙", seed=7, speed=1.25)
+    sound = audio.encode(np.zeros(24000 * 60, np.float32), 24000, format, request)
+    assert shelf.recipe(encoded(sound[: shelf.HEAD])) == {"request": request.as_dict()}
+
+
+def test_a_project_in_a_sound_comes_back(monkeypatch):
+    monkeypatch.setattr(audio, "metadata", lambda _: project(seed=3))
+    assert shelf.recipe(encoded(b"RIFF")) == {"project": project(seed=3)}
+    monkeypatch.setattr(audio, "metadata", lambda _: project() | {"version": 99})
+    with pytest.raises(BadRequest, match="version 99"):
+        shelf.recipe(encoded(b"RIFF"))
+
+
+@pytest.mark.parametrize("data", [b"", b"no sound", b"RIFF" * 100, audio.encode(np.zeros(99), 22050, "wav")])
+def test_a_sound_from_elsewhere_is_one_sentence(data):
+    with pytest.raises(BadRequest, match="does not say how it was made"):
+        shelf.recipe(encoded(data))
+
+
+@pytest.mark.parametrize("data", [None, 3, "§§", "长", encoded(bytes(shelf.HEAD + 1))])
+def test_what_does_not_come_whole_is_refused(data):
+    with pytest.raises(BadRequest):
+        shelf.recipe(data)
+
+
+def test_server_functions_answer_in_sentences(capsys):
+    def work(data):
+        if data == "bad":
+            raise BadRequest("No.", "不行。")
+        return {"got": data["x"]}
+
+    ask = answering(work)
+    own = SimpleNamespace(headers={"sec-fetch-site": "same-origin"})
+    assert ask({"x": 1}, own) == {"got": 1} and ask({"x": 1}, SimpleNamespace(headers={})) == {"got": 1}
+    assert ask("bad", own) == {"error": ["不行。", "No."]}
+    assert "KeyError" in ask({}, own)["error"][0] and "Traceback" in capsys.readouterr().err
+    for site in ("cross-site", "same-site"):
+        assert "Another site" in ask({"x": 1}, SimpleNamespace(headers={"sec-fetch-site": site}))["error"][1]
+
+
+# --- the glossary's file ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def words(tmp_path) -> Path:
+    return tmp_path / "words.txt"
+
+
+def test_a_glossary_is_saved_whole(words):
+    content = "# 人名\n单 shan4\n\n重庆 chóng qìng\n"
+    assert glossary.read(words) == ""
+    assert glossary.save(words, content, base="") is None
+    assert words.read_bytes().decode() == content and glossary.check(content) == 2
+    words.chmod(0o640)
+    glossary.save(words, "", base=content)
+    assert words.read_bytes() == b"" and stat.S_IMODE(words.stat().st_mode) == 0o640
+
+
+def test_a_line_at_fault_is_named_and_nothing_is_lost(words):
+    glossary.save(words, "单 shan4", base="")
+    with pytest.raises(glossary.BadLine, match=r"Line 3 .*重庆 chong2") as fault:
+        glossary.save(words, "单 shan4\n\n重庆 chong2\n好 hao", base="单 shan4")
+    assert fault.value.number == 3 and "第 3 行“重庆 chong2”" in fault.value.zh
+    assert words.read_text() == "单 shan4"
+    with pytest.raises(BadRequest, match="limit"):
+        glossary.save(words, "#" * (glossary.LARGEST + 1), base="单 shan4")
+
+
+def test_two_who_change_it_lose_nothing(words):
+    base = "# 人名\n单 shan4\n仇 qiu2\n"
+    words.write_text("# 人名\n单 shan4\n仇 qiu2\n查 zha1\n")  # another has added one
+    both = glossary.save(words, "# 人名\n单 shan4\n解 xie4\n", base)  # I took 仇 out, and brought 解
+    assert both == "# 人名\n单 shan4\n查 zha1\n解 xie4\n"
+    assert "查" in words.read_text() and "解" not in words.read_text(), "nothing is written before it was looked at"
+    assert glossary.save(words, both, base=words.read_text()) is None
+    assert text.parse_glossary(words.read_text()).keys() == {"单", "查", "解"}
+    assert glossary.save(words, both, base="older") is None, "the same text twice is no quarrel"
+
+
+LINES = st.lists(st.sampled_from(["", "# 一", "单 shan4", "单 dan1", "仇 qiu2", "查 zha1"]), max_size=6).map("\n".join)
+
+
+@given(base=LINES, mine=LINES, theirs=LINES)
+def test_all_that_either_has_written_is_in_both(base, mine, theirs):
+    both = glossary.together(base, mine, theirs).split("\n")
+    for version in (mine, theirs):
+        assert {line for line in version.split("\n") if line and line not in base.split("\n")} <= set(both)
+    assert glossary.together(base, base, theirs) == theirs
+
+
+def test_a_reading_is_remembered(words):
+    glossary.remember(words, "重庆", "chong2 qing4")
+    glossary.remember(words, "单", "dan1")
+    glossary.remember(words, "单", "shàn")
+    assert words.read_text() == "重庆 chong2 qing4\n单 shàn\n"
+    words.write_text("﻿# 备注\r\n单=dan1；行知 xing2 zhi1\r\n", newline="")
+    glossary.remember(words, "单", "shan4")
+    assert words.read_text() == "# 备注\n单=dan1；行知 xing2 zhi1\n单 shan4\n"
+    assert text.parse_glossary(words.read_text())["单"] == ("shan4",), "the last one counts"
+
+
+@pytest.mark.parametrize(
+    "term,reading",
+    [
+        ("重庆", "chong2"),
+        ("重庆", "chong qing"),
+        ("", "hao3"),
+        ("# 好", "hao3"),
+        ("好 吗", "hao3"),
+        ("好\n吗", "hao3"),
+        ("好=", "hao3"),
+        ("好", "hao3; 吗 ma5"),
+        ("好", "hao3\n吗 ma5"),
+        ("好", None),
+        (None, "hao3"),
+    ],
+)
+def test_what_is_no_reading_is_not_remembered(words, term, reading):
+    words.write_text("单 shan4\n")
+    with pytest.raises(BadRequest):
+        glossary.remember(words, term, reading)
+    assert words.read_text() == "单 shan4\n"
+
+
+@given(term=ANYTHING, reading=ANYTHING | st.sampled_from(["hao3", "chong2 qing4"]))
+def test_remembering_never_spoils_the_file(tmp_path_factory, term, reading):
+    words = tmp_path_factory.mktemp("words") / "words.txt"
+    words.write_text("单 shan4\n")
+    try:
+        glossary.remember(words, term, reading)
+    except BadRequest:
+        assert words.read_text() == "单 shan4\n"
+    else:
+        assert text.parse_glossary(glossary.read(words))["单"] == ("shan4",) or term == "单"
+
+
+def test_a_file_that_is_no_text_stays_as_it_is(words):
+    words.write_bytes("单 shan4".encode("utf-16"))
+    before = words.read_bytes()
+    for act in (
+        lambda: glossary.read(words),
+        lambda: glossary.save(words, "", ""),
+        lambda: glossary.remember(words, "好", "hao3"),
+    ):
+        with pytest.raises(BadRequest, match="UTF-8"):
+            act()
+    assert words.read_bytes() == before
+    with pytest.raises(SpeechError, match="cannot be written"):
+        (words.parent / "file").write_text("")
+        glossary.save(words.parent / "file" / "words.txt", "好 hao3", "")
