@@ -19,7 +19,7 @@ function drawLook(host, data, words) {
   const RULER = 22;
   const PHONES = 26;
   const LEAST = 60; // pixels of the shortest character when fully enlarged
-  const READABLE = 36; // pixels of a usual character, to begin with; the whole where it is larger still
+  const READABLE = 40; // pixels of a usual character, to begin with; the whole where it is larger still
   const FINEST = 3000; // pixels a second, at most
 
   host.look?.remove();
@@ -256,7 +256,7 @@ function drawLook(host, data, words) {
       if (place(end) < 0 || place(start) > width) continue;
       pen.fillStyle = colours["look-line"];
       if ((end - start) * scale > 6) [start, end].forEach((edge) => upright(pen, place(edge), top, top + height));
-      const room = (end - start) * scale - 6 * digit.length + 2;
+      const room = (end - start) * scale - 6 * digit.length - 1;
       const fitting = [size, size * 0.85].find((pixels) => measure(pen, label, pixels) <= room);
       if (!fitting) continue;
       const letters = measure(pen, label, fitting);
