@@ -323,7 +323,7 @@ function askBeforeClearing() {
   const no = button(word("no"), back);
   const group = make("div", { role: "group", "aria-label": question, className: "shelf-row" }, question);
   group.append(button(word("yes"), yes, { className: "small-button shelf-danger" }), no);
-  group.onkeydown = (event) => event.key === "Escape" && back();
+  group.addEventListener("keydown", (event) => event.key === "Escape" && back());
   clearing.replaceChildren(group);
   no.focus();
 }

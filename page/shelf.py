@@ -79,7 +79,6 @@ WORDS = {  # key -> Chinese, English
         "Other machines reach this page without a password and would see each other's texts, so there is no history. "
         "Set user and password, or let this machine alone use it (host: 127.0.0.1).",
     ),
-    "history.open": ("打开“{0}”", "Open “{0}”"),
     "history.delete": ("从历史中删除“{0}”", "Delete “{0}” from the history"),
     "history.deleted": ("已删除“{0}”。", "“{0}” deleted."),
     "history.clear": ("全部删除", "Delete all"),
