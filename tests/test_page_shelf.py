@@ -1,6 +1,8 @@
 """The tab of projects as a person uses it: presets, history, files, the glossary. The studio behind it is a fake."""
 
 import json
+import re
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from infer import audio
 from infer.project import Card, Project
@@ -16,7 +18,8 @@ from infer.request import SpeechRequest
 from infer.settings import load_settings
 from page import glossary, shelf
 from tests import test_page
-from tests.test_page import PATIENT
+from tests.test_page import PATIENT, part, say, start, wait_until_finished
+from tests.voices import make_tiny_voice
 
 browser = test_page.browser  # the fixture
 EVIL = "<img src=x onerror='hacked=1'>${hacked=1}"
@@ -120,7 +123,7 @@ def project(text: str = "床前明月光。", **controls) -> dict:
 
 
 def go(page: Page) -> None:
-    page.get_by_role("tab").nth(1).click()
+    page.get_by_role("tab", name=re.compile("^(Projects|项目)$")).click()
     page.locator(".shelf h2").first.wait_for()
 
 
@@ -146,7 +149,7 @@ def undo(page: Page) -> None:
     said(page, "已恢复")
 
 
-def drop(page: Page, file: Path, place: str = "body") -> None:
+def drop(page: Page, file: Path, place: str = "body", taken: bool = True) -> None:
     """A drag from the desktop: by the browser itself, which would show the file if the page did not prevent it."""
     box = page.locator(place).bounding_box()
     at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] - 5}
@@ -154,7 +157,7 @@ def drop(page: Page, file: Path, place: str = "body") -> None:
     session = page.context.new_cdp_session(page)
     for kind in ("dragEnter", "dragOver", "drop"):
         session.send("Input.dispatchDragEvent", {"type": kind, **at, "data": data})
-        expect(page.locator(".shelf-veil")).to_be_visible(visible=kind == "dragOver" and place == "body")
+        expect(page.locator(".shelf-veil")).to_be_visible(visible=kind == "dragOver" and taken)
     session.detach()
 
 
@@ -351,7 +354,7 @@ def test_a_dropped_project_opens_and_the_page_stays(visit, tmp_path):
     said(page, "已打开“好.json”")
     assert log(page) == [["open", project(seed=5)]]
     assert page.url.rstrip("/") == page.evaluate("location.origin")
-    drop(page, tmp_path / "好.json", "#zone")
+    drop(page, tmp_path / "好.json", "#zone", taken=False)
     assert log(page)[1:] == [["zone"]], "a place of its own takes its files itself"
 
 
@@ -485,3 +488,66 @@ def test_every_word_is_used():
     dynamic = {"history.off", "history.shared", "off", "shared"}
     for key in (shelf.WORDS.keys() | glossary.WORDS.keys()) - dynamic:
         assert f'"{key}"' in script or f"words.{key}" in script or f"`{key}" in script, key
+
+
+# --- the real page ---------------------------------------------------------------------------------------------------
+
+
+def test_on_the_real_page_everything_comes_back(browser, tmp_path):
+    make_tiny_voice(tmp_path / "voices" / "tiny")
+    process, server = start(tmp_path / "voices", tmp_path / "server", "--set", f"history={tmp_path / 'history'}")
+    try:
+        page = opened(browser, server.url)
+        page.locator("#speaker input").click()
+        page.get_by_role("option", name="乙").click()
+        page.locator("#seed input").fill("7")
+        say(page, "今天天气很好。我们去公园吧！")
+        wait_until_finished(page)
+        with page.expect_download() as download:
+            part(page, "download").click()
+        download.value.save_as(tmp_path / "again.wav")
+        page.close()
+
+        page = opened(browser, server.url)
+        say(page, "别的话。")
+        wait_until_finished(page)
+        go(page)
+        expect(entries(page)).to_have_text(["别的话。", "今天天气很好。我们去公园吧！"], timeout=PATIENT)
+        entries(page).nth(1).click()
+        as_it_was(page)
+        page.locator(".shelf-toast").get_by_role("button", name="撤销").click()
+        expect(page.locator("#text textarea")).to_have_value("别的话。", timeout=PATIENT)
+        expect(page.locator("#seed input")).to_have_value("0", timeout=PATIENT)
+        drop(page, tmp_path / "again.wav", "#title")
+        as_it_was(page)
+
+        go(page)
+        page.get_by_label("预设的名字").fill("乙七")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name="乙七", exact=True)).to_be_visible(timeout=PATIENT)
+        another = opened(browser, server.url)
+        go(another)
+        another.get_by_role("button", name="乙七", exact=True).click()
+        another.get_by_role("tab").nth(0).click()
+        expect(another.locator("#speaker input")).to_have_value("乙", timeout=PATIENT)
+        expect(another.locator("#seed input")).to_have_value("7", timeout=PATIENT)
+        assert "Traceback" not in server.output.read_text()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def opened(browser: Browser, url: str) -> Page:
+    page = browser.new_context(locale="zh-CN").new_page()
+    page.set_default_timeout(PATIENT)
+    page.goto(url)
+    expect(page.locator("#speaker input")).to_have_value("甲", timeout=PATIENT)
+    page.wait_for_function("window.projects && window.studio")
+    return page
+
+
+def as_it_was(page: Page) -> None:
+    expect(page.locator("#text textarea")).to_have_value("今天天气很好。我们去公园吧！", timeout=PATIENT)
+    expect(page.locator("#speaker input")).to_have_value("乙", timeout=PATIENT)
+    expect(page.locator("#seed input")).to_have_value("7", timeout=PATIENT)
+    expect(page.get_by_role("tab").nth(0)).to_have_attribute("aria-selected", "true")
