@@ -32,8 +32,8 @@ from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result,
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.voice import Voice
-from page import files as page_files
-from page.files import Files
+from page import answering
+from page.files import KEPT, Files
 from page.sample import Samples, decoded
 
 AT_ONCE, WAITING = 2, 8  # batches that are made at the same time, and that wait for their turn
@@ -429,7 +429,7 @@ class Batches:
         source = job.report if what == "report" else job.out
         name = f"{job.order.stem}.{REPORT if what == 'report' else job.order.ending}"
         when, address = job.offered.get(what, (0.0, ""))
-        if address and time.monotonic() - when < page_files.KEPT / 2:
+        if address and time.monotonic() - when < KEPT / 2:
             return address
         if not source.exists():
             raise BadRequest("The file is gone; start the batch again.", "文件已经不在了；请重新开始。")
@@ -547,32 +547,16 @@ def _without_paths(error: SpeechError, folder: Path) -> tuple[str, str]:
     return chinese, english
 
 
-def _told(call: Callable[[Any], dict[str, Any]]) -> Callable[[Any], dict[str, Any]]:
-    """A server function whose errors are sentences in both languages: {"error": [Chinese, English]}."""
-
-    @functools.wraps(call)
-    def told(ask: dict) -> dict[str, Any]:
-        try:
-            return call(ask)
-        except SpeechError as error:
-            return {"error": [error.zh, str(error)]}
-        except (AttributeError, KeyError, TypeError, ValueError):
-            traceback.print_exc()
-            return {"error": ["页面与服务器不一致；请刷新页面再试。", "The page does not fit the server; reload it."]}
-
-    return told
-
-
 def build(engine: Engine, files: Files, samples: Samples, folder: Path | None = None) -> None:
     """Lays out the tab's contents where the caller is. folder: where batches are made, if not among temporary files."""
     batches = Batches(engine, files, samples, folder)
     batches.work.tidy(set())
 
-    @_told
+    @answering
     def batch_read(ask: dict) -> dict[str, Any]:
         return batches.read(ask)
 
-    @_told
+    @answering
     def batch_start(ask: dict) -> dict[str, Any]:
         return {"id": batches.start(ask).id}
 
@@ -586,13 +570,13 @@ def build(engine: Engine, files: Files, samples: Samples, folder: Path | None = 
             await sleep(PACE)
         return job.shown(ask["seen"])
 
-    @_told
+    @answering
     def batch_stop(ask: dict) -> dict[str, Any]:
         if job := batches.jobs.get(ask["id"]):
             job.stop.set()
         return {}
 
-    @_told
+    @answering
     def batch_take(ask: dict) -> dict[str, Any]:
         if job := batches.jobs.get(ask["id"]):
             return {"address": batches.take(job, ask["what"])}

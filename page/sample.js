@@ -53,7 +53,7 @@ box.append(
 box.setAttribute("role", "group");
 box.setAttribute("aria-label", say("label"));
 
-const sample = { id: "", name: "", seconds: 0 };
+const sample = { id: "", name: "" };
 const sound = new Audio();
 let turn = 0; // of what was chosen last: an earlier, slower one must not take its place
 
@@ -73,7 +73,8 @@ function use(id, wav, called, seconds) {
   if (wav) sound.src = URL.createObjectURL(wav);
   else sound.removeAttribute("src");
   play.hidden = !wav;
-  Object.assign(sample, { id, name: called, seconds });
+  Object.assign(sample, { id, name: called });
+  sessionStorage.sample = JSON.stringify(sample); // a reload keeps it, too
   name.textContent = id ? `${called} · ${say("seconds", rounded(seconds))}` : "";
   name.title = called;
   show(id ? kept : empty);
@@ -141,9 +142,10 @@ async function take(file, called) {
   if (!wav && got.id) wav = await fetched(got.id);
   if (mine !== turn) return;
   if (problem || got.error) return tell("", problem || got.error[language]);
+  const here = box.contains(document.activeElement); // and not at another part of the page by now
   use(got.id, wav, called, got.seconds);
   tell(say("added") + (cut ? ` ${say("cut", limits.seconds)}` : ""));
-  if (document.activeElement === document.body) play.focus({ preventScroll: true }); // the button used has gone
+  if (here) play.focus({ preventScroll: true }); // the button that was pressed has gone
 }
 
 async function ask(what, data) {
@@ -218,7 +220,7 @@ function showPlay() {
   play.setAttribute("aria-label", playing ? say("pause") : say("play"));
 }
 
-play.onclick = () => (sound.paused ? sound.play() : halt());
+play.onclick = () => (sound.paused ? sound.play().catch(showPlay) : halt());
 for (const event of ["play", "pause", "ended"]) sound.addEventListener(event, showPlay);
 showPlay();
 
@@ -261,7 +263,7 @@ box.addEventListener("drop", (event) => {
   take(file, file.name);
 });
 
-// A project that is opened names its sample; one that has gone is said and left out.
+// A sample that was in use before, by its id; one that the server has no more is said and left out.
 async function open(id, called = say("kept")) {
   if (!id) return clear();
   const mine = ++turn;
@@ -288,3 +290,6 @@ window.sample = {
   open,
   clear,
 };
+
+const before = JSON.parse(sessionStorage.sample ?? "{}");
+if (before.id) open(before.id, before.name);

@@ -8,7 +8,6 @@ import binascii
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import gradio as gr
 import numpy as np
 
 from infer import audio
-from infer.request import BadRequest, SpeechError
+from infer.request import BadRequest
+from page import answering
 
 LARGEST = 20 << 20  # bytes of a file
 SECONDS = 30  # of a sample; what comes later is cut off
@@ -144,13 +144,16 @@ def prepared(data: bytes) -> tuple[bytes, float]:
 def component(samples: Samples, **shown: Any) -> gr.HTML:
     """The part of the page; `window.sample.id` is "" or what Samples.get takes. shown: gr.HTML's layout arguments."""
 
+    @answering
     def take_sample(data: str) -> dict[str, Any]:
-        """A sound file in base64 -> {"id", "seconds"}, or {"error": [Chinese, English]}."""
-        return _told(lambda: _taken(samples, decoded(data)))
+        """A sound file in base64 -> {"id", "seconds"}."""
+        wav, seconds = prepared(decoded(data))
+        return {"id": samples.add(wav), "seconds": seconds}
 
+    @answering
     def kept_sample(id: str) -> dict[str, Any]:
-        """The wav of an id in base64: a project that is opened names a sample, or the browser could not decode it."""
-        return _told(lambda: {"wav": base64.b64encode(samples.get(str(id))).decode()})
+        """The wav of an id in base64: for a page that was loaded anew, or whose browser could not decode the file."""
+        return {"wav": base64.b64encode(samples.get(str(id))).decode()}
 
     limits = {"largest": LARGEST, "seconds": SECONDS, "shortest": SHORTEST, "quietest": QUIETEST, "rate": RATE}
     script = Path(__file__).with_name("sample.js").read_text(encoding="utf-8")
@@ -163,18 +166,6 @@ def component(samples: Samples, **shown: Any) -> gr.HTML:
         apply_default_css=False,
         **({"elem_id": "sample"} | shown),
     )
-
-
-def _taken(samples: Samples, data: bytes) -> dict[str, Any]:
-    wav, seconds = prepared(data)
-    return {"id": samples.add(wav), "seconds": seconds}
-
-
-def _told(call: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return call()
-    except SpeechError as error:
-        return {"error": [error.zh, str(error)]}
 
 
 def _too_large(size: int, limit: int) -> BadRequest:

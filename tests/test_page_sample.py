@@ -1,0 +1,314 @@
+"""The emotion's sample as a person brings it: a file, a drop, a microphone; on a small page beside the batch tab."""
+
+import base64
+import io
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect, sync_playwright
+
+import webui
+from infer import audio
+from infer.pipeline import Engine
+from infer.request import BadRequest
+from infer.settings import load_settings
+from page import batch, sample
+from page.files import Files
+from page.sample import Samples, prepared
+from tests.test_page import CHROMIUM, PATIENT
+from tests.voices import make_tiny_voice
+
+expect.set_options(timeout=PATIENT / 4)
+MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+# What the rest of the page offers: the language, and the controls.
+HEAD = """
+<script>
+window.pageLanguage = navigator.language.startsWith("zh") ? 0 : 1;
+window.controls = {voice: "tiny", speaker: "乙", emotion: "", speed: 1, seed: 7, pause: 0.2};
+window.studio = {request: () => ({...window.controls, sample: window.sample?.id ?? ""})};
+</script>
+"""
+
+
+@dataclass
+class Parts:
+    """A page with a sample and a batch tab, and what stands behind it."""
+
+    url: str
+    engine: Engine
+    samples: Samples
+    port: int
+
+
+@contextmanager
+def serving(engine: Engine, folder: Path, port: int = 0) -> Iterator[Parts]:
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    samples, files = Samples(), Files()
+    with gr.Blocks(analytics_enabled=False) as blocks, gr.Tabs():
+        with gr.Tab("Batch", id="batch"):
+            batch.build(engine, files, samples, folder)
+        with gr.Tab("Sample", id="sample", render_children=True):
+            sample.component(samples)
+    look = webui.look() | {"head": HEAD}
+    app, *_ = blocks.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **look)
+    files.mount(app, lambda: None)
+    try:
+        yield Parts(f"http://127.0.0.1:{port}/", engine, samples, port)
+    finally:
+        blocks.close(verbose=False)
+        files.close()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory) -> Engine:
+    folder = tmp_path_factory.mktemp("voices")
+    make_tiny_voice(folder / "tiny")
+    settings = load_settings(overrides=[f"voices=[{folder}]", "voice=tiny", "webui.device=cpu"], environment={})
+    return Engine(settings)
+
+
+@pytest.fixture(scope="module")
+def parts(engine, tmp_path_factory) -> Iterator[Parts]:
+    with serving(engine, tmp_path_factory.mktemp("work")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM + MICROPHONE)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser, parts):
+    """Opens the tab of the sample; at the end no page has stumbled over a script of its own."""
+    pages, stumbled = [], []
+
+    def open_page(locale: str = "zh-CN", before: str = "") -> Page:
+        context = browser.new_context(locale=locale)
+        context.set_default_timeout(PATIENT)
+        context.add_init_script(before)
+        page = context.new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: stumbled.append(str(error)))
+        page.goto(parts.url)
+        page.get_by_role("tab").nth(1).click()
+        page.locator(".sample-record").wait_for()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.context.close()
+    assert not stumbled
+
+
+def tone(seconds: float, rate: int = 44100, level: float = 0.5) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * 300 * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def sound(samples: np.ndarray, rate: int = 44100, format: str = "WAV", **options) -> bytes:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=format, **options)
+    return buffer.getvalue()
+
+
+def choose(page: Page, data: bytes, name: str = "happy.wav") -> None:
+    if len(data) > 1 << 20:  # far quicker by its path
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, name).write_bytes(data)
+            page.locator(".sample input").set_input_files(Path(folder, name))
+        return
+    page.locator(".sample input").set_input_files({"name": name, "mimeType": "audio/wav", "buffer": data})
+
+
+def drop(page: Page, data: bytes, name: str) -> None:
+    transfer = page.evaluate_handle(
+        """([data, name]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([Uint8Array.from(atob(data), (c) => c.charCodeAt(0))], name));
+          return transfer;
+        }""",
+        [base64.b64encode(data).decode(), name],
+    )
+    for event in ("dragover", "drop"):
+        page.locator(".sample, .batch").filter(visible=True).dispatch_event(event, {"dataTransfer": transfer})
+
+
+def kept(page: Page, parts: Parts) -> tuple[np.ndarray, int]:
+    """What the server has of the sample in use."""
+    return audio.read_clip(parts.samples.get(page.evaluate("window.studio.request().sample")))
+
+
+def test_a_chosen_file_is_brought_played_and_removed(visit, parts):
+    page = visit()
+    stereo = np.stack([tone(2), np.zeros(88200, np.float32)], axis=1)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="选择文件").filter(visible=True).click()
+    chooser.value.set_files({"name": "happy.wav", "mimeType": "audio/wav", "buffer": sound(stereo)})
+    expect(page.locator(".sample-name")).to_have_text("happy.wav · 2.0 秒")
+    samples, rate = kept(page, parts)
+    assert rate == 48000 and len(samples) == 96000
+    expected = tone(2, 48000, 0.25)  # mixed to mono
+    assert np.abs(samples - expected)[1000:-1000].max() < 0.01
+    expect(page.locator(".sample-play")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="停止播放")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="播放", exact=True)).to_be_visible()
+    page.get_by_role("button", name="移除").click()
+    assert page.evaluate("window.sample.id") == ""
+    expect(page.locator(".sample [role=status]")).to_have_text("已移除样本。")
+
+
+@pytest.mark.parametrize("format", ["FLAC", "MP3", "OGG"])
+def test_a_dropped_file_of_any_format_is_cut_to_what_is_heard(visit, parts, format):
+    page = visit("en-US")
+    page.evaluate("document.addEventListener('sample:changed', (event) => { window.told = event.detail.id })")
+    drop(page, sound(tone(31, 24000), 24000, format), f"<b>.{format}")
+    expect(page.locator(".sample-name")).to_have_text(f"<b>.{format} · 30.0 s")
+    expect(page.locator(".sample [role=status]")).to_contain_text("Only the first 30 s are used.")
+    samples, rate = kept(page, parts)
+    assert len(samples) == 30 * rate and 0.4 < np.abs(samples).max() < 0.6
+    assert page.evaluate("window.told") == page.evaluate("window.sample.id")
+
+
+def test_the_microphone_is_heard_and_let_go(visit, parts):
+    page = visit(
+        before="""
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => (window.stream = await ask(wanted));
+        """
+    )
+    page.get_by_role("button", name="录音").click()
+    expect(page.get_by_role("button", name="停止录音")).to_be_focused()
+    expect(page.locator(".sample-row:visible .sample-hint")).to_have_text("正在录音：2 / 30 秒")
+    page.keyboard.press("Enter")
+    expect(page.locator(".sample-name")).to_contain_text("录音 · ")
+    samples, rate = kept(page, parts)
+    assert len(samples) > rate and np.abs(samples).max() > 0.01, "Chromium's microphone beeps once a second"
+    assert page.evaluate("stream.getTracks().map((track) => track.readyState)") == ["ended"]
+
+
+def test_what_the_browser_cannot_decode_the_server_may(visit, parts):
+    page = visit(before="OfflineAudioContext.prototype.decodeAudioData = () => Promise.reject(new Error('unknown'))")
+    choose(page, sound(tone(2), format="AIFF"), "a.aiff")
+    expect(page.locator(".sample-name")).to_have_text("a.aiff · 2.0 秒")
+    samples, rate = kept(page, parts)
+    assert rate == 44100 and np.abs(samples - tone(2)).max() < 1e-3
+    expect(page.get_by_role("button", name="播放")).to_be_visible()  # as a wav that the server has made
+
+
+@pytest.mark.parametrize(
+    ("data", "chinese", "english"),
+    [
+        (b"", "文件是空的", "The file is empty"),
+        (b"no sound" * 99, "读不了情感样本", "cannot be read"),
+        (sound(np.zeros(44100, np.float32)), "听不到声音", "There is no sound in it"),
+        (sound(tone(0.1)), "太短了", "too short to hear a feeling"),
+        (bytes((20 << 20) + 999_999), "文件有 21.0 MB，上限是 20 MB", "has 21.0 MB and the limit is 20 MB"),
+    ],
+    ids=["empty", "text", "silent", "short", "large"],
+)
+def test_what_is_no_sample_is_said_and_the_last_one_stays(visit, data, chinese, english):
+    for locale, sentence in (("zh-CN", chinese), ("en-US", english)):
+        page = visit(locale)
+        choose(page, sound(tone(1)))
+        page.locator(".sample-name").wait_for()
+        before = page.evaluate("window.sample.id")
+        choose(page, data, "bad.wav")
+        expect(page.locator(".sample [role=alert]")).to_contain_text(sentence)
+        assert page.evaluate("window.sample.id") == before != ""
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        ("NotAllowedError", "not allowed to use the microphone; allow it"),
+        ("NotFoundError", "No microphone was found"),
+        ("NotReadableError", "perhaps since another program has it"),
+        ("", "only on this machine itself or over https"),
+    ],
+)
+def test_no_microphone_is_a_sentence(visit, error, sentence):
+    refuse = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{error}'))"
+    insecure = "Object.defineProperty(navigator, 'mediaDevices', {value: undefined})"
+    page = visit("en-US", refuse if error else insecure)
+    page.get_by_role("button", name="Record").click()
+    expect(page.locator(".sample [role=alert]")).to_contain_text(sentence)
+    choose(page, sound(tone(1)))  # and a file does
+    page.locator(".sample-name").wait_for()
+
+
+def test_a_reload_keeps_the_sample_while_the_server_does(visit, parts):
+    page = visit("en-US")
+    choose(page, sound(tone(1.5)))
+    page.locator(".sample-name").wait_for()
+    before = page.evaluate("window.sample.id")
+    page.reload()
+    page.get_by_role("tab").nth(1).click()
+    expect(page.locator(".sample-name")).to_have_text("happy.wav · 1.5 s")
+    assert page.evaluate("window.sample.id") == before
+    parts.samples._kept.clear()
+    page.reload()
+    page.get_by_role("tab").nth(1).click()
+    expect(page.locator(".sample [role=alert]")).to_contain_text("no longer here; choose or record it again")
+    assert page.evaluate("window.sample.id") == ""
+
+
+# --- without a browser -------------------------------------------------------------------------------------------
+
+
+def test_samples_are_bounded_in_number_and_bytes():
+    samples = Samples(most=2, most_bytes=10)
+    one, two = samples.add(b"1234"), samples.add(b"5678")
+    assert samples.add(b"1234") == one and samples.get(one) == b"1234" and samples.get("") == b""
+    three = samples.add(b"9")  # the third: what was used longest ago makes room
+    assert samples.get(one) == b"1234" and samples.get(three) == b"9"
+    with pytest.raises(BadRequest, match="choose or record it again"):
+        samples.get(two)
+    four = samples.add(b"12345678")
+    assert samples.get(four) == b"12345678"
+    with pytest.raises(BadRequest):
+        samples.get(one)
+    with pytest.raises(BadRequest, match="the limit is"):
+        samples.add(b"12345678901")
+
+
+def test_what_goes_up_is_checked_again():
+    for bad in ("???", None, 5, "é"):
+        with pytest.raises(BadRequest, match="did not come whole"):
+            sample.decoded(bad)
+    for data, sentence in (
+        (bytes(sample.LARGEST + 1), "the limit is 20 MB"),
+        (sound(tone(0.1)), "too short"),
+        (sound(np.full(44100, 1e-4, np.float32)), "no sound in it"),
+        (sound(np.zeros(44100, np.float32)), "no sound"),
+    ):
+        with pytest.raises(BadRequest, match=sentence) as caught:
+            prepared(data)
+        assert caught.value.zh != str(caught.value)
+
+
+def test_many_channels_of_silence_stay_small():
+    """A flac of 8 channels and a minute is a few kB, and was a gigabyte in memory."""
+    samples = np.zeros((61 * 8000, 8), np.float32)
+    samples[100, 0] = 0.8
+    mono, rate = audio.read_clip(sound(samples, 8000, "FLAC"))
+    assert len(mono) == 60 * rate and mono.dtype == np.float32 and mono[100] == pytest.approx(0.1, abs=1e-4)
+    wav, seconds = prepared(sound(samples, 8000, "FLAC"))
+    assert seconds == 30 and len(wav) < 30 * 8000 * 2 + 100
