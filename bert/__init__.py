@@ -7,10 +7,10 @@ BERT of the releases 1.0 to 2.3 is not.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,29 +18,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-UNUSED_LAYERS = 2  # hidden_states[-3] is what goes into the last two
+from bert.files import FILES, INT8_WEIGHTS, REPOSITORIES, WEIGHTS, MissingModel, missing_files, reading, refusal
+from bert.network import TorchNetwork, bfloat16_is_fast, quiet_transformers
+
+__all__ = [
+    "FILES", "INT8_WEIGHTS", "REPOSITORIES", "WEIGHTS", "BertFeatures", "MissingModel", "bucket", "missing_files",
+    "precision", "windows",
+]  # fmt: skip
+
 CACHED_TOKENS = 8192  # 64 MiB of 2048 float32 values
-
-FILES = ("config.json", "vocab.txt")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-REPOSITORIES = {  # folder name -> model repository whose files belong there
-    "Erlangshen-MegatronBert-1.3B-Chinese": "IDEA-CCNL/Erlangshen-UniMC-MegatronBERT-1.3B-Chinese",
-    "chinese-roberta-wwm-ext-large": "hfl/chinese-roberta-wwm-ext-large",
-}
-
-
-class MissingModel(RuntimeError):
-    """Files of the model are missing or cannot be used; the message names them, their place and their source."""
 
 
 class BertFeatures:
     """Features of sentences, kept for the most recent ones: a re-roll or another speaker costs no BERT."""
 
-    def __init__(self, model: torch.nn.Module, tokenizer, normalise: bool = True) -> None:
-        self.model = model
+    def __init__(self, network, tokenizer, normalise: bool = True) -> None:
+        """network: a TorchNetwork or an Int8Network."""
+        self.network = network
         self.tokenizer = tokenizer
         self.normalise = normalise
-        self.window = model.config.max_position_embeddings - 2  # [CLS] and [SEP] take two positions
+        self.window = network.positions - 2  # [CLS] and [SEP] take two positions
         self._cache: OrderedDict[tuple[int, ...], Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -54,37 +51,29 @@ class BertFeatures:
     ) -> BertFeatures:
         """Load config.json, vocab.txt and the weights from `folder`; nothing is fetched from elsewhere.
 
-        dtype: what the network computes in (float32, bfloat16 or float16); features are float32 in any case.
+        dtype: what the network computes in (float32, bfloat16 or float16); features are float32 in any case. int8
+        brings 8-bit weights, which run on the CPU whatever the device; they are made first, once, where they are not
+        there (minutes, see bert.quantise).
         normalise: divide every channel by its norm over the sentence (extra-fix, zh-clap, extra), or not (1.0 to 2.3).
         Raises MissingModel.
         """
-        folder = Path(folder)
-        if missing := missing_files(folder):
-            raise MissingModel(f"{folder} lacks {', '.join(missing)}: {_remedy(folder)}")
-        options = {"local_files_only": True, "trust_remote_code": False}
-        with _quiet_transformers():
-            from transformers import AutoConfig, AutoModel, BertTokenizer
+        folder, int8 = Path(folder), dtype == torch.int8
+        if missing := missing_files(folder, int8):
+            names = ", ".join(missing)
+            raise refusal(folder, f"{folder} lacks {names}", f"{folder} 缺少 {names.replace(' or ', ' 或 ')}")
+        with quiet_transformers(), reading(folder):
+            from transformers import BertTokenizer
 
-            try:
-                tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
-                config = AutoConfig.from_pretrained(folder, **options)
-                config.num_hidden_layers -= UNUSED_LAYERS
-                model, info = AutoModel.from_pretrained(
-                    folder,
-                    config=config,
-                    dtype=dtype,
-                    add_pooling_layer=False,
-                    weights_only=True,
-                    output_loading_info=True,
-                    **options,
-                )
-            except Exception as error:  # the readers of JSON, pickle and safetensors each have errors of their own
-                raise MissingModel(f"{folder} cannot be read ({error}): {_remedy(folder)}") from error
-        if absent := sorted(info["missing_keys"]):  # transformers would go on with random numbers
-            raise MissingModel(f"The weights in {folder} lack {len(absent)} tensors ({absent[0]}): {_remedy(folder)}")
-        if hasattr(model.encoder, "ln"):  # Megatron's norm after the last layer: the feature is the stream before it
-            model.encoder.ln = torch.nn.Identity()
-        return cls(model.to(device).eval(), tokenizer, normalise)
+            tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
+        if int8:
+            from bert.int8 import Int8Network
+            from bert.quantise import is_needed, quantise
+
+            if is_needed(folder):
+                logging.getLogger(__name__).warning("Making the 8-bit weights of %s, once: minutes.", folder.name)
+                quantise(folder)
+            return cls(Int8Network.load(folder), tokenizer, normalise)
+        return cls(TorchNetwork.load(folder, device, dtype), tokenizer, normalise)
 
     def __call__(
         self, text: str, word2ph: Sequence[int], style_text: str | None = None, style_weight: float = 0.7
@@ -127,7 +116,7 @@ class BertFeatures:
                 return self._cache[ids]
         rows = self._hidden(ids)
         if not rows.isfinite().all():
-            raise FloatingPointError(f"BERT overflowed in {self.model.dtype}: load it in bfloat16 or float32.")
+            raise FloatingPointError(f"BERT overflowed in {self.network.dtype}: load it in bfloat16 or float32.")
         if self.normalise:
             rows = F.normalize(rows, dim=0, eps=1e-12)  # over the tokens of the sentence, not over the channels
         with self._lock:
@@ -136,16 +125,46 @@ class BertFeatures:
                 self._cache.popitem(last=False)
         return rows
 
-    @torch.no_grad()
     def _hidden(self, ids: tuple[int, ...]) -> Tensor:
-        """hidden_states[-3] of the whole model, float32 [tokens, hidden]; long texts go through in windows."""
+        """hidden_states[-3] of the whole model, float32 [tokens, hidden]; long texts go through in windows.
+
+        Each is padded up to its bucket, so the network sees few shapes; nothing of the padding is left here, where the
+        norm over the tokens comes.
+        """
         first, *inner, last = ids
         kept = []
         for start, begin, end in windows(len(inner), self.window):
-            piece = torch.tensor([[first, *inner[start : start + self.window], last]], device=self.model.device)
-            hidden = self.model(input_ids=piece, attention_mask=torch.ones_like(piece)).last_hidden_state[0]
+            piece = torch.tensor([[first, *inner[start : start + self.window], last]])
+            padding = (0, bucket(piece.shape[1], self.window + 2) - piece.shape[1])
+            hidden = self.network(F.pad(piece, padding), F.pad(torch.ones_like(piece), padding))
             kept.append(hidden[begin - start : end - start])
-        return torch.cat(kept).float()
+        return torch.cat(kept)
+
+
+def bucket(tokens: int, most: int) -> int:
+    """What `tokens` are padded to: a multiple of 8, of 16 beyond 64, of 32 beyond 128, and so on; never over `most`.
+
+    Up to 512 these are 20 lengths, and beyond 64 less than a fifth of each is padding.
+    """
+    step = max(64, 1 << (tokens - 1).bit_length()) // 8
+    return min(-(-tokens // step) * step, most)
+
+
+def precision(device: str, half: bool, eight_bit: bool) -> tuple[torch.dtype, str]:
+    """What BERT computes in where fp16_run (half) and int8_run (eight_bit) are set, and a sentence about it.
+
+    device: cpu, cuda or xpu. 8 bits go before 16.
+    """
+    if eight_bit:
+        return torch.int8, "int8_run: BERT has 8-bit weights and runs on the CPU"
+    if not half or device != "cpu":
+        return torch.float16 if half else torch.float32, ""
+    if bfloat16_is_fast():
+        return torch.bfloat16, "fp16_run: BERT computes in bfloat16 on this CPU, the voice in float32"
+    return torch.float32, (
+        "fp16_run: this CPU has no bfloat16 instructions, and half precision is slower without them, so BERT stays in "
+        "float32; int8_run: true makes it small and fast"
+    )
 
 
 def windows(length: int, size: int) -> list[tuple[int, int, int]]:
@@ -158,32 +177,3 @@ def windows(length: int, size: int) -> list[tuple[int, int, int]]:
     starts = [*range(0, last, size // 2), last]
     meet = [(left + right + size) // 2 + 1 for left, right in pairwise(starts)]
     return list(zip(starts, [0, *meet], [*meet, length + 2], strict=True))
-
-
-def missing_files(folder: str | Path) -> list[str]:
-    """Names of the files that BertFeatures.load needs and `folder` lacks; reads none of them."""
-    folder = Path(folder)
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    return missing if any((folder / name).is_file() for name in WEIGHTS) else [*missing, " or ".join(WEIGHTS)]
-
-
-def _remedy(folder: Path) -> str:
-    repository = REPOSITORIES.get(folder.name)
-    source = f"the model repository {repository}" if repository else "the model"
-    return f"put {', '.join(FILES)} and {' or '.join(WEIGHTS)} of {source} into {folder}."
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bar and no report on the layers that are left out on purpose; as it was afterwards."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+import bert
+
 
 @dataclass(frozen=True)
 class Device:
@@ -42,9 +44,7 @@ def choose(wanted: str = "auto", half: bool = False, eight_bit: bool = False) ->
     notes = []
     if not matching:
         notes.append(f"device {wanted!r} is not here (found: {', '.join(here)}); using {name}")
-    if half and name == "cpu":
-        notes.append("fp16_run is for GPUs; the CPU stays in float32")
-    if eight_bit:
-        notes.append("int8_run is accepted and not used: no backend here has 8-bit weights yet")
+    _, note = bert.precision(name.split(":")[0], half, eight_bit)
+    notes += [note] if note else []
     dtype = torch.float16 if half and name != "cpu" else torch.float32
     return Device(torch.device(name), dtype, "; ".join(notes))

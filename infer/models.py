@@ -28,6 +28,7 @@ from tqdm import tqdm
 
 import bert
 import emotional
+from bert import quantise
 from infer.request import BadRequest, SpeechError
 from infer.settings import ROOT, Settings, SettingsError, load_settings
 from text import g2pw
@@ -712,6 +713,12 @@ def run(arguments: argparse.Namespace) -> None:
             for line in bring(plan, bars, arguments.keep_bin):
                 bars.close()
                 print(f"{plan.item.name}: {line}", flush=True)
+            if settings["webui.int8_run"] and plan.item.files == bert.FILES and quantise.is_needed(plan.folder):
+                made = quantise.quantise(plan.folder, partial(bars, f"{plan.item.name}: 8-bit weights, layers"))
+                bars.close()
+                print(f"{plan.item.name}: {made.name}: made for int8_run", flush=True)
+    except bert.MissingModel as error:
+        raise FetchError(str(error), error.zh) from error
     finally:
         bars.close()
 

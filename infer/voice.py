@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,11 +112,15 @@ class Features:
             1024: settings.path(settings["bert_1024_path"]),
         }
         self.clap_path = settings.path(settings["clap_path"])
+        self.half, self.eight_bit = settings["webui.fp16_run"], settings["webui.int8_run"]
         self.zeros = settings["missing_features"] == "zeros"
         self.device = device
         self._lock = threading.Lock()  # two listeners must not load the same gigabytes twice
         self._bert: dict[int, bert.BertFeatures] = {}
         self._clap: emotional.ClapEmotion | None = None
+        self._idle_s = settings["bert_idle_minutes"] * 60
+        self._used = 0.0  # when BERT was last needed
+        self._timer: threading.Timer | None = None
 
     def missing(self, variant: Variant) -> list[tuple[str, str]]:
         """What this voice needs and is not here, in sentences (English, Chinese); nothing where zeros stand in."""
@@ -124,7 +129,7 @@ class Features:
         needs = []
         if variant.needs_bert:
             folder = self.bert_paths[variant.bert_width]
-            if files := bert.missing_files(folder):
+            if files := bert.missing_files(folder, self.eight_bit):
                 needs.append(("BERT", folder, files, bert.REPOSITORIES.get(folder.name, "")))
         if variant.needs_clap and (files := emotional.missing_files(self.clap_path)):
             needs.append(("CLAP", self.clap_path, files, emotional.REPOSITORY))
@@ -142,17 +147,20 @@ class Features:
     def bert(self, text: str, word2ph: list[int], width: int, style_text: str, style_weight: float) -> Tensor:
         """Feature of a sentence [width, tokens]; zeros where that was asked for."""
         folder = self.bert_paths[width]
-        if self.zeros and bert.missing_files(folder):
+        if self.zeros and bert.missing_files(folder, self.eight_bit):
             return torch.zeros(width, sum(word2ph))
         with self._lock:
             if width not in self._bert:
                 try:
+                dtype, _ = bert.precision(self.device.torch.type, self.half, self.eight_bit)
                     self._bert[width] = bert.BertFeatures.load(
-                        folder, self.device.torch, self.device.dtype, normalise=width == 2048
+                        folder, self.device.torch, dtype, normalise=width == 2048
                     )
                 except bert.MissingModel as error:
-                    raise MissingFiles(_without_paths(error, folder)) from error
-        feature = self._bert[width](text, word2ph, style_text or None, style_weight).float().cpu()
+                    raise MissingFiles(*(_without_paths(words, folder) for words in (error, error.zh))) from error
+            loaded, self._used = self._bert[width], time.monotonic()
+        feature = loaded(text, word2ph, style_text or None, style_weight).float().cpu()
+        self._rest()
         if feature.shape[0] != width:
             raise MissingFiles(
                 f"The BERT in {_shown(folder)} gives {feature.shape[0]} values a token and this voice takes "
@@ -163,6 +171,28 @@ class Features:
         return feature
 
     def clap(self, prompt: str | bytes) -> Tensor:
+    def _rest(self) -> None:
+        """BERT was used: let it go when nobody needs it for bert_idle_minutes."""
+        with self._lock:
+            self._used = time.monotonic()
+            if self._idle_s and self._timer is None:
+                self._wait(self._idle_s)
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._free)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _free(self) -> None:
+        """Drop BERT if it was idle for so long, else look again when it could be. Who still computes keeps a hold."""
+        with self._lock:
+            self._timer = None
+            left = self._used + self._idle_s - time.monotonic()
+            if left > 0:
+                self._wait(left)
+            else:
+                self._bert.clear()
+
         """Emotion vector [512] of a prompt in words, or of a sound file. Raises SpeechError."""
         if self.zeros and emotional.missing_files(self.clap_path):
             return torch.zeros(CLAP_WIDTH)
@@ -189,7 +219,7 @@ def _shown(folder: Path) -> str:
     return "/".join(folder.parts[-2:])
 
 
-def _without_paths(error: Exception, folder: Path) -> str:
+def _without_paths(error: Exception | str, folder: Path) -> str:
     return str(error).replace(str(folder), _shown(folder))
 
 
