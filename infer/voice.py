@@ -111,16 +111,16 @@ class Features:
             2048: settings.path(settings["bert_path"]),
             1024: settings.path(settings["bert_1024_path"]),
         }
-        self.clap_path = settings.path(settings["clap_path"])
         self.half, self.eight_bit = settings["webui.fp16_run"], settings["webui.int8_run"]
+        self.clap_path = settings.path(settings["clap_path"])
         self.zeros = settings["missing_features"] == "zeros"
         self.device = device
         self._lock = threading.Lock()  # two listeners must not load the same gigabytes twice
         self._bert: dict[int, bert.BertFeatures] = {}
-        self._clap: emotional.ClapEmotion | None = None
         self._idle_s = settings["bert_idle_minutes"] * 60
         self._used = 0.0  # when BERT was last needed
         self._timer: threading.Timer | None = None
+        self._clap: emotional.ClapEmotion | None = None
 
     def missing(self, variant: Variant) -> list[tuple[str, str]]:
         """What this voice needs and is not here, in sentences (English, Chinese); nothing where zeros stand in."""
@@ -151,8 +151,8 @@ class Features:
             return torch.zeros(width, sum(word2ph))
         with self._lock:
             if width not in self._bert:
-                try:
                 dtype, _ = bert.precision(self.device.torch.type, self.half, self.eight_bit)
+                try:
                     self._bert[width] = bert.BertFeatures.load(
                         folder, self.device.torch, dtype, normalise=width == 2048
                     )
@@ -170,7 +170,6 @@ class Features:
             )
         return feature
 
-    def clap(self, prompt: str | bytes) -> Tensor:
     def _rest(self) -> None:
         """BERT was used: let it go when nobody needs it for bert_idle_minutes."""
         with self._lock:
@@ -193,6 +192,7 @@ class Features:
             else:
                 self._bert.clear()
 
+    def clap(self, prompt: str | bytes) -> Tensor:
         """Emotion vector [512] of a prompt in words, or of a sound file. Raises SpeechError."""
         if self.zeros and emotional.missing_files(self.clap_path):
             return torch.zeros(CLAP_WIDTH)
