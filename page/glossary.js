@@ -21,6 +21,7 @@ const field = make("textarea", { rows: 8, spellcheck: false, maxLength: props.mo
 const save = make("button", { type: "button", className: "small-button", textContent: word("save"), disabled: true });
 const status = make("span", { className: "hint" });
 const alert = make("div");
+field.placeholder = "重庆 chong2 qing4\n单 shan4";
 field.setAttribute("aria-label", word("label"));
 field.setAttribute("aria-describedby", help.id);
 status.setAttribute("role", "status");
