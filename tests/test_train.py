@@ -1,24 +1,37 @@
 """The recipe of the embedded voice: what its figures rest on. espeak-ng's own tests run where it is installed."""
 
 import ctypes.util
-from itertools import islice
+import sys
+from itertools import combinations, islice
+from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
+from models.checkpoint import load_checkpoint
+from models.config import SMALL, SynthesizerConfig
+from models.duration import StochasticDurationPredictor
+from train.__main__ import run
 from train.adversary import Adversary, fool_loss, judge_loss
-from train.common import Average, Utterance, build, speakers, tokens_to_ids, with_blanks
-from train.data import LEAD, Item, boundaries, pinyin, utterance
+from train.common import Average, Utterance, build, config, speakers, tokens_to_ids, with_blanks
+from train.data import LEAD, Item, boundaries, melody, pinyin, utterance
 from train.decoder import breath_frames, start_from_clock
-from train.espeak import Event, Teacher
+from train.ear import Ear, ear_losses, frame_labels
+from train.espeak import Event, Teacher, without_gaps
+from train.evaluate import groups_of, locked
 from train.fast import generate, speed_up
-from train.features import CHANNELS, CLOCK_SLICE, HOP, SAMPLE_RATE, TENTS, VOICED, latent, pitch
-from train.losses import energy_loss, stft_losses
+from train.features import CHANNELS, CLOCK_SLICE, HOP, MELS, SAMPLE_RATE, TENTS, VOICED, latent, log_mel, pitch
+from train.losses import energy_loss, log_mels, mel_loss, stft_losses
+from train.pictures import read_log
 from train.prosody import PRIOR_STD, breath, clock_loss, collate, expand, initials, latent_loss, token_std
-from train.recognise import count_errors
+from train.recognise import count, matched
+from train.recordings import align_all, even, intervals, monotonic_alignment, prepare, read_filelist, sounds, tokens_of
+from train.rhythm import rhythm_loss, to_noise
 from train.sentences import MARKS, Token, sentences, third_tones
-from train.speakers import EMOTIONS, SPEAKERS
+from train.speakers import EMOTIONS, SPEAKERS, read_cast, write_cast
+from train.standins import render
 
 needs_espeak = pytest.mark.skipif(
     ctypes.util.find_library("espeak-ng") is None, reason="libespeak-ng1 is not installed"
@@ -170,10 +183,15 @@ def test_the_prior_leaves_the_clock_alone():
 
 def test_errors_are_counted_for_phones_and_for_tones_of_matched_finals():
     wanted = ["n", "i3", "h", "ao3"]
-    assert count_errors(wanted, wanted) == (0, 4, 0, 2)
-    assert count_errors(wanted, ["n", "i2", "h", "ao3"]) == (0, 4, 1, 2)
-    assert count_errors(wanted, ["n", "i3", "ao3", "x"]) == (2, 4, 0, 2)
-    assert count_errors(wanted, []) == (4, 4, 0, 0)
+
+    def errors(heard):
+        return tuple(count(matched(wanted, heard)))
+
+    assert errors(wanted) == (0, 4, 0, 2)
+    assert errors(["n", "i2", "h", "ao3"]) == (0, 4, 1, 2)
+    assert errors(["n", "i3", "ao3", "x"]) == (2, 4, 0, 2)
+    assert errors([]) == (4, 4, 0, 0)
+    assert matched(wanted, ["n", "h", "ao4"]) == [("n", "n"), ("i3", ""), ("h", "h"), ("ao3", "ao4")]
 
 
 @needs_espeak
@@ -222,3 +240,189 @@ def test_initials_are_the_first_phones_of_syllables():
     row = Utterance(torch.tensor(phones), torch.tensor(tones), durations, silent, np.zeros(0, np.int16), item)
     marked = initials(collate([row]))[0].nonzero().flatten().tolist()
     assert marked == [3, 9]  # blanks between; "_" is token 1, n 3, i 5, the comma 7, h 9
+
+
+def test_frames_have_the_label_of_their_phone_and_pauses_none():
+    phones, tones = tokens_to_ids(["ni3", ","])
+    durations = [1, 2, 1, 3, 2, 2, 2, 4, 1, 2, 1]  # blank _ blank n blank i blank , blank _ blank
+    item = Item(0, 21, ["ni3", ","], durations, 0, 0, 1.0)
+    tensors = (torch.tensor(x) for x in (phones, tones, durations))
+    u = Utterance(*tensors, np.zeros((21, CHANNELS), np.float16), np.zeros(0, np.int16), item)
+    n, i = phones[3], phones[5]
+    assert frame_labels(u).tolist() == [0] * 4 + [n] * 3 + [i] * 6 + [0] * 8
+
+
+def test_the_mels_of_the_losses_are_those_of_the_latent():
+    wave, _ = glide(100, 200)
+    ours = log_mels(torch.from_numpy(wave.astype(np.float32))[None])[0].numpy().T
+    assert np.abs(ours - log_mel(wave))[3:-3].max() < 0.01
+    mel = torch.randn(2, MELS, 4, generator=torch.Generator().manual_seed(0))
+    heavy = torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 0]])
+    assert mel_loss(mel, mel) == 0
+    assert mel_loss(mel, torch.zeros_like(mel), heavy).item() == pytest.approx(mel[0, :, 3].abs().mean().item())
+
+
+def test_the_ear_hears_no_difference_between_equal_mels():
+    torch.manual_seed(0)
+    ear = Ear().eval()
+    mel, phones = torch.randn(2, MELS, 20), torch.zeros(2, 20, dtype=torch.long)
+    same, _ = ear_losses(ear, mel, mel, phones)
+    other, entropy = ear_losses(ear, mel + 0.5, mel, phones)
+    assert same == 0 < other and entropy > 0
+
+
+def test_the_likelihood_of_durations_turns_sampling_round():
+    torch.manual_seed(0)
+    sdp = StochasticDurationPredictor(SynthesizerConfig.from_json(config(), SMALL)).double()
+    x, mask, speaker = torch.randn(1, 96, 5).double(), torch.ones(1, 1, 5).double(), torch.randn(1, 64, 1).double()
+    pair = torch.randn(1, 2, 5).double()
+    with torch.no_grad():
+        noise, _ = to_noise(sdp, x, mask, speaker, pair)
+        assert torch.allclose(sdp(x, mask, speaker, noise), pair[:, :1], atol=1e-6)
+    x, mask, pair = x[..., :1], mask[..., :1], pair[..., :1]  # one token alone: the slope is a 2 x 2 matrix
+    slope = torch.autograd.functional.jacobian(lambda p: to_noise(sdp, x, mask, speaker, p)[0].flatten(), pair)
+    assert torch.linalg.slogdet(slope.reshape(2, 2))[1].item() == pytest.approx(
+        to_noise(sdp, x, mask, speaker, pair)[1].item(), abs=1e-6
+    )
+
+
+def test_durations_become_likelier_with_training():
+    torch.manual_seed(0)
+    sdp = StochasticDurationPredictor(SynthesizerConfig.from_json(config(), SMALL))
+    x, mask, speaker = torch.zeros(8, 96, 4), torch.ones(8, 1, 4), torch.zeros(8, 64, 1)
+    durations = torch.randint(9, 13, (8, 4))
+    optimizer = torch.optim.Adam(sdp.parameters(), 1e-2)
+    seen = []
+    for _ in range(70):
+        loss = rhythm_loss(sdp, x, mask, speaker, durations)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        seen.append(loss.item())
+    assert np.mean(seen[-5:]) < seen[0] - 0.5 and np.mean(seen[-5:]) > np.log(4) - 0.2  # four lengths, equally likely
+    with torch.no_grad():
+        drawn = sdp(x, mask, speaker, torch.randn(8, 2, 4)).exp()
+    assert 8 < drawn.median() < 12 and drawn.std() > 0.3
+
+
+def test_a_statement_falls_and_a_question_rises():
+    fall, rise = (melody([*map(Token, ["ta1"] * 8), Token(mark)]) for mark in ".?")
+    assert fall[0] > fall[4] > fall[7] and rise[7] > rise[5] > rise[3]
+    two = melody([*map(Token, ["ta1"] * 8), Token("."), Token("hao3"), Token("?")])
+    assert two[:9] == fall and two[9] > 0
+    assert pinyin([Token("ta1"), Token("hao3")], [0.0, 1.0], 50) == 'ta1 <prosody pitch="55"> hao3 </prosody> . '
+
+
+def test_zeros_between_touching_words_are_taken_out():
+    samples = np.array([1, 2, 0, 0, 0, 3, 4, 0, 0, 5], np.int16)
+    events = [Event("phoneme", at, name, 0) for at, name in ((0, "a"), (2, "_|"), (5, "b"), (7, "_:"), (9, "c"))]
+    left, moved = without_gaps(samples, events)
+    assert left.tolist() == [1, 2, 3, 4, 0, 0, 5]  # a pause stays
+    assert [e.sample for e in moved] == [0, 2, 2, 4, 6]
+
+
+def test_who_speaks_is_kept_with_the_data(tmp_path):
+    write_cast(tmp_path, SPEAKERS[1:3])
+    assert read_cast(tmp_path) == SPEAKERS[1:3]
+    with pytest.raises(SystemExit, match=r"train\.data"):
+        read_cast(tmp_path / "elsewhere")
+    one, both = build(SPEAKERS[2:3]), build()
+    assert torch.equal(one.emb_g.weight[0], both.emb_g.weight[2])
+
+
+def test_monotonic_alignment_finds_the_best_of_all():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        tokens = rng.integers(1, 5)
+        frames = rng.integers(tokens, 9)
+        scores = rng.normal(size=(tokens, frames))
+
+        def total(durations, scores=scores):
+            return scores[np.repeat(np.arange(len(durations)), durations), np.arange(scores.shape[1])].sum()
+
+        found = monotonic_alignment(scores)
+        ways = (np.diff([0, *cuts, frames]) for cuts in combinations(range(1, frames), tokens - 1))
+        assert found.min() >= 1 and found.sum() == frames
+        assert total(found) == pytest.approx(max(map(total, ways)))
+    with pytest.raises(ValueError, match="do not fit"):
+        monotonic_alignment(np.zeros((3, 2)))
+
+
+def test_sounds_find_their_places_from_a_bad_start():
+    rng = np.random.default_rng(0)
+    centres = {name: rng.normal(0, 3, 6) for name in "abcd"}
+    names, true, heard = [], [], []
+    for _ in range(20):
+        row = list(rng.permutation(list("abcd")))
+        lengths = rng.integers(2, 12, 4)
+        names.append(row)
+        true.append(lengths)
+        heard.append(
+            np.concatenate([centres[n] + rng.normal(0, 0.3, (d, 6)) for n, d in zip(row, lengths, strict=True)])
+        )
+    first = [np.diff(np.linspace(0, len(x), 5).astype(int)) for x in heard]
+    assert any((a != b).any() for a, b in zip(first, true, strict=True))
+    found = align_all(heard, names, first)
+    assert all((a == b).all() for a, b in zip(found, true, strict=True))
+
+
+def test_a_filelist_is_read_or_its_fault_is_named(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(10), 8000)
+    file = tmp_path / "list.txt"
+    file.write_text("\ufeffa.wav|小明|ZH|你好，世界！\n\na.wav | 小明 | ZH | 好 | n i\n", encoding="utf-8")
+    first, second = read_filelist(file)
+    assert (first.path, first.speaker, first.text, second.text) == (tmp_path / "a.wav", "小明", "你好，世界！", "好")
+    for line, fault in (
+        ("a.wav|小明|ZH", "not path"),
+        ("b.wav|小明|ZH|好", "not there"),
+        ("a.wav|x|JP|好", "language"),
+    ):
+        file.write_text(f"a.wav|小明|ZH|好\n{line}\n", encoding="utf-8")
+        with pytest.raises(ValueError, match=f"line 2: .*{fault}"):
+            read_filelist(file)
+    file.write_text("\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no line"):
+        read_filelist(file)
+
+
+def test_a_text_becomes_tokens_sounds_and_even_finals():
+    tokens = tokens_of("你好，爱！")
+    assert tokens == ["ni2", "hao3", ",", "ai4", "!"]
+    assert len(sounds(tokens)) == len(tokens_to_ids(tokens)[0])
+    durations = np.arange(1, len(sounds(tokens)) + 1)
+    starts = intervals(tokens, durations)
+    assert starts[0] == (6 * HOP, 10 * HOP, 28 * HOP) and len(starts) == 3
+    levelled = even(tokens, durations)
+    assert sum(levelled) == durations.sum() and min(levelled) >= 1
+    assert levelled[3] == 4 and max(levelled[4:7]) - min(levelled[4:7]) <= 1
+    vowel = 3 + 4 + 4 + 2
+    assert levelled[vowel] == round(sum(durations[vowel : vowel + 4]) / 4)
+
+
+@needs_espeak
+def test_recordings_without_times_are_aligned(tmp_path):
+    truth = render(tmp_path / "wavs", 0.4, 5)
+    net, _ = load_checkpoint(Path(__file__).parents[1] / "voices" / "xiaoyu" / "G.safetensors")
+    found = prepare(read_filelist(tmp_path / "wavs" / "list.txt"), net, tmp_path / "data")
+    apart = np.concatenate([np.abs(np.subtract(starts, truth[path])) for path, starts in found])
+    assert len(found) == len(truth) and np.median(apart) < 0.03
+    assert [s.name for s in read_cast(tmp_path / "data")] == sorted(["阿明", "阿芳"])
+
+
+def test_stages_run_side_by_side_and_a_failure_is_named(tmp_path, capsys):
+    good = [sys.executable, "-c", "print('step 5  mel 0.25  clock -1.5  9 s')"]
+    run({"one": good, "two": good}, tmp_path)
+    assert read_log(tmp_path / "two.log") == {"mel": [(5, 0.25)], "clock": [(5, -1.5)]}
+    assert "one: step 5" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"train\.bad ended"):
+        run({"bad": [sys.executable, "-c", "raise SystemExit(3)"], "one": good}, tmp_path)
+
+
+def test_what_the_report_counts():
+    assert groups_of(["ni3", "hao3", ",", "ma5", "."]) == [
+        {"third tones in a chain", "initials m, n"},
+        {"third tones in a chain"},
+        {"neutral tones", "initials m, n"},
+    ]
+    rate = SAMPLE_RATE / HOP
+    assert locked(np.array([rate, 2 * rate, 1.5 * rate, 0.0])) == pytest.approx(2 / 3)

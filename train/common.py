@@ -19,57 +19,62 @@ from text.phones import split_reading, syllable_phones
 from text.symbols import phone_ids
 from train.data import RUNS, Item
 from train.features import CHANNELS, HOP, SAMPLE_RATE
-from train.speakers import EMOTIONS, SPEAKERS
+from train.speakers import EMOTIONS, SPEAKERS, Speaker, read_cast
 
-CONFIG = {
-    "version": "small-1",
-    "title": "小雨、石磊、晴晴、远山",
-    "train": {"segment_size": 12288, "learning_rate": 1e-3, "betas": [0.8, 0.99]},
-    "data": {
-        "sampling_rate": SAMPLE_RATE,
-        "hop_length": HOP,
-        "filter_length": 1024,
-        "win_length": 1024,
-        "n_mel_channels": 80,
-        "add_blank": True,
-        "n_speakers": len(SPEAKERS),
-        "spk2id": {speaker.name: i for i, speaker in enumerate(SPEAKERS)},
-    },
-    "model": {
-        "emotions": list(EMOTIONS),
-        "inter_channels": CHANNELS,
-        "hidden_channels": 96,
-        "filter_channels": 192,
-        "n_heads": 2,
-        "n_layers": 4,
-        "kernel_size": 3,
-        "p_dropout": 0.0,
-        "n_flow_layer": 2,
-        "n_layers_trans_flow": 3,
-        "use_transformer_flow": True,
-        "use_spk_conditioned_encoder": True,
-        "gin_channels": 64,
-        "resblock": "2",
-        "resblock_kernel_sizes": [3, 5, 7],
-        "resblock_dilation_sizes": [[1, 3], [1, 3], [1, 3]],
-        "upsample_rates": [8, 8, 4],
-        "upsample_initial_channel": 256,
-        "upsample_kernel_sizes": [16, 16, 8],
-    },
+MODEL = {
+    "emotions": list(EMOTIONS),
+    "inter_channels": CHANNELS,
+    "hidden_channels": 96,
+    "filter_channels": 192,
+    "n_heads": 2,
+    "n_layers": 4,
+    "kernel_size": 3,
+    "p_dropout": 0.0,
+    "n_flow_layer": 2,
+    "n_layers_trans_flow": 3,
+    "use_transformer_flow": True,
+    "use_spk_conditioned_encoder": True,
+    "gin_channels": 64,
+    "resblock": "2",
+    "resblock_kernel_sizes": [3, 5, 7],
+    "resblock_dilation_sizes": [[1, 3], [1, 3], [1, 3]],
+    "upsample_rates": [8, 8, 4],
+    "upsample_initial_channel": 256,
+    "upsample_kernel_sizes": [16, 16, 8],
 }
 
 
-def build(seed: int = 0) -> Synthesizer:
-    """The network of CONFIG with fresh weights, the same for the same seed.
+def config(cast: tuple[Speaker, ...] = SPEAKERS) -> dict:
+    """The voice's config.json."""
+    return {
+        "version": "small-1",
+        "title": "、".join(speaker.name for speaker in cast),
+        "train": {"segment_size": 12288, "learning_rate": 1e-3, "betas": [0.8, 0.99]},
+        "data": {
+            "sampling_rate": SAMPLE_RATE,
+            "hop_length": HOP,
+            "filter_length": 1024,
+            "win_length": 1024,
+            "n_mel_channels": 80,
+            "add_blank": True,
+            "n_speakers": len(cast),
+            "spk2id": {speaker.name: i for i, speaker in enumerate(cast)},
+        },
+        "model": MODEL,
+    }
+
+
+def build(cast: tuple[Speaker, ...] = SPEAKERS, seed: int = 0) -> Synthesizer:
+    """The network with fresh weights, the same for the same seed.
 
     The speaker vectors are drawn once and stay: text side and decoder train apart and must agree on them. Each comes
     from a generator of its own, so that a new speaker leaves the others as they were.
     """
     torch.manual_seed(seed)
-    net = Synthesizer(SynthesizerConfig.from_json(CONFIG, SMALL))
+    net = Synthesizer(SynthesizerConfig.from_json(config(cast), SMALL))
     net.emb_g.requires_grad_(False)
-    for speaker, row in enumerate(net.emb_g.weight):
-        row.copy_(torch.randn(len(row), generator=torch.Generator().manual_seed(speaker)))
+    for speaker, row in zip(cast, net.emb_g.weight, strict=True):
+        row.copy_(torch.randn(len(row), generator=torch.Generator().manual_seed(speaker.vector)))
     return net
 
 
@@ -108,9 +113,10 @@ def with_blanks(ids: list[int]) -> list[int]:
     return out
 
 
-def corpus(split: str, folder: Path = RUNS / "data") -> list[Utterance]:
+def corpus(split: str, folder: Path) -> list[Utterance]:
+    """split: train or test; folder: what train.data or train.recordings made."""
     out = []
-    for speaker in range(len(SPEAKERS)):
+    for speaker in range(len(read_cast(folder))):
         where = folder / f"{split}-{speaker}"
         wav, latent = np.load(where / "wav.npy", mmap_mode="r"), np.load(where / "latent.npy", mmap_mode="r")
         for line in (where / "items.json").read_text().splitlines():
@@ -145,26 +151,27 @@ def load(path: Path) -> dict:
     return torch.load(path, weights_only=True, map_location="cpu")
 
 
-def options(parser: argparse.ArgumentParser, out: Path, voice: bool = True) -> None:
-    """What every stage takes beside its own options; voice: it can start from a released one."""
+def arguments(parser: argparse.ArgumentParser, name: str, voice: bool = True) -> argparse.Namespace:
+    """Parse what every stage takes beside its own options; voice: it can start from a released one.
+
+    One thread on the CPU, since stages run side by side. Raises SystemExit if torch cannot use the device.
+    """
     parser.add_argument("--resume", action="store_true", help="go on from --out, if it is there")
-    parser.add_argument("--out", type=Path, default=out, help="the stage's state")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of data and states")
+    parser.add_argument("--out", type=Path, help=f"the stage's state (RUNS/{name})")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or another one of torch's")
     if voice:
         parser.add_argument("--from", dest="voice", type=Path, help="a voice's folder to start from, without --out")
-
-
-def on_device(name: str) -> torch.device:
-    """One thread on the CPU (stages run side by side); raises SystemExit if torch cannot use the device."""
+    args = parser.parse_args()
+    args.out = args.out or args.runs / name
     torch.set_num_threads(1)
     try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
+        torch.zeros(1, device=args.device)
     except (RuntimeError, AssertionError) as error:
-        raise SystemExit(
-            f"torch cannot use the device {name!r} ({error}); leave --device out to train on the CPU"
-        ) from None
-    return device
+        why = f"torch cannot use the device {args.device!r} ({str(error).splitlines()[0]})"
+        raise SystemExit(f"{why}; leave --device out to train on the CPU") from None
+    args.device = torch.device(args.device)
+    return args
 
 
 def start(args: argparse.Namespace, net: Synthesizer, parts: Iterable[str], optimizer: Optimizer) -> tuple[int, float]:

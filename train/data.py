@@ -18,11 +18,23 @@ from tqdm import tqdm
 from train.espeak import Event, Style, Teacher
 from train.features import HOP, SAMPLE_RATE, latent
 from train.sentences import Token, sentences
-from train.speakers import EMOTIONS, SPEAKERS
+from train.speakers import EMOTIONS, SPEAKERS, write_cast
 
 RUNS = Path(__file__).parent / "runs"
 LEAD, TAIL = 4, 9  # frames of silence around an utterance: blank, "_", blank; and the end's mark, blank, "_", blank
 JITTER = 0.25  # the rate varies by up to this much either way, so that length_scale is inside the data
+
+
+ENDS = (".", "?", "!", "…")
+# By the mark at a sentence's end: semitones it falls on its way, and how its last syllable, the one before … are moved.
+SHAPES = {
+    ".": (1.2, (-0.5, -0.2)),
+    "…": (0.8, (-0.4, -0.2)),
+    "!": (1.4, (-0.4,)),
+    "?": (0.3, (1.3, 0.7, 0.3)),
+    ",": (0.6, ()),
+}
+SEMITONE = 0.19  # of one step of espeak-ng's pitch slider
 
 
 @dataclass(frozen=True)
@@ -36,12 +48,35 @@ class Item:
     rate: float  # spoken rate over the emotion's own
 
 
-def pinyin(tokens: list[Token]) -> str:
-    """What espeak-ng reads; a quotation mark is silent, and the last mark must not start another pause."""
+def melody(tokens: list[Token]) -> list[float]:
+    """Semitones by which each token is spoken higher than the teacher would, who speaks all sentences alike.
+
+    A sentence falls as it goes and once more at its end; a question rises there; before a comma it stays up.
+    """
+    out: list[float] = []
+    while len(out) < len(tokens):
+        rest = tokens[len(out) :]
+        length = next((i + 1 for i, token in enumerate(rest) if token.text in ENDS), len(rest))
+        slope, last = SHAPES.get(rest[length - 1].text, SHAPES["."])
+        count, spoken = sum(not token.is_mark for token in rest[:length]), 0
+        for token in rest[:length]:
+            spoken += not token.is_mark
+            left = count - spoken  # syllables to come
+            fall = min(1, count / 6) * slope * (0.5 - (spoken - 1) / max(1, count - 1))
+            out.append(fall + (last[left] if left < len(last) else 0))
+    return out
+
+
+def pinyin(tokens: list[Token], raised: list[float] | None = None, pitch: int = 50) -> str:
+    """What espeak-ng reads; a quotation mark is silent, and the last mark must not start another pause.
+
+    raised: semitones of each token above `pitch`, the slider's place.
+    """
     out = []
     for i, token in enumerate(tokens):
         if not token.is_mark:
-            out.append(token.text)
+            place = round(pitch + raised[i] / SEMITONE) if raised else pitch
+            out.append(token.text if place == pitch else f'<prosody pitch="{place}"> {token.text} </prosody>')
         elif token.text == "'" or i == len(tokens) - 1 or all(t.is_mark for t in tokens[i:]):
             continue
         else:
@@ -104,7 +139,7 @@ def boundaries(tokens: list[Token], intervals: list[tuple[int, int, int]], lead:
 
 def utterance(teacher: Teacher, tokens: list[Token], speaker: int, style: Style):
     """-> samples int16 (a whole number of frames), durations."""
-    samples, events = teacher.say(pinyin(tokens), f"s{speaker}", style)
+    samples, events = teacher.say(pinyin(tokens, melody(tokens), style.pitch), f"s{speaker}", style)
     intervals = syllable_intervals(events, sum(not t.is_mark for t in tokens))
     ends, total = boundaries(tokens, intervals, LEAD)
     wav = np.zeros(total * HOP, np.int16)
@@ -160,12 +195,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=100, help="of speech for each speaker")
     parser.add_argument("--test-minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=RUNS / "data")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of data and states")
     args = parser.parse_args()
+    folder = args.runs / "data"
     for speaker in range(len(SPEAKERS)) if args.speaker is None else [args.speaker]:
         seed = 1000 * args.seed + 10 * speaker
-        build("test", speaker, args.test_minutes, seed + 1, 0.0, args.out / f"test-{speaker}")
-        build("train", speaker, args.minutes, seed, JITTER, args.out / f"train-{speaker}")
+        build("test", speaker, args.test_minutes, seed + 1, 0.0, folder / f"test-{speaker}")
+        build("train", speaker, args.minutes, seed, JITTER, folder / f"train-{speaker}")
+    write_cast(folder, SPEAKERS)
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from models.generator import Generator
-from train.common import Average, Clock, Utterance, build, corpus, keep, on_device, options, speakers, start
-from train.data import RUNS
+from train.common import Average, Clock, Utterance, arguments, build, corpus, keep, speakers, start
 from train.fast import generate, speed_up
 from train.features import CLOCK_SLICE, F0_BASE, HOP, SAMPLE_RATE, TENTS, VOICED
 from train.losses import energy_loss, log_mels, mel_loss, stft_losses
+from train.speakers import read_cast
 
 FRAMES = 32  # of a training segment
 PHASES = 16
@@ -112,10 +112,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--lr", type=float, default=1e-3)
-    options(parser, RUNS / "decoder.pt")
-    args = parser.parse_args()
-    device = on_device(args.device)
-    net, data = build().to(device), corpus("train")
+    args = arguments(parser, "decoder.pt")
+    device = args.device
+    net, data = build(read_cast(args.runs / "data")).to(device), corpus("train", args.runs / "data")
     optimizer = torch.optim.AdamW(net.dec.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
     step, seconds = start(args, net, ("dec",), optimizer)
     if step < 0:

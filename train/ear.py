@@ -14,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from text.symbols import SYMBOLS_V2
-from train.common import Clock, Utterance, corpus, load, on_device, options, save
-from train.data import RUNS
+from train.common import Clock, Utterance, arguments, corpus, load, save
 from train.features import MEL_SLICE, MELS
 
 WIDTH = 160
@@ -55,7 +54,7 @@ class Ear(nn.Module):
         return [*heard, self.last(F.dropout(mel, 0.1, self.training))]
 
     @classmethod
-    def load(cls, path: Path = RUNS / "ear.pt") -> "Ear":
+    def load(cls, path: Path) -> "Ear":
         ear = cls()
         ear.load_state_dict(load(path)["ear"])
         return ear.eval().requires_grad_(False)
@@ -87,9 +86,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--batch", type=int, default=24, help="segments")
-    options(parser, RUNS / "ear.pt", voice=False)
-    args = parser.parse_args()
-    device = on_device(args.device)
+    args = arguments(parser, "ear.pt", voice=False)
+    device = args.device
     torch.manual_seed(1)
     ear = Ear().to(device)
     optimizer = torch.optim.AdamW(ear.parameters(), 2e-3, weight_decay=1e-2)
@@ -99,7 +97,7 @@ def main() -> None:
         ear.load_state_dict(state["ear"])
         optimizer.load_state_dict(state["optimizer"])
         step, seconds = state["step"], state["seconds"]
-    data = [u for u in corpus("train") if u.item.frames >= FRAMES]
+    data = [u for u in corpus("train", args.runs / "data") if u.item.frames >= FRAMES]
     clock, seen = Clock(seconds), []
     while step < args.steps:
         rng = np.random.default_rng([7, step])

@@ -7,13 +7,14 @@ time to make training audio; nothing of it is shipped, and nothing outside train
 import ctypes
 import ctypes.util
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 VOICE = "cmn-latn-pinyin"
 SYNCHRONOUS, PHONEME_EVENTS = 2, 1
+UTF8, SSML = 1, 0x10  # flags of a synthesis
 WORD, PHONEME = 1, 7  # event types
 RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4  # parameters
 
@@ -89,7 +90,11 @@ class Teacher:
         return 0
 
     def say(self, pinyin: str, variant: str, style: Style) -> tuple[np.ndarray, list[Event]]:
-        """-> samples int16 and the events in order of time."""
+        """-> samples int16 and the events in order of time.
+
+        pinyin may hold SSML's <prosody pitch="…">. espeak-ng puts some zeros into the sound where such an element
+        starts or ends, between two words that would touch; they are taken out again.
+        """
         if self._lib.espeak_SetVoiceByName(f"{VOICE}+{variant}".encode()) != 0:
             raise RuntimeError(f"espeak-ng does not know the voice {VOICE}+{variant}")
         for parameter, value in ((RATE, style.rate), (PITCH, style.pitch), (RANGE, style.range)):
@@ -97,10 +102,23 @@ class Teacher:
         self._lib.espeak_SetParameter(VOLUME, style.volume, 0)
         self._samples, self._events = [], []
         text = pinyin.encode()
-        self._lib.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, 1, None, None)
+        self._lib.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, UTF8 | SSML, None, None)
         self._lib.espeak_Synchronize()
         samples = np.concatenate(self._samples) if self._samples else np.zeros(0, np.int16)
-        return samples, self._events
+        return without_gaps(samples, self._events)
+
+
+def without_gaps(samples: np.ndarray, events: list[Event]) -> tuple[np.ndarray, list[Event]]:
+    """Zeros between the end of a word and what follows at once are no pause of the teacher's."""
+    kept, moved, gone, start = [], [], 0, 0
+    for event, following in zip(events, [*events[1:], None], strict=True):
+        moved.append(replace(event, sample=event.sample - gone))
+        between = samples[event.sample : following.sample] if following and event.name == "_|" else samples[:0]
+        if len(between) and not between.any():
+            kept.append(samples[start : event.sample])
+            start = following.sample
+            gone += len(between)
+    return np.concatenate([*kept, samples[start:]]), moved
 
 
 def _private_data(library, folder: Path, variants: dict[str, str]) -> Path:
@@ -113,7 +131,7 @@ def _private_data(library, folder: Path, variants: dict[str, str]) -> Path:
     )
     if system is None:
         raise RuntimeError("espeak-ng-data was not found; install the Debian package espeak-ng-data")
-    data = folder / "espeak-ng-data"
+    data = folder.resolve() / "espeak-ng-data"
     shutil.rmtree(data, ignore_errors=True)
     (data / "voices" / "!v").mkdir(parents=True)
     for entry in system.iterdir():

@@ -1,43 +1,66 @@
 """How near a voice comes to its teacher on held-out sentences, with its own durations.
 
-`python -m train.evaluate voices/xiaoyu`
+`python -m train.evaluate voices/xiaoyu --full --report FOLDER`
 
-Frames are matched by dynamic time warping on log-mels. With runs/recogniser.pt (train.recognise) phone and tone
-errors are counted too, for the voice and for the teacher's own audio. It measures faithfulness to the teacher,
-not naturalness: look at the pictures (--plots FOLDER) as well.
+Frames are matched by dynamic time warping on log-mels. With RUNS/recogniser.pt (train.recognise) phone and tone errors
+are counted too, for the voice and for the teacher's own audio. It measures faithfulness to the teacher, not
+naturalness: look at the pictures in the report's folder as well.
 """
 
 import argparse
-import json
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer, align, sample_prior
-from train.common import Utterance, corpus, speakers
+from train.common import Utterance, corpus, speakers, tokens_to_ids
 from train.data import RUNS
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
-from train.speakers import EMOTIONS, SPEAKERS
+from train.recognise import Recogniser, bare, count, labels, matched
+from train.speakers import EMOTIONS, Speaker, read_cast
+
+FRAME_RATE = SAMPLE_RATE / HOP
+LEVEL = ["ta1 jin1 tian1 zhong1 gong1 kai1 che1", "ma1 ma1 chi1 xi1 gua1", "san1 feng1 shu1 xin1 du1 ji1 chu1"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The sliders of a rendering. The rhythm is the plain predictor's but where it is what is measured."""
+
+    length_scale: float = 1.0
+    noise_scale: float = 0.6
+    sdp_ratio: float = 0.0
+    noise_w: float = 0.8
+    seed: int = 0
+
+
+def is_syllable(token: str) -> bool:
+    return token[-1].isdigit()
 
 
 @torch.inference_mode()
-def speak(net: Synthesizer, u: Utterance, noise_scale: float = 0.6, length_scale: float = 1.0, seed: int = 0):
-    """-> float samples, durations [T]."""
-    g = speakers(net, torch.tensor([u.item.speaker]))
-    mask = torch.ones(1, 1, len(u.phones))
-    emotion = torch.eye(len(EMOTIONS))[[u.item.emotion]]
-    zeros = torch.zeros_like(u.phones)[None]
-    prior = net.encode(u.phones[None], u.tones[None], zeros, mask, (), emotion, g, torch.zeros(1, 2, 1), 0.0)
-    durations = align(prior.log_durations, mask, length_scale)[0]
-    generator = torch.Generator().manual_seed(seed)
+def speak(
+    net: Synthesizer, tokens: list[str], speaker: int, emotion: int, how: Settings, sound: bool = True
+) -> tuple[np.ndarray, Tensor]:
+    """-> float samples (none without sound), durations [T]."""
+    phones, tones = (torch.tensor([ids]) for ids in tokens_to_ids(tokens))
+    g, mask = speakers(net, torch.tensor([speaker])), torch.ones(1, 1, phones.shape[1])
+    generator = torch.Generator().manual_seed(how.seed)
+    rhythm = how.noise_w * torch.randn(1, 2, phones.shape[1], generator=generator)
+    mood = torch.eye(len(EMOTIONS))[[emotion]]
+    prior = net.encode(phones, tones, torch.zeros_like(phones), mask, (), mood, g, rhythm, how.sdp_ratio)
+    durations = align(prior.log_durations, mask, how.length_scale)[0]
+    if not sound:
+        return np.zeros(0), durations
     noise = torch.randn(prior.mean.shape[1], int(durations.sum()), generator=generator)
-    z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, noise_scale)[None]
-    wav = net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g)
-    return wav[0, 0].numpy().astype(np.float64), durations
+    z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, how.noise_scale)[None]
+    return net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g)[0, 0].numpy().astype(np.float64), durations
 
 
 def warp(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -60,19 +83,30 @@ def warp(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return left, right
 
 
-def final_frames(u: Utterance) -> list[tuple[int, int, int]]:
+def final_frames(tones: Tensor, durations: Tensor) -> list[tuple[int, int, int]]:
     """(tone, first frame, end) of each final: blank, final, blank."""
-    ends = np.cumsum(u.durations.numpy())
-    rows = [t for t in range(len(u.tones)) if u.tones[t]][1::2]
-    return [(int(u.tones[t]), int(ends[t - 2]), int(ends[t + 1])) for t in rows]
+    ends = np.cumsum(durations.numpy())
+    rows = [t for t in range(len(tones)) if tones[t]][1::2]
+    return [(int(tones[t]), int(ends[t - 2]), int(ends[t + 1])) for t in rows]
 
 
 def semitones(f0: np.ndarray) -> np.ndarray:
     return 12 * np.log2(np.maximum(f0, 1) / 100)
 
 
-def compare(u: Utterance, wav: np.ndarray) -> dict:
-    speaker = SPEAKERS[u.item.speaker]
+def locked(f0: np.ndarray) -> float:
+    """Share of voiced frames within 1 % of a multiple of the frame rate."""
+    turns = f0[f0 > 0] / FRAME_RATE
+    return float((np.abs(turns / np.maximum(turns.round(), 1) - 1) < 0.01).mean()) if len(turns) else 0.0
+
+
+def loudness(wav: np.ndarray) -> float:
+    """dB of the louder half of the frames."""
+    power = np.square(wav[: len(wav) // HOP * HOP].reshape(-1, HOP)).mean(1)
+    return float(10 * np.log10(power[power >= np.median(power)].mean() + 1e-12))
+
+
+def compare(u: Utterance, wav: np.ndarray, speaker: Speaker) -> dict:
     teacher = u.wav / 32768.0
     mel_t, mel_v = log_mel(teacher), log_mel(wav)
     i, j = warp(mel_t, mel_v)
@@ -81,92 +115,248 @@ def compare(u: Utterance, wav: np.ndarray) -> dict:
     a, b = f0_t[i], f0_v[j]
     both = (a > 0) & (b > 0)
     contours = defaultdict(list)
-    for tone, start, end in final_frames(u):
+    for tone, start, end in final_frames(u.tones, u.durations):
         inside = both & (i >= start) & (i < end)
         if inside.sum() >= 4:
             contours[tone].append((semitones(a[inside]), semitones(b[inside])))
     speech = (mel_t.max(1) > -7)[i]
     return {
         "mel": np.abs(mel_t[i] - mel_v[j])[speech].mean(),
-        "gross": (np.abs(np.log2(b[both] / a[both])) > np.log2(1.2)).mean(),
+        "gross": (np.abs(np.log2(b[both] / a[both])) > np.log2(1.2)).mean() if both.any() else 0.0,
         "voicing": ((a > 0) != (b > 0))[speech].mean(),
         "length": len(mel_v) / len(mel_t),
+        "locked": locked(f0_v),
+        "locked_teacher": locked(f0_t),
+        "loudness": loudness(wav),
+        "loudness_teacher": loudness(teacher),
         "contours": contours,
     }
+
+
+def groups_of(tokens: list[str]) -> list[set[str]]:
+    """What each syllable is looked at for."""
+    words = [token for token in tokens if is_syllable(token)]
+    out = []
+    for i, word in enumerate(words):
+        initial, _ = labels(word)
+        beside = [words[k][-1] for k in (i - 1, i + 1) if 0 <= k < len(words)]
+        named = {
+            "third tones in a chain": word[-1] == "3" and "3" in beside,
+            "neutral tones": word[-1] == "5",
+            "initials m, n": initial in ("m", "n") and not word.startswith(("a", "e", "o")),
+            "er": word[:-1] == "er",
+        }
+        out.append({name for name, inside in named.items() if inside})
+    return out
+
+
+def percent(errors: np.ndarray) -> str:
+    wrong, phones, off, tones = errors
+    return f"{100 * wrong / max(phones, 1):.1f} % | {100 * off / max(tones, 1):.1f} %"
+
+
+class Measures:
+    """A voice, what it is compared with, and what has been counted."""
+
+    def __init__(self, folder: Path, runs: Path, sentences: int) -> None:
+        self.net, _ = load_checkpoint(folder / "G.safetensors")
+        self.cast = read_cast(runs / "data")
+        if len(self.cast) != self.net.emb_g.num_embeddings:
+            raise SystemExit(
+                f"{folder} has other speakers than {runs / 'data'}; name the folder it was made in: --runs"
+            )
+        judges = [path for path in (runs / "recogniser.pt", RUNS / "recogniser.pt") if path.exists()]
+        self.recogniser = Recogniser.load(judges[0]) if judges else None
+        cells = defaultdict(list)
+        for u in corpus("test", runs / "data"):
+            if any(map(is_syllable, u.item.tokens)):
+                cells[u.item.speaker, u.item.emotion].append(u)
+        each = max(1, sentences // len(cells))
+        self.chosen = {cell: rows[:each] for cell, rows in sorted(cells.items())}
+
+    def heard(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
+        wanted = [label for token in tokens if is_syllable(token) for label in labels(token)]
+        return matched(wanted, self.recogniser.hear(wav))
+
+    def errors(self, how: Settings, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
+        """Of (tokens, speaker, emotion) spoken in one way."""
+        total = np.zeros(4)
+        for tokens, speaker, emotion in tqdm(rows, desc=str(how), mininterval=10, leave=False):
+            total += count(self.heard(speak(self.net, tokens, speaker, emotion, how)[0], tokens))
+        return total
+
+    def main_table(self, pictures: Path | None) -> list[str]:
+        """Per speaker and emotion, then what is counted over all."""
+        errors, results = defaultdict(lambda: np.zeros(4)), defaultdict(list)
+        grouped, contours = defaultdict(lambda: np.zeros(4)), defaultdict(list)
+        for (s, e), rows in tqdm(self.chosen.items(), desc="speakers x emotions", mininterval=10):
+            for n, u in enumerate(rows):
+                wav, _ = speak(self.net, u.item.tokens, s, e, Settings())
+                row = compare(u, wav, self.cast[s])
+                for tone, pairs in row.pop("contours").items():
+                    contours[tone] += pairs
+                results[s, e].append(row)
+                if self.recogniser:
+                    for who, samples in (("voice", wav), ("teacher", u.wav / 32768.0)):
+                        pairs = self.heard(samples, u.item.tokens)
+                        errors[who, s, e] += count(pairs)
+                        spoken = [pair for pair in pairs if pair[0]]
+                        for k, names in enumerate(groups_of(u.item.tokens)):
+                            for name in names:
+                                grouped[name, who] += count(spoken[2 * k : 2 * k + 2])
+                if pictures and n == 0 and e == s % len(EMOTIONS):
+                    from train.pictures import spectrograms
+
+                    spectrograms(pictures / f"spectrogram-{s}.png", u.item.tokens, u.wav / 32768.0, wav)
+        moods = list(EMOTIONS)
+        names = "speaker, emotion, phones, tones, teacher's phones, tones, log-mel L1, F0 gross, voicing, length"
+        out = [f"| {names.replace(', ', ' | ')} |", "|" + "---|" * 10]
+
+        def line(name: str, mood: str, cells: list[tuple[int, int]]) -> str:
+            rows = [row for cell in cells for row in results[cell]]
+            mean = {key: np.mean([row[key] for row in rows]) for key in ("mel", "gross", "voicing", "length")}
+            voice, teacher = (sum(errors[who, *cell] for cell in cells) for who in ("voice", "teacher"))
+            figures = f"{mean['mel']:.3f} | {100 * mean['gross']:.1f} % | {100 * mean['voicing']:.1f} %"
+            return f"| {name} | {mood} | {percent(voice)} | {percent(teacher)} | {figures} | {mean['length']:.2f} |"
+
+        for s, speaker in enumerate(self.cast):
+            cells = [cell for cell in self.chosen if cell[0] == s]
+            out += [line(speaker.name, moods[e], [(s, e)]) for _, e in cells]
+            out.append(line(f"**{speaker.name}**", "all", cells))
+        for e in sorted({e for _, e in self.chosen}):
+            out.append(line("all", moods[e], [cell for cell in self.chosen if cell[1] == e]))
+        out += [line("**all**", "all", list(self.chosen)), ""]
+        rows = [row for cell in results.values() for row in cell]
+        lock = [100 * np.mean([row[key] for row in rows]) for key in ("locked", "locked_teacher")]
+        out.append(f"F0 within 1 % of a multiple of the frame rate: {lock[0]:.1f} % of frames, teacher {lock[1]:.1f} %")
+        for key, who in (("loudness", "voice"), ("loudness_teacher", "teacher")):
+            by_cell = {cell: [row[key] for row in rows] for cell, rows in results.items()}
+            inside = np.mean([np.std(values) for values in by_cell.values()])
+            means = "  ".join(
+                f"{moods[e]} {np.mean([np.mean(v) for (_, x), v in by_cell.items() if x == e]):.1f}"
+                for e in sorted({e for _, e in by_cell})
+            )
+            people = "  ".join(
+                f"{p.name} {np.mean([np.mean(v) for (x, _), v in by_cell.items() if x == s]):.1f}"
+                for s, p in enumerate(self.cast)
+            )
+            out.append(f"loudness of the {who}, dB: {means}  {people}; from sentence to sentence ±{inside:.1f}")
+        out += [
+            "",
+            "| F0 by tone | finals | RMSE, semitones | median distance | correlation |",
+            "|---|---|---|---|---|",
+        ]
+        for tone, pairs in sorted(contours.items()):
+            rmse = np.sqrt(np.mean(np.concatenate([(a - b) ** 2 for a, b in pairs])))
+            middle = np.median(np.concatenate([np.abs(a - b) for a, b in pairs]))
+            r = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > 0.2 and b.std() > 0.05] or [0])
+            out.append(f"| {tone} | {len(pairs)} | {rmse:.2f} | {middle:.2f} | {r:.2f} |")
+        out += ["", "| group | phones | tones | teacher's phones | tones |", "|---|---|---|---|---|"]
+        for name in dict.fromkeys(name for name, _ in grouped):
+            out.append(f"| {name} | {percent(grouped[name, 'voice'])} | {percent(grouped[name, 'teacher'])} |")
+        return out
+
+    def conditions(self) -> list[str]:
+        """Phone and tone errors over the sliders, and of long sentences."""
+        rows = [(u.item.tokens, s, e) for (s, e), us in self.chosen.items() for u in us[: max(1, len(us) // 2)]]
+        usual = Settings()
+        ways = {
+            "as above": usual,
+            "length scale 0.8": replace(usual, length_scale=0.8),
+            "length scale 1.25": replace(usual, length_scale=1.25),
+            "noise scale 0": replace(usual, noise_scale=0.0),
+            "noise scale 0.667": replace(usual, noise_scale=0.667),
+            "SDP ratio 1, noise_w 0.8": replace(usual, sdp_ratio=1.0),
+        }
+        out = [f"| {len(rows)} sentences | phones | tones |", "|---|---|---|"]
+        out += [f"| {name} | {percent(self.errors(how, rows))} |" for name, how in ways.items()]
+        long = []
+        for (s, e), us in self.chosen.items():
+            tokens: list[str] = []
+            for u in us:
+                tokens += [*u.item.tokens, *([] if u.item.tokens[-1] in ",.?!…" else [","])]
+                if sum(map(is_syllable, tokens)) >= 30:
+                    long.append((tokens, s, e))
+                    break
+        out.append(f"| {len(long)} of 30 syllables and more | {percent(self.errors(usual, long))} |")
+        return out
+
+    def melodies(self) -> list[str]:
+        """How a sentence of first tones ends, as a statement and as a question."""
+        out = ["| last syllable less the first, semitones | statement | question |", "|---|---|---|"]
+        for s, speaker in enumerate(self.cast):
+            moves = []
+            for mark in (".", "?"):
+                change = []
+                for text in LEVEL:
+                    tokens = [*text.split(), mark]
+                    wav, durations = speak(self.net, tokens, s, 0, Settings(noise_scale=0.0))
+                    f0, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
+                    finals = final_frames(torch.tensor(tokens_to_ids(tokens)[1]), durations)
+                    heights = [np.median(semitones(x[x > 0])) for _, a, b in finals if (x := f0[a:b]).any()]
+                    change.append(heights[-1] - heights[0])
+                moves.append(f"{np.mean(change):+.1f}")
+            out.append(f"| {speaker.name} | {' | '.join(moves)} |")
+        return out
+
+    def rhythm(self) -> list[str]:
+        """How much lengths vary with the seed, at SDP ratio 1."""
+        out = ["| noise_w (SDP ratio 1) | spread of a phone's length | of a sentence's | length over the plain one's |"]
+        out.append("|---|---|---|---|")
+        rows = [(us[0].item.tokens, s, e) for (s, e), us in self.chosen.items()]
+        for noise_w in (0.0, 0.4, 0.8, 1.2):
+            phones, whole, over = [], [], []
+            for row in rows:
+                ways = [Settings(sdp_ratio=1.0, noise_w=noise_w, seed=seed) for seed in range(8)]
+                lengths = np.array([speak(self.net, *row, how, sound=False)[1].numpy() for how in ways])
+                plain = speak(self.net, *row, Settings(), sound=False)[1].sum().item()
+                long = lengths[:, lengths.mean(0) >= 4]  # rounding alone moves the short ones
+                phones.append((long.std(0) / long.mean(0)).mean())
+                whole.append(lengths.sum(1).std() / lengths.sum(1).mean())
+                over.append(lengths.sum(1).mean() / plain)
+            spread = f"{100 * np.mean(phones):.1f} % | {100 * np.mean(whole):.1f} %"
+            out.append(f"| {noise_w} | {spread} | {np.mean(over):.2f} |")
+        return out
+
+    def confusions(self, most: int = 12) -> list[str]:
+        """What is misheard most, of the voice and of the teacher."""
+        out = []
+        for who in ("voice", "teacher"):
+            seen: dict[tuple[str, str], int] = defaultdict(int)
+            for (s, e), us in self.chosen.items():
+                for u in us:
+                    wav = speak(self.net, u.item.tokens, s, e, Settings())[0] if who == "voice" else u.wav / 32768.0
+                    for a, b in self.heard(wav, u.item.tokens):
+                        seen[bare(a), bare(b)] += bare(a) != bare(b)
+            worst = sorted(seen, key=seen.get, reverse=True)[:most]
+            out.append(f"{who}: " + ", ".join(f"{a or '-'} as {b or '-'} {seen[a, b]}" for a, b in worst))
+        return out
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="of a voice: config.json and G.safetensors")
     parser.add_argument("--sentences", type=int, default=64, help="spread over speakers and emotions")
-    parser.add_argument("--length-scale", type=float, default=1.0)
-    parser.add_argument("--noise-scale", type=float, default=0.6)
-    parser.add_argument("--recogniser", type=Path, default=RUNS / "recogniser.pt")
-    parser.add_argument("--plots", type=Path, help="folder for spectrograms and wavs of the first sentences")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the data and the recogniser")
+    parser.add_argument("--full", action="store_true", help="sliders, long sentences, melody, rhythm, confusions too")
+    parser.add_argument("--report", type=Path, help="folder for report.md and pictures")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    net, _ = load_checkpoint(args.folder / "G.safetensors")
-    recogniser = None
-    if args.recogniser.exists():
-        from train.recognise import Recogniser
+    measures = Measures(args.folder, args.runs, args.sentences)
+    out = measures.main_table(args.report)
+    if args.full:
+        out += ["", *measures.melodies(), "", *measures.rhythm()]
+        if measures.recogniser:
+            out += ["", *measures.conditions(), "", *measures.confusions()]
+    text = "\n".join(out)
+    print(text)
+    if args.report:
+        from train.pictures import curves, tones
 
-        recogniser = Recogniser.load(args.recogniser)
-    groups = defaultdict(list)
-    for u in corpus("test"):
-        groups[u.item.speaker, u.item.emotion].append(u)
-    each = max(1, args.sentences // len(groups))
-    results, contours = [], defaultdict(list)
-    errors = defaultdict(lambda: np.zeros(4))  # phones wrong, phones, tones wrong, tones
-    for (speaker, emotion), rows in tqdm(groups.items(), mininterval=10):
-        for n, u in enumerate(rows[:each]):
-            wav, _ = speak(net, u, args.noise_scale, args.length_scale)
-            row = compare(u, wav)
-            for tone, pairs in row.pop("contours").items():
-                contours[tone] += pairs
-            results.append(row | {"speaker": speaker, "emotion": emotion})
-            if recogniser:
-                syllables = [t for t in u.item.tokens if t[-1].isdigit()]
-                for who, samples in (("voice", wav), ("teacher", u.wav / 32768.0)):
-                    counts = np.array(recogniser.errors(samples, syllables))
-                    for key in (who, (who, speaker), (who, list(EMOTIONS)[emotion])):
-                        errors[key] += counts
-            if args.plots and n < 1:
-                plot(args.plots / f"{SPEAKERS[speaker].name}-{list(EMOTIONS)[emotion]}", u, wav)
-    print(f"{len(results)} sentences, length scale {args.length_scale}, noise scale {args.noise_scale}")
-    for key in ("mel", "gross", "voicing", "length"):
-        by_speaker = "  ".join(
-            f"{s.name} {np.mean([r[key] for r in results if r['speaker'] == i]):.3f}" for i, s in enumerate(SPEAKERS)
-        )
-        print(f"{key:8s} {np.mean([r[key] for r in results]):.3f}   {by_speaker}")
-    for tone, pairs in sorted(contours.items()):
-        rmse = np.sqrt(np.mean(np.concatenate([(a - b) ** 2 for a, b in pairs])))
-        middle = np.median(np.concatenate([np.abs(a - b) for a, b in pairs]))
-        r = [np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > 0.2 and b.std() > 0.05]
-        print(f"tone {tone}   {len(pairs)} finals  RMSE {rmse:.2f} st  median {middle:.2f} st  r {np.mean(r):.2f}")
-    for key, (wrong, phones, off, tones) in errors.items():
-        name = key if isinstance(key, str) else f"{key[0]} {SPEAKERS[key[1]].name if key[1] in (0, 1) else key[1]}"
-        print(f"{name:18s} phone errors {100 * wrong / phones:.1f} %  tone errors {100 * off / max(tones, 1):.1f} %")
-    print(json.dumps({name: float(np.mean([r[name] for r in results])) for name in ("mel", "gross")}))
-
-
-def plot(stem: Path, u: Utterance, wav: np.ndarray) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-    import soundfile
-
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    figure, axes = plt.subplots(2, 1, figsize=(12, 7))
-    for axis, title, samples in ((axes[0], "teacher", u.wav / 32768.0), (axes[1], "voice", wav)):
-        axis.specgram(samples + 1e-6, NFFT=1024, noverlap=1024 - HOP // 2, Fs=SAMPLE_RATE, vmin=-140, vmax=-30)
-        axis.set_ylim(0, 5000)
-        axis.set_title(f"{title}: {' '.join(u.item.tokens)}", fontsize=8)
-    figure.tight_layout()
-    figure.savefig(stem.with_suffix(".png"), dpi=70)
-    plt.close(figure)
-    soundfile.write(stem.with_suffix(".wav"), wav, SAMPLE_RATE)
-    soundfile.write(stem.with_suffix(".teacher.wav"), u.wav, SAMPLE_RATE)
+        tones(args.report / "tones.png", measures.net, measures.cast)
+        for log in sorted(args.runs.glob("*.log")):
+            curves(args.report / f"{log.stem}.png", log)
+        (args.report / "report.md").write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

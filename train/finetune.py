@@ -15,28 +15,15 @@ from tqdm import tqdm
 
 from models.synthesizer import Synthesizer
 from train.adversary import Adversary, fool_loss, judge_loss
-from train.common import (
-    Average,
-    Clock,
-    Utterance,
-    build,
-    corpus,
-    keep,
-    load,
-    on_device,
-    options,
-    save,
-    speakers,
-    start,
-)
-from train.data import RUNS
+from train.common import Average, Clock, Utterance, arguments, build, corpus, keep, load, save, speakers, start
 from train.decoder import batch as teacher_batch
 from train.decoder import breath_frames
 from train.ear import Ear, ear_losses, frame_labels
 from train.fast import generate, speed_up
 from train.features import HOP, scale_mel
 from train.losses import log_mels, mel_loss, stft_losses
-from train.prosody import PARTS, collate, encode, predict
+from train.prosody import collate, encode, predict, text_side
+from train.speakers import read_cast
 
 FRAMES = 40  # of a training segment
 TEACHER_EVERY = 4  # steps: a batch of the teacher's own latents keeps the phases in order
@@ -103,23 +90,19 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.4, help="of the data to make latents of")
     parser.add_argument("--seed", type=int, default=0, help="another one gives another order of the data")
     parser.add_argument("--adversary", action="store_true", help="add discriminators, kept beside --out")
-    parser.add_argument("--prosody", type=Path, default=RUNS / "prosody.pt")
-    parser.add_argument("--decoder", type=Path, default=RUNS / "decoder.pt")
-    options(parser, RUNS / "finetune.pt")
-    args = parser.parse_args()
-    device = on_device(args.device)
-    net = build().to(device)
+    parser.add_argument("--prosody", type=Path, help="text side (RUNS/prosody.pt)")
+    parser.add_argument("--decoder", type=Path, help="where to start (RUNS/decoder.pt)")
+    args = arguments(parser, "finetune.pt")
+    device = args.device
+    net = build(read_cast(args.runs / "data")).to(device)
     optimizer = torch.optim.AdamW(net.dec.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
     step, seconds = start(args, net, ("dec",), optimizer)
     if step < 0:
-        before = load(args.decoder)
+        before = load(args.decoder or args.runs / "decoder.pt")
         net.dec.load_state_dict(before["average"])
         step, seconds = 0, before["seconds"]
-    if not args.voice or args.prosody.exists():
-        prosody = load(args.prosody)
-        for part in PARTS:
-            net.get_submodule(part).load_state_dict(prosody[part])
-    ear = Ear.load().to(device)
+    text_side(net, args)
+    ear = Ear.load(args.runs / "ear.pt").to(device)
     judges = Adversary().to(device) if args.adversary else None
     if judges:
         judging = torch.optim.AdamW(judges.parameters(), 4e-4, betas=(0.8, 0.99))
@@ -129,7 +112,9 @@ def main() -> None:
             judges.load_state_dict(state["judges"])
             judging.load_state_dict(state["optimizer"])
     rng = np.random.default_rng([99, args.seed])
-    data = [u for u in corpus("train") if FRAMES <= u.item.frames <= 800 and rng.random() < args.share]
+    data = [
+        u for u in corpus("train", args.runs / "data") if FRAMES <= u.item.frames <= 800 and rng.random() < args.share
+    ]
     latents = predicted(net, data, device)
     speed_up(net.dec)
     average = Average(net.dec, args.out if step else None)

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer
-from train.common import Clock, Utterance, build, corpus, keep, on_device, options, speakers, start
-from train.data import RUNS
+from train.common import Clock, Utterance, arguments, build, corpus, keep, load, speakers, start
+from train.ear import Ear, ear_losses, frame_labels
 from train.features import CHANNELS, CLOCK_SLICE, MEL_SLICE, TENTS, VOICED
-from train.speakers import EMOTIONS
+from train.speakers import EMOTIONS, read_cast
 
 
 def prior_std(f0: float, mel: float, clock: float) -> Tensor:
@@ -30,6 +31,7 @@ def prior_std(f0: float, mel: float, clock: float) -> Tensor:
 PRIOR_STD = prior_std(0.02, 0.1, 1e-3)
 BREATH_STD = prior_std(0.02, 0.25, 0.7)
 CLOCK_WEIGHT = 0.4
+EAR_WEIGHT = 0.2
 LONGEST = 600  # frames; attention costs their square
 PARTS = ("enc_p", "dp", "flow")
 
@@ -47,6 +49,7 @@ class Batch:
     rate: Tensor  # [B]
     latent: Tensor  # [B, C, F]
     frame_mask: Tensor  # [B, 1, F]
+    heard: Tensor  # [B, F], the phone of each frame (ear.py), -100 in the padding
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -67,6 +70,7 @@ def collate(rows: list[Utterance]) -> Batch:
         torch.tensor([u.item.rate for u in rows]),
         latent,
         frame_mask,
+        pad([torch.from_numpy(frame_labels(u)) for u in rows], batch_first=True, padding_value=-100),
     )
 
 
@@ -168,11 +172,30 @@ def clock_loss(z: Tensor, batch: Batch) -> Tensor:
     return total / 2 + 0.5 * away
 
 
+def heard_loss(ear: Ear, z: Tensor, batch: Batch) -> Tensor:
+    """What the ear makes of the predicted mels, beside the teacher's."""
+    real = batch.latent[:, MEL_SLICE]
+    heard, misheard = ear_losses(ear, torch.where(batch.frame_mask > 0, z[:, MEL_SLICE], real), real, batch.heard)
+    return heard + 0.1 * misheard
+
+
 def duration_loss(net: Synthesizer, x: Tensor, batch: Batch, speaker: Tensor) -> Tensor:
     """On log(d - 0.5), since the product rounds up; at the emotion's own rate, so that jitter is no noise here."""
     predicted = net.dp(x.detach(), batch.mask, speaker)
     target = (batch.durations.clamp(min=1) - 0.5).log() + batch.rate.log()[:, None]
     return ((predicted[:, 0] - target).abs() * batch.mask[:, 0]).sum() / batch.mask.sum()
+
+
+def text_side(net: Synthesizer, args: argparse.Namespace) -> None:
+    """Put this stage's weights, or else those of the voice to start from, into a network for a later stage."""
+    path = args.prosody or args.runs / "prosody.pt"
+    if args.voice and not path.exists():
+        released, _ = load_checkpoint(args.voice / "G.safetensors")
+        weights = {part: released.get_submodule(part).state_dict() for part in PARTS}
+    else:
+        weights = load(path)
+    for part in PARTS:
+        net.get_submodule(part).load_state_dict(weights[part])
 
 
 def main() -> None:
@@ -181,10 +204,9 @@ def main() -> None:
     parser.add_argument("--flow-from", type=int, default=1_500, help="step at which the flow comes in")
     parser.add_argument("--frames", type=int, default=1_000, help="frames a batch")
     parser.add_argument("--lr", type=float, default=1e-3)
-    options(parser, RUNS / "prosody.pt")
-    args = parser.parse_args()
-    device = on_device(args.device)
-    net = build()
+    args = arguments(parser, "prosody.pt")
+    device = args.device
+    net = build(read_cast(args.runs / "data"))
     with torch.no_grad():
         for coupling in net.flow.flows.values():  # the flow begins near the identity
             coupling.post.weight.mul_(0.1)
@@ -194,7 +216,8 @@ def main() -> None:
     optimizer = torch.optim.Adam(parameters, args.lr, betas=(0.9, 0.98))
     step, seconds = start(args, net, PARTS, optimizer)
     step = args.flow_from if args.voice and step == 0 else max(0, step)  # released weights know the flow already
-    data = [u for u in corpus("train") if u.item.frames <= LONGEST]
+    data = [u for u in corpus("train", args.runs / "data") if u.item.frames <= LONGEST]
+    ear = Ear.load(args.runs / "ear.pt").to(device)
     clock, seen = Clock(seconds), []
     source = batches(data, 1000 + step, args.frames)
     while step < args.steps:
@@ -213,18 +236,18 @@ def main() -> None:
             phase = clock_loss(z, batch)
         else:
             z, phase = expand(mean, batch.durations), z.new_zeros(())
-        near = latent_loss(z, batch)
+        near, heard = latent_loss(z, batch), heard_loss(ear, z, batch)
         width = ((log_std - token_std(batch).log()).abs() * batch.mask).sum() / batch.mask.sum() / CHANNELS
-        loss = near + CLOCK_WEIGHT * phase + 0.3 * durations + 0.3 * width
+        loss = near + CLOCK_WEIGHT * phase + 0.3 * durations + 0.3 * width + EAR_WEIGHT * heard
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        seen.append((near.item(), phase.item(), durations.item(), width.item()))
+        seen.append((near.item(), phase.item(), durations.item(), width.item(), heard.item()))
         step += 1
         say, store = clock.tick()
         if say:
-            names = ("latent", "clock", "durations", "width")
+            names = ("latent", "clock", "durations", "width", "heard")
             line = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True))
             print(f"step {step}  {line}  {clock.spent:.0f} s", flush=True)
             seen = []

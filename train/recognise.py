@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from text.phones import split_reading, syllable_phones
-from train.common import Clock, load, on_device, options, save
-from train.data import RUNS, pinyin
+from train.common import Clock, arguments, load, save
+from train.data import pinyin
 from train.espeak import Style, Teacher
 from train.fast import half_precision
 from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
@@ -59,20 +59,20 @@ def features(wav: np.ndarray) -> np.ndarray:
 
 
 class Recogniser(nn.Module):
-    def __init__(self, table: list[str]):
+    def __init__(self, table: list[str], channels: int = CHANNELS):
         super().__init__()
         self.table = table  # position 0 is CTC's blank
         shape = ((5, 1, 1), (5, 2, 1), (5, 1, 1), (5, 1, 2), (5, 1, 4), (5, 1, 1), (3, 1, 1))
         layers, width = [], MELS + 2
         for kernel, stride, dilation in shape:
             layers += [
-                nn.Conv1d(width, CHANNELS, kernel, stride, dilation * (kernel // 2), dilation),
-                nn.BatchNorm1d(CHANNELS),
+                nn.Conv1d(width, channels, kernel, stride, dilation * (kernel // 2), dilation),
+                nn.BatchNorm1d(channels),
                 nn.ReLU(),
                 nn.Dropout(0.1),
             ]
-            width = CHANNELS
-        self.net = nn.Sequential(*layers, nn.Conv1d(CHANNELS, len(table), 1))
+            width = channels
+        self.net = nn.Sequential(*layers, nn.Conv1d(channels, len(table), 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, MELS + 2, F] -> log probabilities [B, labels, about F/2]."""
@@ -81,7 +81,7 @@ class Recogniser(nn.Module):
     @classmethod
     def load(cls, path: Path) -> "Recogniser":
         state = load(path)
-        model = cls(state["table"])
+        model = cls(state["table"], len(state["model"]["net.0.bias"]))
         model.load_state_dict(state["model"])
         return model.eval()
 
@@ -90,37 +90,41 @@ class Recogniser(nn.Module):
         best = self(torch.from_numpy(features(wav).T)[None])[0].argmax(0).tolist()
         return [self.table[i] for i, _ in groupby(best) if i]
 
-    def errors(self, wav: np.ndarray, syllables: list[str]) -> tuple[int, int, int, int]:
-        """(phones wrong, phones, tones wrong, tones): tones are counted where the final was matched."""
-        wanted = [label for s in syllables for label in labels(s)]
-        return count_errors(wanted, self.hear(wav))
+
+def bare(label: str) -> str:
+    """Without its tone."""
+    return label.rstrip("12345")
 
 
-def count_errors(wanted: list[str], heard: list[str]) -> tuple[int, int, int, int]:
-    bare = lambda label: label.rstrip("12345")  # noqa: E731
+def matched(wanted: list[str], heard: list[str]) -> list[tuple[str, str]]:
+    """Pairs of the alignment with the fewest errors in phones, then in tones; "" where one side has nothing."""
     n, m = len(wanted), len(heard)
     cost = np.zeros((n + 1, m + 1))
     cost[:, 0], cost[0] = np.arange(n + 1), np.arange(m + 1)
+    change = np.array([[(bare(a) != bare(b)) + 1e-3 * (a != b) for b in heard] for a in wanted]).reshape(n, m)
     for i in range(1, n + 1):
         for j in range(1, m + 1):
-            a, b = wanted[i - 1], heard[j - 1]
-            swap = cost[i - 1, j - 1] + (bare(a) != bare(b)) + 1e-3 * (a != b)
+            swap = cost[i - 1, j - 1] + change[i - 1, j - 1]
             cost[i, j] = min(swap, cost[i - 1, j] + 1, cost[i, j - 1] + 1)
-    wrong = off = tones = 0
-    i, j = n, m
+    pairs, i, j = [], n, m
     while i or j:
-        a, b = wanted[i - 1] if i else "", heard[j - 1] if j else ""
-        if i and j and abs(cost[i, j] - cost[i - 1, j - 1] - (bare(a) != bare(b)) - 1e-3 * (a != b)) < 1e-6:
-            wrong += bare(a) != bare(b)
-            if bare(a) == bare(b) and a[-1].isdigit():
-                tones += 1
-                off += a != b
+        if i and j and abs(cost[i, j] - cost[i - 1, j - 1] - change[i - 1, j - 1]) < 1e-6:
             i, j = i - 1, j - 1
+            pairs.append((wanted[i], heard[j]))
         elif i and abs(cost[i, j] - cost[i - 1, j] - 1) < 1e-6:
-            wrong, i = wrong + 1, i - 1
+            i -= 1
+            pairs.append((wanted[i], ""))
         else:
-            wrong, j = wrong + 1, j - 1
-    return wrong, n, off, tones
+            j -= 1
+            pairs.append(("", heard[j]))
+    return pairs[::-1]
+
+
+def count(pairs: list[tuple[str, str]]) -> np.ndarray:
+    """matched() -> (phones wrong, phones, tones wrong, tones); tones are counted where the final was heard right."""
+    finals = [(a, b) for a, b in pairs if bare(a) == bare(b) and a[-1].isdigit()]
+    wrong = sum(bare(a) != bare(b) for a, b in pairs)
+    return np.array([wrong, sum(bool(a) for a, _ in pairs), sum(a != b for a, b in finals), len(finals)])
 
 
 def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list[str]]]:
@@ -152,11 +156,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=200, help="of speech to learn from")
     parser.add_argument("--steps", type=int, default=5_500)
-    options(parser, RUNS / "recogniser.pt", voice=False)
-    args = parser.parse_args()
-    device = on_device(args.device)
+    args = arguments(parser, "recogniser.pt", voice=False)
+    device = args.device
     torch.manual_seed(0)
-    data = make(args.minutes, 777, RUNS / "judge")
+    data = make(args.minutes, 777, args.runs / "judge")
     table = ["", *sorted({label for _, wanted in data for label in wanted})]
     model = Recogniser(table).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)

@@ -17,9 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.duration import SMALLEST, TAIL, SplineFlow, StochasticDurationPredictor, knots
-from train.common import Clock, build, corpus, keep, load, on_device, options, speakers, start
-from train.data import RUNS
-from train.prosody import LONGEST, PARTS, batches, encode
+from train.common import Clock, arguments, build, corpus, keep, speakers, start
+from train.prosody import LONGEST, batches, encode, text_side
+from train.speakers import read_cast
 
 NARROWEST = 0.05  # distance of the drawn numbers to whole frames: log(0) is far
 
@@ -61,7 +61,7 @@ def couple(flow: SplineFlow, z: Tensor, mask: Tensor, condition: Tensor) -> tupl
 def to_noise(
     sdp: StochasticDurationPredictor, x: Tensor, mask: Tensor, speaker: Tensor, pair: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The inverse of sampling: log durations and their companion [B, 2, T] -> noise [B, 2, T], log determinant [B, T]."""
+    """The inverse of sampling: log durations and their companion [B, 2, T] -> noise [B, 2, T], log determinant."""
     condition = sdp.proj(sdp.convs(sdp.pre(x) + sdp.cond(speaker), mask)) * mask
     affine = sdp.flows["0"]
     z = (pair * affine.logs.exp() + affine.m) * mask
@@ -87,11 +87,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2_000)
     parser.add_argument("--frames", type=int, default=4_000, help="frames a batch")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--prosody", type=Path, default=RUNS / "prosody.pt")
-    options(parser, RUNS / "rhythm.pt")
-    args = parser.parse_args()
-    device = on_device(args.device)
-    net = build()
+    parser.add_argument("--prosody", type=Path, help="text side (RUNS/prosody.pt)")
+    args = arguments(parser, "rhythm.pt")
+    device = args.device
+    net = build(read_cast(args.runs / "data"))
     with torch.no_grad():
         for name, flow in net.sdp.flows.items():  # begin as the identity, at the size of a log duration
             if name != "0":
@@ -101,11 +100,8 @@ def main() -> None:
     optimizer = torch.optim.AdamW(net.sdp.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
     step, seconds = start(args, net, ("sdp",), optimizer)
     step = max(0, step)
-    if not args.voice or args.prosody.exists():
-        prosody = load(args.prosody)
-        for part in PARTS:
-            net.get_submodule(part).load_state_dict(prosody[part])
-    data = [u for u in corpus("train") if u.item.frames <= LONGEST]
+    text_side(net, args)
+    data = [u for u in corpus("train", args.runs / "data") if u.item.frames <= LONGEST]
     source = batches(data, 5000 + step, args.frames)
     clock, seen = Clock(seconds), []
     while step < args.steps:

@@ -4,7 +4,9 @@ Neutral F0 medians of the first three stand near one, two and three times the fr
 clock turns slowly; the fourth's stands a quarter above it.
 """
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from train.espeak import Style
 
@@ -14,9 +16,10 @@ _PLAIN = "roughness 0\nflutter 0\necho 0 0\n"
 @dataclass(frozen=True)
 class Speaker:
     name: str  # as the product shows it
-    variant: str  # text of espeak-ng's variant file
+    variant: str  # text of espeak-ng's variant file; "" for a person
     low: float  # F0 search range, Hz
     high: float
+    vector: int  # which of the random vectors is the speaker's (common.build)
 
 
 SPEAKERS = (
@@ -27,8 +30,9 @@ SPEAKERS = (
         "formant 4 115 80 120\nformant 5 115 80 120\n" + _PLAIN,
         90,
         380,
+        0,
     ),
-    Speaker("石磊", "language variant\nname shilei\ngender male\npitch 78 115\n" + _PLAIN, 48, 200),
+    Speaker("石磊", "language variant\nname shilei\ngender male\npitch 78 115\n" + _PLAIN, 48, 200, 1),
     Speaker(
         "晴晴",
         "language variant\nname qingqing\ngender female\npitch 226 318\n"
@@ -36,6 +40,7 @@ SPEAKERS = (
         "formant 4 122 80 120\nformant 5 122 80 120\n" + _PLAIN,
         130,
         520,
+        2,
     ),
     Speaker(
         "远山",
@@ -44,6 +49,7 @@ SPEAKERS = (
         "formant 4 96 95 100\n" + _PLAIN,
         60,
         260,
+        3,
     ),
 )
 
@@ -53,3 +59,19 @@ EMOTIONS: dict[str, Style] = {
     "sad": Style(rate=125, pitch=41, range=34, volume=55),
     "angry": Style(rate=195, pitch=53, range=95, volume=95),
 }
+
+
+def write_cast(folder: Path, speakers: tuple[Speaker, ...]) -> None:
+    """Who speaks in a data folder, for the stages after it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [json.dumps(asdict(speaker), ensure_ascii=False) for speaker in speakers]
+    (folder / "speakers.json").write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def read_cast(folder: Path) -> tuple[Speaker, ...]:
+    path = folder / "speakers.json"
+    if not path.exists():
+        raise SystemExit(f"{path} is not there; run train.data or train.recordings first (train/README.md)")
+    known = {field.name for field in fields(Speaker)}
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return tuple(Speaker(**{key: value for key, value in row.items() if key in known}) for row in rows)
