@@ -51,7 +51,7 @@ def features(wav: np.ndarray) -> np.ndarray:
     wav = wav[: len(wav) // HOP * HOP]
     spectrum = np.abs(np.fft.rfft(frames(wav, FFT) * np.hanning(FFT + 1)[:-1], axis=1)).astype(np.float32)
     mel = np.log(np.maximum(spectrum @ mel_filters(FFT, MELS, high=7600.0).T / (FFT / 4), 1e-3))
-    f0, _ = pitch(wav, 45, 560)
+    f0, _ = pitch(wav, 45, 420)
     voiced = f0 > 0
     middle = np.median(f0[voiced]) if voiced.any() else 100.0
     tone = np.where(voiced, np.log2(np.maximum(f0, 1) / middle), 0)
