@@ -111,19 +111,16 @@ def read_project(arguments: argparse.Namespace) -> Project:
         raise BadRequest("Give a text or --project, not both.", "文字与 --project 只能给一个。")
     try:
         if arguments.project.suffix.lower() == ".json":
-            return Project.from_dict(json.loads(arguments.project.read_text(encoding="utf-8-sig")))
-        found = audio.recipe(arguments.project)
+            values = json.loads(arguments.project.read_text(encoding="utf-8-sig"))
+        else:
+            values = audio.metadata(arguments.project)
     except (OSError, ValueError, RuntimeError) as error:
         raise BadRequest(
-            f"The project {arguments.project} cannot be read ({error}); give a json file that the page has saved.",
-            f"读不了项目 {arguments.project}（{error}）；请给出页面保存的 json 文件。",
+            f"The project {arguments.project} cannot be read ({error}); give a json file that the page has saved, or a "
+            "sound that it has made.",
+            f"读不了项目 {arguments.project}（{error}）；请给出页面保存的 json 文件或其生成的音频。",
         ) from error
-    if not isinstance(found, Project):
-        raise BadRequest(
-            f"{arguments.project} holds no project; give a json file that the page has saved, or a sound it has made.",
-            f"{arguments.project} 里没有项目；请给出页面保存的 json 文件或其生成的音频。",
-        )
-    return found
+    return Project.from_dict(values).without_takes()
 
 
 def run(arguments: argparse.Namespace) -> None:

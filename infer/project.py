@@ -61,6 +61,10 @@ class Project:
         whole = SpeechRequest.from_dict({**self.controls, "text": "。"})
         return whole.paragraph_pause if card.ends == "paragraph" else whole.pause
 
+    def without_takes(self) -> "Project":
+        """What is heard, and no more: the recipe of a file."""
+        return replace(self, cards=tuple(replace(card, takes=()) for card in self.cards))
+
     @property
     def text(self) -> str:
         """What is said, as one would type it."""
@@ -79,7 +83,10 @@ class Project:
     def from_dict(cls, values: Any) -> "Project":
         """A project from JSON of anybody. Raises BadRequest that says what is wrong with it."""
         if not isinstance(values, Mapping) or values.get("format") != FORMAT:
-            raise BadRequest("This is no project file of this page.", "这不是本页面的项目文件。")
+            raise BadRequest(
+                "This is no project file of this page; choose a .bv2.json file that it has saved.",
+                "这不是本页面的项目文件；请选用在这里保存的 .bv2.json 文件。",
+            )
         if values.get("version") != VERSION:
             raise BadRequest(
                 f"The project has version {values.get('version')!r} and this program reads {VERSION}; update it.",
@@ -93,7 +100,9 @@ class Project:
                 f"The project has {len(cards)} cards and the limit is {MOST_CARDS}; split it.",
                 f"项目有 {len(cards)} 句，上限是 {MOST_CARDS} 句；请拆开。",
             )
-        project = cls(_options(controls, "controls"), tuple(map(_card, cards)))
+        asked = SpeechRequest.from_dict({**_options(controls, "controls"), "text": ""}).as_dict()
+        del asked["text"]
+        project = cls(asked, tuple(map(_card, cards)))
         for card in project.cards:  # every value is checked where it is defined
             project.request(card)
             project.pause(card)

@@ -23,7 +23,7 @@ let cards = [];
 let undone = [];
 let run = 0; // number of the latest speech; what belongs to an older one is let go
 let playing = null; // {cards, keys, at, part, whole}: what is being handed to the player
-let grid = null; // the six emotions that are shown
+let making = null; // the server's name for what it makes for this page
 let whole = null; // the file of everything: {keys, offsets}
 let counter = 0;
 
@@ -210,7 +210,8 @@ function halt() {
   run += 1;
   player.stop();
   audio.pause();
-  if (playing?.asked) server.stop({ listener });
+  if (making) server.stop({ run: making });
+  making = null;
   for (const [name, one] of made) if (!one.done) made.delete(name);
   playing = null;
   light(null);
@@ -274,10 +275,10 @@ async function produce(requests, keys, mine) {
   const characters = requests.map((one) => one.text.length);
   const stages = {};
   let [first, sound, finished] = [null, 0, 0];
-  if (playing) playing.asked = true;
   const started = await ask("speak", { listener, requests });
-  if (mine !== run) return false;
+  if (mine !== run) return started.run && server.stop({ run: started.run }), false;
   if (started.error) return fail(started.error), false;
+  making = started.run;
   for (let next = 0; ; ) {
     const got = await ask("pieces", { run: started.run, next });
     if (mine !== run) return false;
@@ -559,7 +560,7 @@ const act = {
     const watching = setInterval(() => {
       host.querySelectorAll(".hear").forEach((button, i) => (button.disabled = !made.get(key(others[i]))?.done));
     }, 100);
-    playing = { cards: others, keys: others.map(key), at: 0, part: 0, asked: true };
+    playing = { cards: others, keys: others.map(key), at: 0, part: 0 };
     const lacking = others.filter((one) => !take(one)?.done);
     if (!lacking.length || (await produce(lacking.map(request), lacking.map(key), mine))) status(say("six.ready"), "done");
     if (mine === run) playing.ended = true;
@@ -611,7 +612,7 @@ function rerollAll() {
 
 // Speaks what is there, without looking at the text field again.
 function playAll() {
-  if (playing) return halt();
+  halt();
   player.open(rate());
   clear();
   play(cards, true);

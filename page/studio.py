@@ -197,7 +197,7 @@ class Studio:
 
         The id of a run is known to its listener alone.
         """
-        run = next((run for run in list(self.runs.values()) if run.id == ask["run"]), None)
+        run = self._run(ask["run"])
         if run is None:
             return {"parts": [], "next": 0, "done": True}
         first = int(ask["next"])
@@ -212,9 +212,13 @@ class Studio:
         return answer | ({"error": run.error} if ended and run.error else {})
 
     def stop(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """{listener}: ends the making within a decoder window; what is complete stays."""
-        self.leave(str(ask["listener"]))
+        """{run}: ends the making within a decoder window; what is complete stays. Not a later run of the listener."""
+        if run := self._run(ask["run"]):
+            self.leave(run.listener)
         return {}
+
+    def _run(self, id: Any) -> Run | None:
+        return next((run for run in list(self.runs.values()) if run.id == id), None)
 
     def leave(self, listener: str) -> None:
         """Forgets what a listener was hearing: another speech takes its place, or the tab was closed."""
@@ -225,7 +229,7 @@ class Studio:
 
     def file(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{project, format, sample}: the whole as a sound file or subtitles; only what is not here yet is made."""
-        project, format = Project.from_dict(ask["project"]), ask["format"]
+        project, format = Project.from_dict(ask["project"]).without_takes(), ask["format"]
         if format not in FORMATS:
             raise BadRequest(f"The format {format!r} is not known.", f"不支持 {format!r} 格式。")
         pieces = list(projects.stream(project, self._say(ask)))
