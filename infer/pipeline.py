@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,12 +20,13 @@ import torch
 from torch import Tensor
 
 import text
-from infer import devices, shapes
+from infer import backends, devices, shapes
+from infer.backends import Backend
 from infer.models import command
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
 from infer.settings import Settings, SettingsError
 from infer.voice import Features, Voice, VoiceFiles, VoiceInfo, describe, find_voices
-from models import align
+from models import Synthesizer, align
 from models.synthesizer import sample_prior
 from text import Utterance, g2pw
 from text.symbols import TABLE_V1_0, TABLE_V1_1, TABLE_V2, SymbolTable, phone_ids
@@ -43,6 +45,7 @@ class Engine:
         if settings["threads"]:
             torch.set_num_threads(settings["threads"])
         self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
+        self.backend, self.backend_note = backends.choose(settings["backend"], self.device)
         self.features = Features(settings, self.device)
         found = find_voices(settings)
         if not found:
@@ -94,17 +97,32 @@ class Engine:
         with self._lock:
             kept, voice = self._voices.get(name, (None, None))
             if kept != stamp:
-                voice = Voice.load(files, self.device)
-                if min(self.settings["windows"]) <= 2 * voice.halo:
-                    raise SettingsError(
-                        f"windows: {min(self.settings['windows'])} frames are too few for the voice {name!r}; "
-                        f"every size must be above {2 * voice.halo}."
-                    )
+                if voice:
+                    voice.warmth.stop()
+                voice = self._loaded(files)
             self._voices[name] = stamp, voice
             self._voices.move_to_end(name)
             while len(self._voices) > 1 and self.memory() > self.settings["voices_mb"] * 1e6:
-                self._voices.popitem(last=False)
+                _, (_, voice_gone) = self._voices.popitem(last=False)
+                voice_gone.warmth.stop()
             return voice
+
+    def _loaded(self, files: VoiceFiles) -> Voice:
+        sizes, cache = self.settings["windows"], self.settings["cache_path"]
+        store = self.settings.path(cache) if cache else None
+
+        def make(network: Synthesizer) -> Backend:
+            return backends.make(self.backend, network, self.device, store, sizes, self.settings["threads"])
+
+        voice = Voice.load(files, make)
+        for size, halo, which in zip((max(sizes), min(sizes)), voice.halos, ("the largest", "every"), strict=True):
+            if size <= 2 * halo:
+                raise SettingsError(
+                    f"windows: {size} frames are too few for the voice {files.id!r}; {which} size must be above "
+                    f"{2 * halo}."
+                )
+        voice.warm_up(sizes)
+        return voice
 
     def memory(self) -> int:
         """Bytes of the voices that are loaded."""
@@ -123,7 +141,7 @@ class Engine:
             raise MissingFiles(*missing[0])
         timings: dict[str, float] = {}
         with _timed(timings, "text"):
-            utterances = self._analyse(request)
+            utterances = self._analyse(request, lead=self.settings["first_piece"])
         spoken = [u for u in utterances if any(c.reading for c in u.chars)]
         if not spoken:
             raise BadRequest(
@@ -133,44 +151,55 @@ class Engine:
         with _timed(timings, "emotion"):
             emotion, notices = voice.emotion(request, self.features)
         notices = _skipped(utterances) + notices
-        start = 0.0
-        for place, utterance in enumerate(spoken):
-            if cancelled():
-                return
-            phones, characters, latent = self._sentence(voice, utterance, place, request, speaker, emotion, timings)
-            pause = 0.0
-            if place < len(spoken) - 1:
-                pause = _pause_after(utterance, request)
-            began = start
-            for samples, last in self._windows(voice, latent, speaker, timings, place == 0, pause):
-                yield Speech(
-                    samples=samples,
-                    sampling_rate=voice.config.sampling_rate,
-                    start=start,
-                    sentence=place,
-                    sentences=len(spoken),
-                    utterance=utterance,
-                    phones=tuple(phone.later(began) for phone in phones),
-                    characters=tuple(character.later(began) for character in characters),
-                    timings=dict(timings),
-                    request=request,
-                    last=last,
-                    notices=tuple(notices),
-                )
-                notices = []
-                start += len(samples) / voice.config.sampling_rate
+
+        def prepare(place: int, timings: dict[str, float]) -> tuple:
+            return *self._sentence(voice, spoken[place], place, request, speaker, emotion, timings), timings
+
+        ahead = ThreadPoolExecutor(1, "next-sentence")
+        try:
+            coming: Future | None = ahead.submit(prepare, 0, timings)
+            start = 0.0
+            for place, utterance in enumerate(spoken):
                 if cancelled():
                     return
-            timings = {}
+                phones, characters, latent, timings = coming.result()
+                coming = None
+                pause = 0.0
+                if place < len(spoken) - 1:
+                    pause = _pause_after(utterance, request)
+                began = start
+                for samples, last in self._windows(voice, latent, speaker, timings, place == 0, pause):
+                    yield Speech(
+                        samples=samples,
+                        sampling_rate=voice.config.sampling_rate,
+                        start=start,
+                        sentence=place,
+                        sentences=len(spoken),
+                        utterance=utterance,
+                        phones=tuple(phone.later(began) for phone in phones),
+                        characters=tuple(character.later(began) for character in characters),
+                        timings=dict(timings),
+                        request=request,
+                        last=last,
+                        notices=tuple(notices),
+                    )
+                    notices = []
+                    start += len(samples) / voice.config.sampling_rate
+                    if cancelled():
+                        return
+                    if coming is None and place < len(spoken) - 1:  # not before the first sound: it would have to share
+                        coming = ahead.submit(prepare, place + 1, {})
+        finally:
+            ahead.shutdown(wait=False, cancel_futures=True)
 
     def read(self, request: SpeechRequest) -> list[Utterance]:
         """How the text of a request will be read, without a voice. Raises SpeechError."""
         self._check_length(request)
         return self._analyse(request)
 
-    def _analyse(self, request: SpeechRequest) -> list[Utterance]:
+    def _analyse(self, request: SpeechRequest, lead: int = 0) -> list[Utterance]:
         try:
-            return text.analyse(request.text, self.reader, self.glossary(request))
+            return text.analyse(request.text, self.reader, self.glossary(request), lead)
         except g2pw.BrokenModel as error:
             place = self.settings["g2pw_path"]
             raise MissingFiles(
@@ -265,20 +294,33 @@ class Engine:
         """Samples of each decoder window, and whether it is the sentence's last, which carries the pause."""
         hop, rate = voice.config.hop, voice.config.sampling_rate
         fade = np.linspace(0, 1, round(FADE * rate), endpoint=False, dtype=np.float32)
-        plan = shapes.windows(z.shape[-1], voice.halo, self.settings["windows"], first_small=first)
-        for i, window in enumerate(plan):
-            piece = shapes.pad(z[..., window.start : window.start + window.size], window.size)
-            mask = None if window.valid == window.size else shapes.mask(window.valid, window.size)
+        sizes, rate_1 = self.settings["windows"], voice.config.upsample_rates[0]
+        stage = self._first_stage(voice, z, speaker, first)
+        x = torch.zeros(0)
+        for i, window in enumerate(shapes.windows(z.shape[-1], voice.halos[1], sizes, min(sizes) if first else None)):
             with _timed(timings, "decode"):
-                wave = voice.backend.generate(piece, speaker, mask)
+                begin, end = window.start * rate_1, (window.start + window.valid) * rate_1
+                while x.shape[-1] < end:
+                    x = torch.cat((x, next(stage)), dim=-1) if x.numel() else next(stage)
+                wave = voice.backend.tail(shapes.pad(x[..., begin:end], window.size * rate_1), window.mask)
             samples = wave[window.skip * hop : (window.skip + window.keep) * hop].numpy().copy()
-            last = i == len(plan) - 1
+            last = window.start + window.valid == z.shape[-1]
             if i == 0:
                 samples[: len(fade)] *= fade
             if last:
                 samples[-len(fade) :] *= fade[::-1]
                 samples = np.concatenate((samples, np.zeros(round(pause * rate), dtype=np.float32)))
             yield samples, last
+
+    def _first_stage(self, voice: Voice, z: Tensor, speaker: Tensor, first: bool) -> Iterator[Tensor]:
+        """The decoder's first stage [1, C, frames * rate] in pieces: its windows overlap more than the others."""
+        halo, rate = voice.halos[0], voice.config.upsample_rates[0]
+        sizes = [size for size in self.settings["windows"] if size > 2 * halo]
+        smallest = min(self.settings["windows"]) + halo if first else None
+        for window in shapes.windows(z.shape[-1], halo, sizes, smallest):
+            piece = shapes.pad(z[..., window.start : window.start + window.valid], window.size)
+            x = voice.backend.head(piece, speaker, window.mask)
+            yield x[..., window.skip * rate : (window.skip + window.keep) * rate]
 
 
 def unused_slot(kind: str, seed: int, place: int, stream: int, length: int, width: int) -> Tensor:

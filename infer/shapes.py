@@ -3,16 +3,19 @@
 No text ever causes a shape that is not in these tables, so a device compiles or tunes each of them once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Each is at most 1.5 times the one before, so padding costs little; beyond the last, multiples of it.
-TOKEN_BUCKETS = (32, 48, 64, 96, 128, 192, 256, 384, 512)
-FRAME_BUCKETS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+# Four to an octave, so that padding costs an eighth at most and half of that as a rule; beyond the last, multiples.
+TOKEN_BUCKETS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
+FRAME_BUCKETS = (
+    *(64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024),
+    *(1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096),
+)
 
 
 def bucket(length: int, sizes: Sequence[int]) -> int:
@@ -33,9 +36,9 @@ def mask(length: int, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Window:
-    """Frames start … start + size go through the decoder; of its output, `keep` frames after `skip` are sound.
+    """Frames start … start + size go through a part of the decoder; of its output, `keep` frames after `skip` are good.
 
-    valid < size only where a whole sentence is shorter than the window: then the mask goes through the decoder.
+    valid < size only where a whole sentence is shorter than the smallest window: then a mask goes through, too.
     """
 
     start: int
@@ -44,32 +47,38 @@ class Window:
     skip: int
     keep: int
 
+    @property
+    def mask(self) -> Tensor | None:
+        return None if self.valid == self.size else mask(self.valid, self.size)
 
-def windows(frames: int, halo: int, sizes: Sequence[int], first_small: bool = True) -> list[Window]:
+
+def windows(frames: int, halo: int, sizes: Sequence[int], first: int | None = None) -> Iterator[Window]:
     """Windows that together keep every frame once, each with the context that its kept frames depend on.
 
     The decoder pads with zeros at every layer where a sentence begins and ends. So the first window starts at the
     true start and the last ends at the true end; all others have `halo` frames on each side that are not kept.
-    `first_small`: the first window is the smallest size, for an early first sound. Raises ValueError when a size
-    is no larger than two halos.
+    first: for an early first sound, the first window is the smallest that has as many frames, and those that follow
+    grow. Raises ValueError when a size is no larger than two halos.
     """
-    small, large = min(sizes), max(sizes)
-    if small <= 2 * halo:
-        raise ValueError(f"A decoder window of {small} frames is too small: this voice needs more than {2 * halo}.")
-    plan: list[Window] = []
+    sizes = sorted(sizes)
+    if sizes[0] <= 2 * halo:
+        raise ValueError(f"A decoder window of {sizes[0]} frames is too small: this voice needs more than {2 * halo}.")
+    if frames < sizes[0]:
+        yield Window(0, sizes[0], frames, 0, frames)
+        return
+    fitting = [size for size in sizes if size <= frames]
+    growing = [size for size in fitting if first is not None and size >= min(first, fitting[-1])]
     done = 0
     while done < frames:
         start = max(0, done - halo)
-        size = min((s for s in sizes if s >= frames - start), default=large)
-        if not plan and first_small:
-            size = small
-        if start + size < frames:
-            keep = start + size - halo - done
-        else:  # the last: moved back so that it ends with the sentence
-            start, keep = max(0, frames - size), frames - done
-        plan.append(Window(start, size, min(size, frames), done - start, keep))
+        size = next((size for size in fitting if size >= frames - start), fitting[-1])
+        if growing:
+            size = min(size, growing.pop(0))
+        keep = start + size - halo - done
+        if start + size >= frames:  # the last: moved back so that it ends with the sentence
+            start, keep = frames - size, frames - done
+        yield Window(start, size, size, done - start, keep)
         done += keep
-    return plan
 
 
 def noise(seed: int, place: int, stream: int, length: int, channels: int) -> Tensor:

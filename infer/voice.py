@@ -3,7 +3,7 @@
 import re
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,16 @@ import bert
 import emotional
 from emotional.table import WORDS, emotion_weights
 from infer import audio
-from infer.backends.torch import TorchBackend
+from infer.backends import Backend
 from infer.devices import Device
 from infer.models import command
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings
+from infer.warmth import Warmth, calls
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, load_checkpoint, recognise
 from models.checkpoint import find_config, read_config
 from models.config import CLAP_WIDTH, speakers
-from models.generator import receptive_field
+from models.generator import halos
 
 NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
 
@@ -251,20 +252,25 @@ class Voice:
     """One loaded checkpoint on its device."""
 
     def __init__(
-        self, files: VoiceFiles, network: Synthesizer, speakers: Mapping[str, int], device: Device, why: str
+        self,
+        files: VoiceFiles,
+        network: Synthesizer,
+        speakers: Mapping[str, int],
+        why: str,
+        make: Callable[[Synthesizer], Backend],
     ) -> None:
         self.id = files.id
         self.config: SynthesizerConfig = network.config
         self.speakers = dict(speakers)
-        self.halo = receptive_field(self.config)
+        self.halos = halos(self.config)  # frames on each side that a window of the decoder's two parts needs
         self.why = why
-        self.size = sum(t.numel() * t.element_size() for t in network.state_dict().values())  # bytes
         self._speaker_table = network.emb_g.weight.detach().clone()
-        self.backend = TorchBackend(network, device)
+        self.backend = make(network)
+        self.warmth = Warmth()
 
     @classmethod
-    def load(cls, files: VoiceFiles, device: Device) -> "Voice":
-        """Raises SpeechError with the cause."""
+    def load(cls, files: VoiceFiles, make: Callable[[Synthesizer], Backend]) -> "Voice":
+        """make: puts the network on its backend. Raises SpeechError with the cause."""
         try:
             config = read_config(files.config)
             network, why = load_checkpoint(files.weights, config)
@@ -272,7 +278,18 @@ class Voice:
         except CheckpointError as error:
             raise SpeechError(f"The voice {files.id!r} cannot be used: {error}") from error
         _check_language(network.config.variant)
-        return cls(files, network, names, device, why)
+        return cls(files, network, names, why, make)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights, in the form that its backend keeps them."""
+        return self.backend.size
+
+    def warm_up(self, sizes: Sequence[int]) -> None:
+        """Show the backend every shape there is, in the background; see infer.warmth."""
+        emotion = CLAP_WIDTH if self.config.variant.needs_clap else len(self.config.emotions)
+        speaker = self._speaker_table[:1].reshape(1, -1, 1)
+        self.warmth.start(calls(self.backend, self.config, self.halos, sizes, emotion, speaker))
 
     def complete(self, request: SpeechRequest) -> SpeechRequest:
         """The request with what went without saying: voice, speaker and emotion by name, so that recipes are equal."""

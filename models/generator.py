@@ -65,14 +65,26 @@ class Generator(nn.Module):
         With a mask [B, 1, F] the masked frames act as the zero padding that every layer sees beyond a true end, so
         that a sentence in a longer window sounds exactly as it does alone; what lies under the mask is 0.
         """
+        return self.tail(self.head(z, speaker, mask), mask)
+
+    def head(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The first stage, a fifth of the work and nearly all of the context: [B, I, F] -> [B, C / 2, F * rates[0]]."""
         x = self.conv_pre(_masked(z, mask)) + self.cond(speaker)
-        for i, (rate, up) in enumerate(zip(self.rates, self.ups, strict=True)):
-            x = up(_masked(F.leaky_relu(x, SLOPE), mask))
-            mask = None if mask is None else mask.repeat_interleave(rate, dim=-1)
-            blocks = self.resblocks[i * self.n_kernels : (i + 1) * self.n_kernels]
-            x = sum(block(x, mask) for block in blocks) / self.n_kernels
+        return self._stage(0, x, mask)[0]
+
+    def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """All other stages: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
+        mask = None if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
+        for i in range(1, len(self.rates)):
+            x, mask = self._stage(i, x, mask)
         x = self.conv_post(_masked(F.leaky_relu(x, LAST_SLOPE), mask))
         return _masked(torch.tanh(x), mask)
+
+    def _stage(self, i: int, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x = self.ups[i](_masked(F.leaky_relu(x, SLOPE), mask))
+        mask = None if mask is None else mask.repeat_interleave(self.rates[i], dim=-1)
+        blocks = self.resblocks[i * self.n_kernels : (i + 1) * self.n_kernels]
+        return sum(block(x, mask) for block in blocks) / self.n_kernels, mask
 
 
 def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -80,11 +92,22 @@ def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 def receptive_field(config: SynthesizerConfig) -> int:
-    """Frames on each side that a frame's samples depend on: the halo of a window. 13 for released checkpoints."""
+    """Frames on each side that a frame's samples depend on. 13 for released checkpoints."""
+    return _reach(config, 0, 3)
+
+
+def halos(config: SynthesizerConfig) -> tuple[int, int]:
+    """The same for head(), and for tail() alone: what windows of each need on each side. 11 and 2 for releases."""
+    return _reach(config, 0, 0, stages=1), -(-_reach(config, 1, 3) // config.upsample_rates[0])
+
+
+def _reach(config: SynthesizerConfig, first: int, last: int, stages: int | None = None) -> int:
+    """Context on each side at the input of stage `first`, of an output that `last` more positions around belong to."""
     first_kind = config.resblock == "1"  # three dilations, each followed by a plain convolution; else two alone
     used = 3 if first_kind else 2
-    left = right = 3  # conv_post, in samples
-    for rate, kernel in reversed(list(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True))):
+    left = right = last  # conv_post, in samples
+    upsampling = list(zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True))[first:stages]
+    for rate, kernel in reversed(upsampling):
         reach = max(
             sum((k - 1) * d // 2 + (k // 2 if first_kind else 0) for d in dilations[:used])
             for k, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
@@ -92,4 +115,4 @@ def receptive_field(config: SynthesizerConfig) -> int:
         padding = (kernel - rate) // 2
         left = (left + reach + kernel - 1 - padding) // rate
         right = (right + reach - 1 + padding) // rate + 1
-    return max(left, right) + 3  # conv_pre
+    return max(left, right) + (0 if first else 3)  # conv_pre

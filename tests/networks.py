@@ -2,6 +2,8 @@
 
 from functools import cache
 
+import torch
+
 from models import Synthesizer
 from tests.conftest import golden
 from tests.golden import load_folder
@@ -9,4 +11,5 @@ from tests.golden import load_folder
 
 @cache
 def golden_network(family: str = "extra-fix") -> Synthesizer:
-    return load_folder(golden() / "models" / family)[0]
+    with torch.inference_mode(False):  # whoever asks first: others want ordinary tensors
+        return load_folder(golden() / "models" / family)[0]

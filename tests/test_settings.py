@@ -153,8 +153,8 @@ def test_an_unknown_key_names_the_nearest(
         ("webui: {share: 'yes'}", "webui.share", "False"),
         ("webui: {device: [cpu]}", "webui.device", "'auto'"),
         ("voice: true", "voice", "''"),
-        ("windows: []", "windows", "[64, 96, 128, 160]"),
-        ("windows: [64, wide]", "windows", "[64, 96, 128, 160]"),
+        ("windows: []", "windows", "[15, 30, 60, 90, 120]"),
+        ("windows: [64, wide]", "windows", "[15, 30, 60, 90, 120]"),
     ],
 )
 def test_a_wrong_type_shows_a_right_one(tmp_path: Path, config: str, path: str, example: str) -> None:

@@ -86,7 +86,7 @@ SETTLED = ("user", "glossary")  # sources of readings that win over everything
 SPOKEN = ("user", "letters", "word", "approximation")  # sources whose readings are said as they are, without sandhi
 
 
-def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None) -> list[Utterance]:
+def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None, lead: int = 0) -> list[Utterance]:
     """Any text -> its utterances, in order. Never raises, whatever the string holds.
 
     Each utterance has something to pronounce. What is not spoken is in `skipped` of the utterance it stands in, or, of
@@ -94,7 +94,8 @@ def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None) 
     say in the whole text, the result is one utterance with the text "" that carries `skipped`, or an empty list if
     nothing was skipped either (blanks and punctuation alone).
     `reader` gives the readings of a normalised utterance (text.readings). Inline readings (银行[yin2 hang2]) win over
-    the `glossary` (term -> readings, see parse_glossary), and that over the reader.
+    the `glossary` (term -> readings, see parse_glossary), and that over the reader. lead: where more text follows, a
+    first sentence of more than so many characters is cut at its first pause, so that it can be heard sooner.
     """
     marked = parse(text, glossary or {})
     utterances: list[Utterance] = []
@@ -103,7 +104,9 @@ def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None) 
         first = len(utterances)
         kept = [(o.start - paragraph_start, o.end - paragraph_start) for o in marked.overrides]
         for start, sentence in sentences(paragraph, kept):
-            found, skipped = _sentence(sentence, paragraph_start + start, marked, reader)
+            goes_on = marked.text[paragraph_start + start + len(sentence) :].strip()
+            ahead = lead if goes_on and not utterances else 0
+            found, skipped = _sentence(sentence, paragraph_start + start, marked, reader, ahead)
             if found:
                 found[0] = replace(found[0], skipped=(*waiting, *found[0].skipped))
                 waiting = []
@@ -119,14 +122,16 @@ def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None) 
     return utterances
 
 
-def _sentence(raw: str, start: int, marked: Marked, reader: Reader) -> tuple[list[Utterance], tuple[Skipped, ...]]:
+def _sentence(
+    raw: str, start: int, marked: Marked, reader: Reader, lead: int
+) -> tuple[list[Utterance], tuple[Skipped, ...]]:
     """The utterances of a raw sentence at `start` of the marked text, and, if there are none, what was skipped."""
     overrides = [o for o in marked.overrides if start <= o.start < start + len(raw)]
     normalised = _in_the_given_text(normalise(raw, start, overrides), marked)
     utterances: list[Utterance] = []
     done = 0  # characters of the normalised sentence
     begin = marked.places[start]  # index in the given text
-    for piece in pieces(normalised.text, _tied(normalised)):
+    for piece in pieces(normalised.text, _tied(normalised), lead):
         place, done = done, done + len(piece)
         last = start + len(raw) - 1
         end = normalised.positions[done] if done < len(normalised.text) else marked.places[last] + 1

@@ -9,6 +9,7 @@ from text.symbols import PUNCTUATION
 from text.words import cut
 
 COMFORTABLE = 60  # characters; a longer sentence is cut at a pause
+LEAST = 4  # characters of a first piece that goes ahead
 MOST = 90  # characters; no piece is longer, with or without a pause in it
 RAW_MOST = 300  # characters of unnormalised text in one piece: bounds the work on texts without punctuation
 
@@ -69,12 +70,18 @@ def _is_more_than_one(part: str) -> bool:
     return len(_IDEOGRAPH.findall(part)) > 1 or bool(re.search(r"[^\W\u3400-\u9fff]", part))
 
 
-def pieces(text: str, tied: Collection[int] = ()) -> list[str]:
+def pieces(text: str, tied: Collection[int] = (), lead: int = 0) -> list[str]:
     """Cuts a normalised sentence to pieces of at most `MOST` characters; joined they are `text`.
+
+    lead: for a first sound that comes soon, a sentence of more than so many characters is first cut at its first pause.
 
     A cut falls behind a pause near the middle or the third, if there is one, else between two words; never at the
     places in `tied`, as long as there are others.
     """
+    if lead and len(text) > lead:
+        place = next((i for i in _behind_pauses(text) if LEAST <= i <= lead and i not in tied), None)
+        if place:
+            return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place})]
     if len(text) <= COMFORTABLE:
         return [text]
     wanted = len(text) / -(-len(text) // COMFORTABLE)

@@ -1,7 +1,8 @@
 """Plain torch on any device: the reference for every other backend."""
 
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from infer.devices import Device
 from models import Prior, Synthesizer
@@ -12,7 +13,11 @@ class TorchBackend:
 
     def __init__(self, network: Synthesizer, device: Device) -> None:
         self.device = device
+        self.compiles = device.torch.type != "cpu"  # a GPU's libraries choose their kernels by shape
         self.network = network.to(device.torch, device.dtype)
+        self.size = sum(t.numel() * t.element_size() for t in self.network.state_dict().values())
+        if device.torch.type == "cpu":
+            _flatten(self.network.dec)
 
     def _there(self, x: Tensor) -> Tensor:
         return x.to(self.device.torch, self.device.dtype if x.is_floating_point() else None)
@@ -32,7 +37,38 @@ class TorchBackend:
         return (self.network.flow(z_p, mask, speaker) * mask).float().cpu()
 
     @torch.inference_mode()
-    def generate(self, z: Tensor, speaker: Tensor, mask: Tensor | None) -> Tensor:
-        """A window of the latent [1, I, size] -> samples [size * hop]."""
+    def head(self, z: Tensor, speaker: Tensor, mask: Tensor | None) -> Tensor:
+        """A window of the latent [1, I, size] -> the decoder's first stage [1, C, size * rate], left on the device."""
         mask = None if mask is None else self._there(mask)
-        return self.network.dec(self._there(z), self._there(speaker), mask)[0, 0].float().cpu()
+        return self.network.dec.head(self._there(z), self._there(speaker), mask)
+
+    @torch.inference_mode()
+    def tail(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """A window of the first stage [1, C, size * rate] -> samples [size * hop]."""
+        mask = None if mask is None else self._there(mask)
+        return self.network.dec.tail(self._there(x), mask)[0, 0].float().cpu()
+
+
+class _Conv(nn.Conv1d):
+    """Over time as a 2-D one of height 1: in channels-last memory a CPU is a tenth to a half faster."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        (padding,), (dilation,) = self.padding, self.dilation
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return F.conv2d(x, self.weight.unsqueeze(2), self.bias, 1, (0, padding), (1, dilation)).squeeze(2)
+
+
+class _ConvTranspose(nn.ConvTranspose1d):
+    def forward(self, x: Tensor) -> Tensor:
+        (stride,), (padding,) = self.stride, self.padding
+        x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        return F.conv_transpose2d(x, self.weight.unsqueeze(2), self.bias, (1, stride), (0, padding)).squeeze(2)
+
+
+def _flatten(decoder: nn.Module) -> None:
+    """Changes how the layers compute; names and shapes of the weights stay."""
+    for module in decoder.modules():
+        if type(module) is nn.Conv1d:
+            module.__class__ = _Conv
+        elif type(module) is nn.ConvTranspose1d:
+            module.__class__ = _ConvTranspose
