@@ -11,7 +11,6 @@ window.shelfListeners?.abort(); // if Gradio makes the part anew, only the new o
 window.shelfListeners = new AbortController();
 const listening = { signal: window.shelfListeners.signal };
 let kept = { history: [], presets: {} };
-let panel = null;
 
 // --- words and elements
 
@@ -51,12 +50,12 @@ const duration = (seconds) =>
 const status = make("div", { role: "status" });
 const alert = make("div", { role: "alert" });
 const toast = make("div", { className: "shelf-toast" }, status, alert); // there from the start, so that it is read out
-const veil = make("div", { className: "shelf-veil", hidden: true });
+const veil = make("div", { className: "shelf-veil", hidden: true, textContent: word("drop") });
 let hiding = 0;
 document.querySelectorAll(".shelf-toast, .shelf-veil").forEach((old) => old.remove());
 (element.closest(".gradio-container") ?? document.body).append(toast, veil);
 
-function show(place, text, undo) {
+function announce(place, text, undo) {
   const close = button("×", hide, { className: "shelf-close" });
   close.setAttribute("aria-label", word("close"));
   hide();
@@ -72,10 +71,10 @@ function hide() {
   alert.replaceChildren();
 }
 
-const say = (text, undo) => show(status, text, undo);
+const say = (text, undo) => announce(status, text, undo);
 const fail = (pair, name) => {
   const text = typeof pair === "string" ? pair : pair[language];
-  show(alert, name ? word("of", name, text) : text);
+  announce(alert, name ? word("of", name, text) : text);
 };
 
 // --- the server, and the studio
@@ -98,11 +97,13 @@ function studio() {
   return window.studio;
 }
 
+const field = () => document.querySelector("#text textarea");
+
 /** Sets the page as `change` says, with a way back. Tells whether it went well. */
 async function replace(title, change) {
   const now = studio();
   if (!now) return false;
-  const [before, controls, text] = [now.project(), now.request(), typed()];
+  const [before, controls, text] = [now.project(), now.request(), field()?.value ?? ""];
   try {
     const answer = await change(now);
     if (answer?.error) throw Object.assign(new Error(), { pair: answer.error });
@@ -111,22 +112,32 @@ async function replace(title, change) {
     return false;
   }
   document.querySelector("#tab-speak-button")?.click(); // what was opened is there
-  const back = (it) => (before.cards.length ? it.open(before) : it.load(text, controls));
+  const back = async (it) => {
+    if (!before.cards.length) return it.load(text, controls);
+    const answer = await it.open(before);
+    if (!answer?.error) write(text); // it may have been changed since it was spoken
+    return answer;
+  };
   const undo = async () => (await replace(title, back)) && undone();
-  say(word("opened", title), before.cards.length || text ? undo : null);
+  say(word("opened", title), before.cards.length || text.trim() ? undo : null);
   return true;
+}
+
+function write(text) {
+  if (!field()) return;
+  field().value = text;
+  field().dispatchEvent(new Event("input", { bubbles: true })); // Gradio listens to this
 }
 
 const undone = () => say(word("undone"));
 
 // --- files
 
-const typed = () => document.querySelector("#text textarea")?.value.trim() ?? "";
-
 function save() {
   if (!studio()) return;
   const project = window.studio.project();
-  if (!project.cards.length && typed()) project.cards = [{ text: typed() }]; // written, and not spoken yet
+  const text = field()?.value.trim();
+  if (!project.cards.length && text) project.cards = [{ text }]; // written, and not spoken yet
   if (!project.cards.length) return fail(props.words.empty);
   const said = project.cards.map((card) => card.text).join("");
   const name = [...said.replace(/[^\p{L}\p{N}]+/gu, "")].slice(0, 16).join("");
@@ -347,8 +358,10 @@ const remover = (onclick, key, name) =>
   button("×", onclick, { className: "shelf-remove", "aria-label": word(key, name), title: word(key, name) });
 
 const presetName = make("input", { type: "text", maxLength: props.limits.name, autocomplete: "off" });
+presetName.placeholder = word("preset.name");
+presetName.setAttribute("aria-label", word("preset.name"));
 const presets = make("ul", { className: "shelf-presets" });
-const historyTitle = make("h2", { tabIndex: -1 });
+const historyTitle = make("h2", { tabIndex: -1, textContent: word("history") });
 const history = make("ul", { className: "shelf-history" });
 const clearing = make("div", { className: "shelf-clear" });
 
@@ -359,10 +372,7 @@ function keepSwitch() {
   return make("label", { className: "shelf-switch" }, box, word("history.keep"), help);
 }
 
-function draw() {
-  presetName.placeholder = word("preset.name");
-  presetName.setAttribute("aria-label", word("preset.name"));
-  historyTitle.textContent = word("history");
+function show(panel) {
   const file = make("div", { className: "shelf-row" }, button(word("save"), save), picker);
   file.append(button(word("open"), () => picker.click()));
   const naming = make("form", { className: "shelf-row", onsubmit: savePreset }, presetName);
@@ -373,29 +383,21 @@ function draw() {
   const card = (...parts) => make("section", { className: "card" }, ...parts);
   const left = make("div", {}, card(title("project"), hint("project.help"), file));
   left.append(card(title("presets"), hint("presets.help"), naming, presets, ...here));
-  panel?.replaceChildren(left, card(historyTitle, ...past));
-  veil.textContent = word("drop");
+  panel.replaceChildren(left, card(historyTitle, ...past));
   drawPresets();
   drawHistory();
+  // Each time that it comes into view: another window may have spoken, and time has passed.
+  if (!props.why) new IntersectionObserver((seen) => seen.at(-1).isIntersecting && refresh()).observe(panel);
 }
 
 function presetsOfBrowser() {
   try {
-    const found = JSON.parse(stored(PRESETS));
-    return Object.fromEntries(Object.entries(found ?? {}));
+    return { ...JSON.parse(stored(PRESETS)) };
   } catch {
     return {};
   }
 }
 
 if (props.why) kept.presets = presetsOfBrowser();
-draw();
 document.addEventListener("studio:spoken", onSpoken, listening);
-const seen = new IntersectionObserver(([panel]) => panel.isIntersecting && !props.why && refresh());
-window.projects = {
-  show(place) {
-    panel = place;
-    draw();
-    seen.observe(panel); // each time it comes into view: another tab may have spoken, and time has passed
-  },
-};
+window.projects = { show };

@@ -146,13 +146,14 @@ class Shelf:
         return self._entries()[: self.most]
 
     def add(self, project: Any, seconds: float, when: float | None = None) -> None:
-        """Keeps a project that was spoken; the same one again moves to the top."""
+        """Keeps a project that was spoken; one that sounds the same makes room for it."""
         project, now = _clean(project, LARGEST), time.time()
-        title = title_of(Project.from_dict(project))
+        read = Project.from_dict(project)
+        title = title_of(read)
         if not title or not _is_number(seconds) or not _is_number(now if when is None else when):
             raise BadRequest("A project without text or sound is not kept.", "没有文字或声音的项目不会保留。")
         content = {"title": title, "when": min(now, now if when is None else when), "seconds": seconds}
-        same = json.dumps(project, sort_keys=True)
+        same = json.dumps(read.without_takes().as_dict(), sort_keys=True)
         if self.folder and self.most:
             with self._writing():
                 path = self._path(hashlib.sha256(same.encode()).hexdigest()[:32])

@@ -14,7 +14,7 @@ from infer.request import SpeechError
 from infer.settings import Settings
 from infer.voice import VoiceInfo
 from models.checkpoint.doctor import examine
-from page import LOOPBACK, bytes_in_words, language_of, lines_html, shown
+from page import bytes_in_words, language_of, lines_html, private, shown
 from page.downloads import Download, Downloads
 from page.report import in_words, reason, report_html, some
 
@@ -170,7 +170,7 @@ def may_fetch(settings: Settings) -> bool:
     stranger must not be able to ask for. So they take a page that this machine alone can reach, or one that asks for
     a password; elsewhere the owner has the command line.
     """
-    return bool(settings["user"]) or (settings["host"] in LOOPBACK and not settings["webui.share"])
+    return private(settings)
 
 
 def voice_html(info: VoiceInfo, loaded: bool, language: int, report: str = "") -> str:

@@ -50,6 +50,11 @@ def test_the_same_project_again_moves_to_the_top(kept):
     kept.add(dict(reversed(project(seed=2).items())), seconds=1.0)
     assert [kept.project(entry.id)["controls"]["seed"] for entry in kept.history()] == [2, 1]
 
+    tried = project(seed=1)
+    tried["cards"][0]["takes"] = [{"text": "你好，世界。", "options": {"seed": 5}}]  # tried, and not what is heard
+    kept.add(tried, seconds=1.0)
+    assert [kept.project(entry.id) for entry in kept.history()] == [tried, project(seed=2)]
+
 
 def test_another_shelf_finds_what_one_has_kept(kept):
     kept.add(project("床前明月光，疑是地上霜。举头望明月，低头思故乡。一二三四"), seconds=12.25)
