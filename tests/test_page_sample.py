@@ -14,6 +14,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import soundfile
+from gradio.context import Context
 from playwright.sync_api import Page, expect, sync_playwright
 
 import webui
@@ -57,6 +58,7 @@ def serving(engine: Engine, folder: Path, port: int = 0) -> Iterator[Parts]:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
     samples, files = Samples(), Files()
+    Context.id = 0  # as in a process of its own: an open page knows the parts by their numbers
     with gr.Blocks(analytics_enabled=False) as blocks, gr.Tabs():
         with gr.Tab("Batch", id="batch"):
             batch.build(engine, files, samples, folder)
@@ -64,7 +66,7 @@ def serving(engine: Engine, folder: Path, port: int = 0) -> Iterator[Parts]:
             sample.component(samples)
     look = webui.look() | {"head": HEAD}
     app, *_ = blocks.launch(server_name="127.0.0.1", server_port=port, prevent_thread_lock=True, quiet=True, **look)
-    files.mount(app, lambda: None)
+    files.mount(app, lambda _: True)
     try:
         yield Parts(f"http://127.0.0.1:{port}/", engine, samples, port)
     finally:
@@ -77,7 +79,9 @@ def engine(tmp_path_factory) -> Engine:
     folder = tmp_path_factory.mktemp("voices")
     make_tiny_voice(folder / "tiny")
     settings = load_settings(overrides=[f"voices=[{folder}]", "voice=tiny", "webui.device=cpu"], environment={})
-    return Engine(settings)
+    running = Engine(settings)
+    running.load()  # as the page does before it opens
+    return running
 
 
 @pytest.fixture(scope="module")

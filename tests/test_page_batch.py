@@ -1,0 +1,463 @@
+"""The batch tab as a person uses it: a file in, a zip or one sound out, stopped and gone on with; on a small page."""
+
+import io
+import json
+import os
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from playwright.sync_api import Page, expect
+
+from infer import audio
+from infer.pipeline import speak
+from infer.request import BadRequest, SpeechRequest
+from page import batch
+from page.batch import Batches, Work, found
+from page.files import Files
+from page.sample import Samples
+from tests import test_page_sample
+from tests.test_page import PATIENT
+from tests.test_page_sample import Parts, drop, serving, sound, tone
+
+browser, engine = test_page_sample.browser, test_page_sample.engine  # the fixtures
+CONTROLS = {"voice": "tiny", "speaker": "乙", "emotion": "", "speed": 1, "seed": 7, "pause": 0.2}  # of the small page
+BASE = SpeechRequest("", voice="tiny", speaker="乙", seed=7)
+SRT = """1
+00:00:00,500 --> 00:00:04,000
+你好，世界。
+
+2
+00:00:05,000 --> 00:00:05,300
+这一行的时间太短了。
+
+3
+00:00:09,000 --> 00:00:08,000
+反了。
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("work")
+
+
+@pytest.fixture(scope="module")
+def parts(engine, folder) -> Iterator[Parts]:
+    with serving(engine, folder) as running:
+        yield running
+
+
+@pytest.fixture
+def visit(browser, parts):
+    pages, stumbled = [], []
+
+    def open_page(locale: str = "zh-CN", url: str = "") -> Page:
+        context = browser.new_context(locale=locale)
+        context.set_default_timeout(PATIENT)
+        page = context.new_page()
+        pages.append(page)
+        page.on("pageerror", lambda error: stumbled.append(str(error)))
+        page.goto(url or parts.url)
+        page.locator(".batch-drop").wait_for()
+        return page
+
+    yield open_page
+    for page in pages:
+        page.context.close()
+    assert not stumbled
+
+
+def choose(page: Page, text: str | bytes, name: str = "story.txt") -> None:
+    data = text if isinstance(text, bytes) else text.encode()
+    page.locator(".batch input[type=file]").set_input_files({"name": name, "mimeType": "text/plain", "buffer": data})
+
+
+def begin(page: Page) -> None:
+    page.get_by_role("button", name="开始", exact=True).click()
+
+
+def state(page: Page):
+    return page.locator(".batch [role=status]")
+
+
+def statuses(page: Page) -> list[str]:
+    return page.locator(".batch-badge").all_inner_texts()
+
+
+def downloaded(page: Page, name: str) -> tuple[str, bytes]:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=name).click()
+    return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+
+@pytest.fixture
+def slow(engine, monkeypatch):
+    """Lets every text wait for a word; what is spoken meanwhile is counted."""
+    gate, spoken, stream = threading.Event(), [], engine.stream
+
+    def waiting(request, cancelled=lambda: False):
+        spoken.append(request)
+        while len(spoken) > 1 and not gate.wait(0.02) and not cancelled():
+            pass
+        return stream(request, cancelled)
+
+    monkeypatch.setattr(engine, "stream", waiting)
+    yield gate, spoken
+    gate.set()
+
+
+def test_a_table_becomes_a_zip(visit, engine):
+    page = visit()
+    choose(
+        page, 'text,speaker,name\n你好。,甲,开场\n再见。,,\n什么。,丁,\n你好,"x",y,z\n'.encode("gb18030"), "表 1.csv"
+    )
+    expect(page.locator(".batch-summary")).to_have_text("4 条，共 11 字")
+    expect(page.locator(".batch-found")).to_contain_text("已按 GB18030 读取")
+    expect(page.locator(".batch-lines li").first).to_contain_text("2你好。甲")
+    faults = page.locator(".batch-notice li")
+    expect(faults.nth(0)).to_contain_text("第 4 行：音色 'tiny' 没有说话人 '丁'")
+    expect(faults.nth(1)).to_contain_text("第 5 行：这一行有 4 格")
+    expect(page.locator(".batch")).to_contain_text("现在的设置：tiny · 乙 · 1×")
+    page.get_by_label("声音格式").select_option("flac")
+    begin(page)
+    expect(state(page)).to_have_text("完成了。")
+    assert statuses(page) == ["新做", "新做", "失败", "失败"]
+    name, data = downloaded(page, "下载 zip")
+    assert name == "表_1.zip"
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    assert sorted(archive.namelist()) == ["001-开场.flac", "002-再见.flac", "report.jsonl"]
+    for file, text, speaker in (("001-开场.flac", "你好。", "甲"), ("002-再见.flac", "再见。", "乙")):
+        samples, _ = soundfile.read(io.BytesIO(archive.read(file)), dtype="int16")
+        expected, _ = speak(engine, BASE.but(text=text, speaker=speaker))
+        np.testing.assert_array_equal(samples, audio.to_pcm16(expected))
+
+    page.get_by_role("button", name="重试失败的").click()
+    expect(page.locator(".batch-badge").first).to_have_text("已有")
+    expect(state(page)).to_have_text("完成了。")
+    assert statuses(page) == ["已有", "已有", "失败", "失败"]
+
+
+def test_subtitles_are_fitted_and_joined_and_said_where_they_cannot_be(visit, engine):
+    page = visit("en-US")
+    drop(page, SRT.encode(), "talk.srt")
+    expect(page.locator(".batch-summary")).to_contain_text("3 items, 19 characters · subtitles from 0:00.5 to 0:08.0")
+    expect(page.locator(".batch-notice li")).to_contain_text("Line 10: The line ends before it begins")
+    page.get_by_label("One sound file of all").check()
+    page.get_by_role("button", name="Start").click()
+    expect(state(page)).to_have_text("Finished.")
+    assert statuses(page) == ["made", "too long", "failed"]
+    expect(page.locator(".batch tbody tr").nth(1)).to_contain_text("at speed 2 and has 0.30 s")
+    expect(page.locator(".batch section").last).to_contain_text("1 line did not fit into its time")
+    name, data = downloaded(page, "Download the wav")
+    samples, rate = soundfile.read(io.BytesIO(data), dtype="int16")
+    expected = audio.to_pcm16(speak(engine, BASE.but(text="你好，世界。"))[0])
+    begins = round(0.5 * rate)
+    np.testing.assert_array_equal(samples[begins : begins + len(expected)], expected)
+    assert name == "talk.wav" and not samples[:begins].any()
+    name, data = downloaded(page, "Download the report")
+    assert name == "talk.report.jsonl" and [json.loads(line) for line in data.splitlines()][-1]["failed"] == 1
+
+    page.get_by_label("Fit each line into its time").uncheck()  # one after the other, as fast as always
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".batch tbody tr").nth(1)).to_contain_text("1×")
+    expect(state(page)).to_have_text("Finished.")
+    assert statuses(page) == ["made", "made", "failed"]
+
+
+def test_stopped_it_goes_on_also_after_a_reload(visit, slow):
+    gate, spoken = slow
+    page = visit()
+    choose(page, "一。\n二。\n三。")
+    begin(page)
+    expect(page.locator(".batch-badge")).to_have_text(["新做"])
+    expect(page.locator(".batch .batch-hint").filter(has_text="1 / 3 条")).to_contain_text("剩余约")
+    expect(page.get_by_role("button", name="停止")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(state(page)).to_contain_text("已停止。做好的都还在")
+    expect(page.get_by_role("button", name="继续")).to_be_visible()
+
+    page.reload()
+    expect(state(page)).to_contain_text("再选同一个文件")  # the page knows what it was doing, but not the file
+    expect(page.locator(".batch-badge")).to_have_text(["新做"])
+    spoken.clear()
+    gate.set()
+    choose(page, "一。\n二。\n三。")
+    begin(page)
+    expect(state(page)).to_have_text("完成了。")
+    assert statuses(page) == ["已有", "新做", "新做"] and [request.text for request in spoken] == ["二。", "三。"]
+
+    choose(page, "一。\n二。\n三。")  # all is there
+    begin(page)
+    expect(state(page)).to_have_text("完成了。")
+    assert statuses(page) == ["已有"] * 3 and len(spoken) == 2
+    page.get_by_label("声音格式").select_option("ogg")  # other settings are another batch
+    begin(page)
+    expect(page.locator(".batch-badge")).to_have_text(["新做"] * 3)
+
+
+def test_a_reload_while_it_is_made_goes_on_looking(visit, slow):
+    gate, _ = slow
+    page = visit()
+    choose(page, "一二。\n三四。")
+    begin(page)
+    expect(page.locator(".batch-badge")).to_have_text(["新做"])
+    page.reload()
+    expect(page.locator(".batch-badge")).to_have_text(["新做"])
+    expect(page.get_by_role("button", name="停止")).to_be_visible()
+    gate.set()
+    expect(state(page)).to_have_text("完成了。")
+    assert zipfile.ZipFile(io.BytesIO(downloaded(page, "下载 zip")[1])).testzip() is None
+
+
+def threads() -> list[threading.Thread]:
+    """Of the batches that are being made, in order of their beginning."""
+    return [thread for thread in threading.enumerate() if thread.name == "batch"]
+
+
+def wait_for_the_end(running: list[threading.Thread]) -> None:
+    for thread in running:
+        thread.join(PATIENT / 1000)
+        assert not thread.is_alive()
+
+
+def test_a_tab_that_was_asleep_goes_on_by_itself(visit, slow):
+    gate, spoken = slow
+    page = visit()
+    choose(page, "日。\n月。")
+    begin(page)
+    expect(page.locator(".batch-badge")).to_have_text(["新做"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch, "ABANDONED", 0)  # as if a minute had gone by
+        wait_for_the_end(threads()[:1])
+    gate.set()
+    expect(state(page)).to_have_text("完成了。")
+    assert statuses(page) == ["已有", "新做"] and [r.text for r in spoken].count("日。") == 1
+
+
+def test_two_listeners_and_a_closed_tab(visit, slow, monkeypatch):
+    gate, spoken = slow
+    monkeypatch.setattr(batch, "ABANDONED", 4)
+    one, other = visit(), visit()
+    for page in (one, other):
+        choose(page, "甲乙。\n丙丁。")
+        begin(page)
+        page.locator(".batch [role=status]").filter(has_text="正在合成").wait_for()
+    expect(one.locator(".batch-badge")).to_have_text(["新做"])
+    one.context.close()
+    wait_for_the_end(threads()[:1])  # nobody looks any more
+    expect(other.get_by_role("button", name="停止")).to_be_visible()
+    gate.set()
+    expect(state(other)).to_have_text("完成了。")
+    assert len(statuses(other)) == 2 and "失败" not in statuses(other)
+    assert [request.text for request in spoken].count("甲乙。") == 2, "each listener's own"
+
+
+def test_a_server_that_was_started_anew_has_lost_nothing(visit, engine, tmp_path, slow):
+    gate, spoken = slow
+    with serving(engine, tmp_path) as first:
+        page = visit(url=first.url)
+        choose(page, "天。\n地。")
+        begin(page)
+        expect(page.locator(".batch-badge")).to_have_text(["新做"])
+    expect(state(page)).to_have_text("连不上服务器，正在重试……")
+    with pytest.MonkeyPatch.context() as patch:  # a process that has ended would have no such thread
+        patch.setattr(batch, "ABANDONED", 0)
+        wait_for_the_end(threads())
+    spoken.clear()
+    gate.set()
+    with serving(engine, tmp_path, first.port):
+        expect(state(page)).to_contain_text("服务器重新启动过")
+        page.get_by_role("button", name="继续").click()
+        expect(state(page)).to_have_text("完成了。")
+        assert statuses(page) == ["已有", "新做"] and [request.text for request in spoken] == ["地。"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "sentence"),
+    [
+        ("你好", "a.docx", "a.docx：扩展名须为 txt、csv、srt、vtt 之一"),
+        ("", "a.txt", "a.txt 里没有要说的内容"),
+        ("name\n你好", "a.csv", "其中必须有 text 一列"),
+        (b"\0\1\2", "../../etc/passwd.txt", "文件不是文本"),
+    ],
+)
+def test_a_file_at_fault_is_one_sentence(visit, text, name, sentence):
+    page = visit()
+    choose(page, text, name.rpartition("/")[2])
+    expect(page.locator(".batch [role=alert]")).to_contain_text(sentence)
+    expect(page.get_by_role("button", name="开始", exact=True)).to_have_count(0)
+    choose(page, "好。")
+    expect(page.locator(".batch-summary")).to_have_text("1 条，共 2 字")
+    expect(page.locator(".batch [role=alert]")).to_be_empty()
+
+
+def test_paragraphs_text_that_is_code_and_the_example(visit):
+    page = visit("en-US")
+    attack = "<img src=x onerror='window.hacked=1'>"
+    choose(page, f"一。\n二。\n\n三{attack}。", f"{attack}.txt")
+    expect(page.locator(".batch-summary")).to_have_text("3 items, 43 characters")
+    page.get_by_label("By paragraphs").check()
+    expect(page.locator(".batch-summary")).to_have_text("2 items, 44 characters")
+    assert page.evaluate("window.hacked") is None and page.locator(".batch img").count() == 0
+    page.locator(".batch summary").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download an example csv").click()
+    items = found("example.csv", Path(download.value.path()).read_bytes())
+    assert len(items) == 3 and [item.request(SpeechRequest("")).speed for item in items] == [1.0, 1.1, 0.9]
+
+
+# --- without a browser -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def batches(engine, tmp_path) -> Iterator[Batches]:
+    files = Files()
+    yield Batches(engine, files, Samples(), tmp_path / "work")
+    files.close()
+
+
+def asked(text: str = "你好。\n再见。", **changes: object) -> dict:
+    import base64
+
+    ask = {"name": "a.txt", "data": base64.b64encode(text.encode()).decode(), "paragraphs": False, "fit": True}
+    return ask | {"joined": False, "format": "wav", "request": dict(CONTROLS), "listener": "me"} | changes
+
+
+def finish(job: batch.Job) -> dict:
+    while not job.ended.wait(0.01):
+        job.looked = time.monotonic()
+    return job.shown(0)
+
+
+def test_equal_batches_are_one_and_others_are_apart(batches, engine):
+    key = batches.order(asked()).key
+    assert batches.order(asked(request=CONTROLS | {"speed": 1.0, "text": "x"})).key == key
+    sample = batches.samples.add(sound(tone(1)))
+    for other in (
+        asked("你好。"),
+        asked(format="mp3"),
+        asked(joined=True),
+        asked(listener="you"),
+        asked(request=CONTROLS | {"seed": 8}),
+        asked(request=CONTROLS | {"sample": sample}),
+    ):
+        assert batches.order(other).key != key
+    weights = engine.files("tiny").weights
+    os.utime(weights, ns=(1, 1))
+    assert batches.order(asked()).key != key, "another voice under the same name"
+
+
+def test_the_sample_is_used_and_what_was_made_with_it_is_kept(batches, engine, monkeypatch):
+    heard, stream = [], engine.stream
+    monkeypatch.setattr(engine, "stream", lambda r, c: heard.append(r.emotion_audio) or stream(r, c))
+    data = sound(tone(1))
+    ask = asked(request=CONTROLS | {"sample": batches.samples.add(data)})
+    assert finish(batches.start(ask))["counts"] == {"made": 2, "skipped": 0, "failed": 0}
+    assert heard == [data] * 2
+    assert finish(batches.start(ask))["counts"] == {"made": 0, "skipped": 2, "failed": 0} and len(heard) == 2
+    with pytest.raises(BadRequest, match="no longer here"):
+        batches.start(asked(request=CONTROLS | {"sample": "gone"}))
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_what_is_finished_is_taken_again_without_a_copy(batches, joined):
+    job = batches.start(asked(joined=joined))
+    assert finish(job)["counts"]["made"] == 2
+    address = batches.take(job, "sound")
+    assert batches.take(job, "sound") == address and job.out.stat().st_nlink == 2
+    again = batches.start(asked(joined=joined))
+    told = finish(again)
+    assert told["counts"] == {"made": 0, "skipped": 2, "failed": 0} and told["size"] == job.out.stat().st_size
+    job.out.unlink()
+    again.offered.clear()
+    with pytest.raises(BadRequest, match="start the batch again"):
+        batches.take(again, "sound")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "exe"}, "'exe' is not known"),
+        ({"data": "?"}, "did not come whole"),
+        ({"name": "a.exe"}, "the ending must be one of"),
+        ({"request": CONTROLS | {"speed": 9}}, "speed must be"),
+        ({"request": CONTROLS | {"emotion_audio": "/etc/passwd"}}, "emotion_audio must be"),
+        ({"request": CONTROLS | {"path": "x"}}, "'path' is no option"),
+    ],
+)
+def test_what_no_page_asks_for_is_refused(batches, change, message):
+    with pytest.raises(BadRequest, match=message):
+        batches.start(asked(**change))
+    assert not batches.jobs
+
+
+@pytest.mark.parametrize("name", ["../../x.txt", "C:\\x.txt", "/etc/x.txt", "..txt", "好" * 300 + ".txt", ".txt"])
+def test_no_name_leaves_its_folder(batches, name):
+    job = batches.start(asked(name=name))
+    assert finish(job)["state"] == "done"
+    address = batches.take(job, "sound")
+    assert address.startswith("made/") and ".." not in address and address.count("/") == 2
+
+
+def test_a_full_disk_and_a_fault_of_ours_are_sentences(batches, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device", str(batches.work.root))
+        yield
+
+    monkeypatch.setattr(batch, "run", full)
+    told = finish(batches.start(asked()))
+    assert told["state"] == "failed" and "No space left" in told["error"][1]
+    monkeypatch.setattr(batch.traceback, "print_exc", lambda: None)
+    monkeypatch.setattr(batch, "run", lambda *_, **__: 1 / 0)
+    other = finish(batches.start(asked("好。")))
+    assert "ZeroDivisionError" in other["error"][1]
+    assert str(batches.work.root) not in str([told, other])
+
+
+def test_too_much_is_stopped_and_too_many_wait(batches, monkeypatch):
+    monkeypatch.setattr(batch, "MOST_RUN", 1000)
+    told = finish(batches.start(asked()))
+    assert told["state"] == "failed" and "choose mp3 or ogg" in told["error"][1] and told["done"] == 1
+    monkeypatch.undo()
+    gate = threading.Event()
+    monkeypatch.setattr(Batches, "_make", lambda *_: gate.wait(60))
+    jobs = [batches.start(asked(listener=str(i))) for i in range(batch.AT_ONCE + batch.WAITING)]
+    assert batches.start(asked(listener="0")) is jobs[0]
+    with pytest.raises(BadRequest, match="Too many batches"):
+        batches.start(asked(listener="more"))
+    jobs[-1].stop.set()
+    assert finish(jobs[-1])["state"] == "stopped" and jobs[-2].state == "waiting"
+    gate.set()
+    for job in jobs:
+        finish(job)
+
+
+def test_work_is_bounded_in_age_and_size(tmp_path, monkeypatch):
+    work = Work(tmp_path / "work")
+    names = [c * 64 for c in "abcd"]
+    now = time.time()
+    for i, name in enumerate(names):
+        (work.folder(name) / "out.zip").write_bytes(bytes(100))
+        os.utime(work.folder(name), (now - i * batch.AGE / 4,) * 2)
+    (work.root / "mine").mkdir()
+    os.utime(work.root / names[3], (now - 2 * batch.AGE,) * 2)
+    monkeypatch.setattr(batch, "MOST_KEPT", 250)
+    work.tidy({names[1]})
+    assert sorted(path.name for path in work.root.iterdir()) == [names[0], names[1], "mine"]
+    monkeypatch.setattr(batch, "MOST_KEPT", 50)
+    work.tidy({names[1]})
+    assert sorted(path.name for path in work.root.iterdir()) == [names[1], "mine"]
+
+
+def test_a_folder_of_somebody_else_is_not_used(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "ours").symlink_to(tmp_path / "theirs")
+    work = Work(tmp_path / "ours")
+    assert work.folder("a" * 64).parent not in (tmp_path / "theirs", tmp_path / "ours")
+    assert not list((tmp_path / "theirs").iterdir())
