@@ -21,7 +21,10 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def language_of(request: gr.Request) -> int:
-    """Index into every pair of words: 0 for Chinese, 1 for all else, by the browser's first language."""
+    """Index into every pair of words: 0 for Chinese, 1 for all else, as chosen on the page or by the browser."""
+    chosen = request.cookies.get("language")
+    if chosen in ("zh", "en"):
+        return ("zh", "en").index(chosen)
     return 0 if request.headers.get("accept-language", "").lower().startswith("zh") else 1
 
 

@@ -662,6 +662,7 @@ const studio = {
     const chosen = {};
     props.options.forEach(([name, fallback], i) => (chosen[name] = values[i] ?? fallback));
     ({ text, ...controls } = chosen);
+    if (listener && controls.voice && !voices[controls.voice]) studio.voices(); // it has come since
     show();
     clearTimeout(saving);
     saving = setTimeout(store, 300);

@@ -29,12 +29,12 @@ def main() -> None:
         )
         page = context.new_page()
         page.goto(arguments.address)
+        page.locator("#editor[data-ready=true], #editor [data-ready=true]").first.wait_for(state="attached")
         page.locator("#examples button").first.click()
         page.locator("#speak").click()
-        page.locator("#state .done").wait_for(timeout=PATIENT)
-        page.locator("#audio #waveform").wait_for()
+        page.locator("[data-part=whole]").wait_for(timeout=PATIENT)
         page.mouse.move(0, 0)
-        page.wait_for_timeout(2000)  # the waveform is drawn, the first words are sounding
+        page.wait_for_timeout(1200)  # the first words are sounding
         page.screenshot(path=arguments.file, full_page=True)
         browser.close()
 

@@ -85,7 +85,7 @@ def visit(browser, server, folder):
         page.set_default_timeout(PATIENT)
         page.goto(server.url)
         expect(page.locator("#speaker input")).to_have_value("甲", timeout=PATIENT)
-        go(page, 1)
+        go(page, 3)
         card(page, "tiny").wait_for()
         return page
 
@@ -122,7 +122,7 @@ def test_a_voice_appears_speaks_and_disappears_without_a_restart(visit, folder):
     wait_until_finished(page)
 
     shutil.rmtree(folder / "voices" / "new")
-    go(page, 1)
+    go(page, 3)
     page.locator("#refresh").click()
     expect(card(page, "new")).to_have_count(0, timeout=PATIENT)
     go(page, 0)
@@ -154,7 +154,7 @@ def test_a_model_comes_is_stopped_goes_on_and_the_voice_lacks_it_no_more(visit, 
     page.locator("#voice input").click()
     page.get_by_role("option", name="old").click()
     expect(page.locator("#missing")).to_contain_text("需要 BERT", timeout=PATIENT)
-    go(page, 1)
+    go(page, 3)
     row = model(page, "roberta")
     expect(row.locator(".badge")).to_have_text("未下载", timeout=PATIENT)
 
@@ -192,7 +192,7 @@ def test_a_model_comes_is_stopped_goes_on_and_the_voice_lacks_it_no_more(visit, 
 
 def test_an_english_browser_reads_english_and_names_are_no_code(visit):
     page = visit("en-US")
-    expect(page.get_by_role("tab").nth(1)).to_have_text("Voices and models")
+    expect(page.get_by_role("tab").nth(3)).to_have_text("Voices and models")
     expect(page.locator("#refresh")).to_have_text("Refresh")
     expect(model(page, "bert")).to_contain_text("features of the text")
     expect(model(page, "bert").locator(".fetch")).to_have_text("Download")
