@@ -22,6 +22,7 @@ from torch import Tensor
 import text
 from infer import backends, devices, shapes
 from infer.backends import Backend
+from infer.decoding import decode
 from infer.models import command
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
 from infer.settings import Settings, SettingsError
@@ -133,7 +134,7 @@ class Engine:
 
         Stops within one decoder window when `cancelled` turns true or the iterator is closed. Raises SpeechError.
         """
-        self._check_length(request)
+        self.check_length(request)
         voice = self.load(request.voice)
         request = voice.complete(request)
         speaker = voice.speaker(request.speaker)
@@ -194,7 +195,7 @@ class Engine:
 
     def read(self, request: SpeechRequest) -> list[Utterance]:
         """How the text of a request will be read, without a voice. Raises SpeechError."""
-        self._check_length(request)
+        self.check_length(request)
         return self._analyse(request)
 
     def _analyse(self, request: SpeechRequest, lead: int = 0) -> list[Utterance]:
@@ -222,7 +223,8 @@ class Engine:
                 f"读不了读音表 {self.settings['glossary']}；请存成 UTF-8 文本。",
             ) from error
 
-    def _check_length(self, request: SpeechRequest) -> None:
+    def check_length(self, request: SpeechRequest) -> None:
+        """Raises BadRequest for a text that is empty, or longer than the settings allow."""
         if not request.text.strip():
             raise BadRequest("There is no text to say; type some.", "没有要说的文字，请先输入。")
         limit = self.settings["max_characters"]
@@ -294,33 +296,19 @@ class Engine:
         """Samples of each decoder window, and whether it is the sentence's last, which carries the pause."""
         hop, rate = voice.config.hop, voice.config.sampling_rate
         fade = np.linspace(0, 1, round(FADE * rate), endpoint=False, dtype=np.float32)
-        sizes, rate_1 = self.settings["windows"], voice.config.upsample_rates[0]
-        stage = self._first_stage(voice, z, speaker, first)
-        x = torch.zeros(0)
-        for i, window in enumerate(shapes.windows(z.shape[-1], voice.halos[1], sizes, min(sizes) if first else None)):
+        pieces = decode(voice.backend, voice.config, z, speaker, self.settings["windows"], first)
+        left, begun = z.shape[-1] * hop, False
+        while left:
             with _timed(timings, "decode"):
-                begin, end = window.start * rate_1, (window.start + window.valid) * rate_1
-                while x.shape[-1] < end:
-                    x = torch.cat((x, next(stage)), dim=-1) if x.numel() else next(stage)
-                wave = voice.backend.tail(shapes.pad(x[..., begin:end], window.size * rate_1), window.mask)
-            samples = wave[window.skip * hop : (window.skip + window.keep) * hop].numpy().copy()
-            last = window.start + window.valid == z.shape[-1]
-            if i == 0:
+                samples = next(pieces).numpy().copy()
+            left -= len(samples)
+            if not begun:
                 samples[: len(fade)] *= fade
-            if last:
+                begun = True
+            if not left:
                 samples[-len(fade) :] *= fade[::-1]
                 samples = np.concatenate((samples, np.zeros(round(pause * rate), dtype=np.float32)))
-            yield samples, last
-
-    def _first_stage(self, voice: Voice, z: Tensor, speaker: Tensor, first: bool) -> Iterator[Tensor]:
-        """The decoder's first stage [1, C, frames * rate] in pieces: its windows overlap more than the others."""
-        halo, rate = voice.halos[0], voice.config.upsample_rates[0]
-        sizes = [size for size in self.settings["windows"] if size > 2 * halo]
-        smallest = min(self.settings["windows"]) + halo if first else None
-        for window in shapes.windows(z.shape[-1], halo, sizes, smallest):
-            piece = shapes.pad(z[..., window.start : window.start + window.valid], window.size)
-            x = voice.backend.head(piece, speaker, window.mask)
-            yield x[..., window.skip * rate : (window.skip + window.keep) * rate]
+            yield samples, not left
 
 
 def unused_slot(kind: str, seed: int, place: int, stream: int, length: int, width: int) -> Tensor:

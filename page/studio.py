@@ -114,9 +114,8 @@ class Studio:
 
     def readings(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{texts, controls} -> how each text is read."""
-        texts = ask["texts"]
-        if not isinstance(texts, list) or len(texts) > projects.MOST_CARDS:
-            raise BadRequest("That are too many sentences at once.", "一次的句子太多了。")
+        texts = list(map(str, ask["texts"]))
+        self._check(texts)
         return {"cards": [self._reading(text, self._request({**ask["controls"], "text": text})) for text in texts]}
 
     def reading(self, ask: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,6 +147,10 @@ class Studio:
         ]
         return {"chars": [char for utterance in utterances for char in _chars(utterance)], "changes": changes}
 
+    def _check(self, texts: Sequence[str]) -> None:
+        """Raises BadRequest if they are too long together."""
+        self.engine.check_length(SpeechRequest("".join(texts)))
+
     def _request(self, values: Mapping[str, Any]) -> SpeechRequest:
         """What the editor asks for; `sample` names a sample of sound. Raises BadRequest."""
         sample = values.get("sample")
@@ -160,8 +163,7 @@ class Studio:
         """{listener, requests}: begins to make them one after the other; ends what the listener was hearing."""
         listener = str(ask["listener"])
         requests = [self._request(values) for values in ask["requests"]]
-        if len(requests) > projects.MOST_CARDS:
-            raise BadRequest("That are too many sentences at once.", "一次的句子太多了。")
+        self._check([request.text for request in requests])
         self.leave(listener)
         run = self.runs[listener] = Run(listener)
         threading.Thread(target=self._make, args=(run, requests), name="speak", daemon=True).start()
@@ -232,6 +234,7 @@ class Studio:
         project, format = Project.from_dict(ask["project"]).without_takes(), ask["format"]
         if format not in FORMATS:
             raise BadRequest(f"The format {format!r} is not known.", f"不支持 {format!r} 格式。")
+        self._check([card.text for card in project.cards])
         pieces = list(projects.stream(project, self._say(ask)))
         if not pieces:
             raise BadRequest("There is no sentence to speak; write one.", "没有要说的句子，请先输入。")
@@ -251,12 +254,12 @@ class Studio:
     def open(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{project}: a project of anybody, checked, with how its cards are read."""
         project = Project.from_dict(ask["project"])
-        cards = project.as_dict()["cards"]
-        return {
-            "project": project.as_dict(),
-            "text": project.text,
-            "cards": [card | self._reading(card["text"], SpeechRequest("。")) for card in cards],
-        }
+        if project.text.strip():
+            self._check([card.text for card in project.cards])
+        told = project.as_dict()
+        read = [self._reading(card.text, project.request(card)) for card in project.cards]
+        cards = [card | chars for card, chars in zip(told["cards"], read, strict=True)]
+        return {"project": told, "text": project.text, "cards": cards}
 
     def _say(self, ask: Mapping[str, Any]) -> projects.Say:
         sample = self.samples.get(str(ask["sample"])) if ask.get("sample") else b""
