@@ -1,4 +1,4 @@
-"""The network with 8-bit weights, on the CPU, by onnxruntime: a quarter of the memory and of the multiplications.
+"""The network with 8-bit weights, on the CPU, by onnxruntime: a quarter of the memory, and cheaper products.
 
 Weights have one scale for each output (made offline by bert.quantise), activations one for each token, found as they
 come. So the padding and an outlier of one token change nothing for the others, unlike with the one scale for all that

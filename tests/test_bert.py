@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 import bert
+from benchmarks import bert as benchmark
 from bert import INT8_WEIGHTS, BertFeatures, MissingModel, bucket, int8, missing_files, network, quantise, windows
 from infer import devices
 from infer.request import MissingFiles
@@ -435,6 +436,20 @@ def test_a_cpu_whose_sums_overflow_gets_7_bits(monkeypatch, tmp_path):
     for saturates, levels in ((True, 63), (False, 127)):
         monkeypatch.setattr(int8, "_saturates", lambda answer=saturates: answer)
         assert int8.Int8Network.load(folder).levels == levels
+
+
+def test_the_benchmark_measures(tmp_path, monkeypatch, capsys):
+    folder, threads = writable_copy(MEGATRON, tmp_path / "bert"), torch.get_num_threads()
+    monkeypatch.setattr(benchmark, "alone", lambda work, *arguments: work(*arguments))
+    try:
+        assert benchmark.main([str(folder), "--rounds", "1"]) == 0
+    finally:
+        torch.set_num_threads(threads)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert result["weights"] == "bert" and set(result["memory"]) >= {"float32", "int8"}
+    for row in result["times"]:
+        assert row["float32"]["cosine"] == pytest.approx(1, abs=1e-6)
+        assert 0.9997 < row["int8"]["cosine"] < 1 and row["int8"]["cpu_s"] > 0
 
 
 # --- which precision, and when in memory -------------------------------------------------------------------------
