@@ -72,7 +72,7 @@ const begin = button("start", "batch-primary");
 const halt = button("stop");
 const download = button("download.zip", "batch-primary");
 const report = button("download.report");
-const buttons = make("div", { className: "batch-buttons", hidden: true }, begin, halt, download, report);
+const buttons = make("div", { className: "batch-buttons", hidden: true }, download, begin, halt, report);
 
 const bar = make("progress", { max: 1, value: 0, aria: say("making") });
 const where = make("p", { className: "batch-hint" });
