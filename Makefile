@@ -2,6 +2,7 @@
 #   PYTHON=python3.12    the Python that .venv is made with (3.11 or newer)
 #   TORCH=keep           leave torch to you: whatever version is in .venv stays, none is installed
 #   ARGS="…"             passed on: make webui ARGS="--set webui.port=7861", make models ARGS="bert clap"
+# make bench: how fast the backends are here. make test-ipex: the backend ipex, in an environment of its own.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,13 +10,14 @@ PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --no-input -qq
 RUNTIME := $(VENV)/requirements.installed
 DEV := $(VENV)/requirements-dev.installed
 
-.PHONY: help webui models test lint
+.PHONY: help webui models test lint bench test-ipex
 .DELETE_ON_ERROR:
 
 help:
 	@echo "make webui   install what is needed into $(VENV) and open the page on http://127.0.0.1:7860"
 	@echo "make models  list the large model files, or bring them: make models ARGS=\"bert clap\""
 	@echo "make test    install that and the test tools, then run the tests"
+	@echo "make bench   measure how fast the voices speak here; make bench ARGS=--quick takes a minute"
 	@echo "make lint    check the code with ruff"
 
 webui: $(RUNTIME)
@@ -28,6 +30,16 @@ models: $(RUNTIME)
 test: $(RUNTIME) $(DEV)
 	@echo "make test: running the tests"
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+bench: $(RUNTIME)
+	@$(VENV)/bin/python -m benchmarks.speed $(ARGS)
+
+# Intel's extension fits torch 2.8 alone, which brings gigabytes: apart, and not in CI.
+test-ipex:
+	@test -x .venv-ipex/bin/pip || $(PYTHON) -m venv .venv-ipex
+	@echo "make test-ipex: installing torch 2.8 and its extension into .venv-ipex, several GB the first time"
+	@grep -v '^torch==' requirements.txt | .venv-ipex/bin/python -m pip install -qq -r /dev/stdin -r requirements-ipex.txt -r requirements-dev.txt
+	@.venv-ipex/bin/python -m pytest tests/test_backends.py tests/test_pipeline.py tests/test_models.py tests/test_shapes.py $(ARGS)
 
 lint: $(DEV)
 	@echo "make lint: ruff check, then ruff format --check"

@@ -7,7 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import shapes
+from infer import devices, shapes
+from infer.backends.torch import TorchBackend
+from infer.decoding import decode
 from models.generator import halos, receptive_field
 from tests.networks import golden_network
 
@@ -55,22 +57,6 @@ def test_a_bucket_holds_its_length_and_wastes_little(length):
     assert size <= max(shapes.FRAME_BUCKETS[0], 1.25 * length, length + shapes.FRAME_BUCKETS[-1] - 1)
 
 
-def windowed(network, z, speaker, sizes, first=None):
-    """The decoder's two parts in windows, as the pipeline joins them."""
-    config, frames = network.config, z.shape[-1]
-    halo_1, halo_2 = halos(config)
-    hop, rate = config.hop, config.upsample_rates[0]
-    stage, pieces = [], []
-    for w in shapes.windows(frames, halo_1, [size for size in sizes if size > 2 * halo_1], first):
-        piece = shapes.pad(z[..., w.start : w.start + w.valid], w.size)
-        stage.append(network.dec.head(piece, speaker, w.mask)[..., w.skip * rate : (w.skip + w.keep) * rate])
-    x = torch.cat(stage, -1)
-    for w in shapes.windows(frames, halo_2, sizes, first):
-        piece = shapes.pad(x[..., w.start * rate : (w.start + w.valid) * rate], w.size * rate)
-        pieces.append(network.dec.tail(piece, w.mask)[0, 0, w.skip * hop : (w.skip + w.keep) * hop])
-    return torch.cat(pieces)
-
-
 @pytest.mark.parametrize("frames", [1, 2, 5, 14, 15, 16, 17, 22, 29, 30, 31, 44, 45, 46, 47, 59, 60, 61, 79, 90, 150])
 @torch.inference_mode()
 def test_windows_give_the_whole_decoder_s_samples(frames):
@@ -79,8 +65,10 @@ def test_windows_give_the_whole_decoder_s_samples(frames):
     z = torch.randn(1, network.config.inter_channels, frames, generator=torch.Generator().manual_seed(frames))
     speaker = network.speaker(torch.eye(network.config.n_speakers)[:1])
     whole = network.dec(z, speaker)[0, 0]
-    for first in (None, 15):
-        assert (windowed(network, z, speaker, (15, 30, 45), first) - whole).abs().max() < 2e-6
+    backend = TorchBackend(copy.deepcopy(network), devices.choose("cpu"))
+    for first in (True, False):
+        pieces = decode(backend, network.config, z, speaker, (15, 30, 45), first)
+        assert (torch.cat(list(pieces)) - whole).abs().max() < 2e-6
 
 
 @torch.inference_mode()
