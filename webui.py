@@ -29,6 +29,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     warnings.simplefilter("ignore")
     import gradio as gr
     from starlette.middleware import Middleware
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from page import LOOPBACK, batch, editor, glossary, language_of, lines_html, sample, shelf, voices
     from page.early import Early
@@ -410,10 +411,19 @@ def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:
         run_history=False,
         enable_monitoring=False,
         prevent_thread_lock=True,
-        app_kwargs={"middleware": [Middleware(Early, script=(ASSETS / "early.js").read_text("utf-8"))]},
+        app_kwargs={"middleware": middleware(settings)},
         **look(),
     )
     files.mount(blocks.app, partial(signed_in, blocks.app))
+
+
+def middleware(settings: Settings) -> list[Middleware]:
+    """What stands before Gradio. A page for this machine alone answers to no other name: else a site whose name is
+    made to point here could speak with it from the listener's browser."""
+    early = Middleware(Early, script=(ASSETS / "early.js").read_text("utf-8"))
+    if settings["user"] or settings["webui.share"] or settings["host"] not in LOOPBACK[:2]:
+        return [early]
+    return [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK[:2]), www_redirect=False), early]
 
 
 def signed_in(app: Any, cookies: Mapping[str, str]) -> bool:

@@ -308,7 +308,7 @@ async function produce(requests, keys, mine) {
   progress(null);
   if (finished < keys.length) return false;
   status(say("finished", sound.toFixed(1), first.toFixed(2)), "done");
-  drawStages(part("stages"), stages, sound, words);
+  if (Object.keys(stages).length) drawStages(part("stages"), stages, sound, words);
   return true;
 }
 
@@ -682,6 +682,14 @@ const studio = {
   set(values) {
     studio.wanted = JSON.stringify({ ...values });
     document.querySelector("#apply").click();
+  },
+
+  // What was typed and not spoken yet belongs to the project, too.
+  async settle() {
+    if (!text.trim() || text === typed()) return;
+    const answer = await ask("read", { text, controls: settings() });
+    if (answer.error) fail(answer.error);
+    else merge(answer.cards);
   },
 
   load(content, values) {

@@ -133,8 +133,9 @@ const undone = () => say(word("undone"));
 
 // --- files
 
-function save() {
+async function save() {
   if (!studio()) return;
+  await window.studio.settle?.();
   const project = window.studio.project();
   const text = field()?.value.trim();
   if (!project.cards.length && text) project.cards = [{ text }]; // written, and not spoken yet

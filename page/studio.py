@@ -174,9 +174,10 @@ class Studio:
             with self._turn:
                 run.waiting = False
                 for card, request in enumerate(requests):
+                    known = self.takes.find(request) is not None
                     with closing(self.takes.stream(request, run.cancelled)) as pieces:
                         for piece in pieces:
-                            run.parts.append(_part(piece, card))
+                            run.parts.append(_part(piece, card, known))
                     if run.cancelled():
                         break
         except SpeechError as error:
@@ -321,10 +322,10 @@ def _chars(utterance: Utterance) -> list[dict[str, Any]]:
     return shown
 
 
-def _part(piece: Speech, card: int) -> dict[str, Any]:
-    """A piece for the editor: 16-bit samples in base64 and, once a sentence, when its characters sound.
+def _part(piece: Speech, card: int, known: bool) -> dict[str, Any]:
+    """A piece for the editor: 16-bit samples in base64, and when its sentence's characters sound.
 
-    Times are seconds from the beginning of the card.
+    Times are seconds from the beginning of the card. known: it was made before, so it has taken no time now.
     """
     part: dict[str, Any] = {
         "card": card,
@@ -336,6 +337,6 @@ def _part(piece: Speech, card: int) -> dict[str, Any]:
     }
     if piece.notices:
         part["notices"] = [[zh, en] for en, zh in piece.notices]
-    if piece.last:
+    if piece.last and not known:
         part["timings"] = {stage: round(seconds, 4) for stage, seconds in piece.timings.items()}
     return part

@@ -660,6 +660,8 @@ def test_no_place_on_the_server_is_shown(visit, server):
     for stranger in ("x", "../../webui.py", "%2e%2e%2fwebui.py", "/etc/passwd"):
         assert page.request.get(f"{server.url}made/{stranger}/a.wav").status == 404
     assert page.request.get(address).status == 200
+    # A site whose name points to this machine is not served.
+    assert page.request.get(server.url, headers={"Host": "evil.example"}).status == 400
 
 
 def test_speakers_emotions_and_rate_follow_the_voice(visit, engine):
