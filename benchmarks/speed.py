@@ -61,7 +61,7 @@ def full_network() -> Synthesizer:
     """The full-size network with random weights: it hisses, at the cost of a real voice."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return Synthesizer(FULL).eval()
+        return Synthesizer(FULL).eval().requires_grad_(False)
 
 
 def embedded_network() -> Synthesizer:
