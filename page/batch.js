@@ -167,7 +167,7 @@ function showFound(got) {
   summary.textContent = parts.join(" · ");
   lines.replaceChildren(...got.first.map(foundLine));
   if (got.count > got.first.length) {
-    lines.append(make("li", { className: "batch-hint", textContent: say("more", got.count - got.first.length) }));
+    lines.append(make("li", { className: "batch-hint batch-more", textContent: say("more", got.count - got.first.length) }));
   }
   wrong.replaceChildren(...got.notices.map((pair) => make("p", { className: "batch-notice", textContent: pair[language] })));
   if (got.faulty) {

@@ -23,7 +23,7 @@ from page.files import Files
 from page.sample import Samples
 from tests import test_page_sample
 from tests.test_page import PATIENT
-from tests.test_page_sample import Parts, drop, serving, sound, tone
+from tests.test_page_sample import Parts, drop, serving, shut_out, sound, tone
 
 browser, engine = test_page_sample.browser, test_page_sample.engine  # the fixtures
 CONTROLS = {"voice": "tiny", "speaker": "乙", "emotion": "", "speed": 1, "seed": 7, "pause": 0.2}  # of the small page
@@ -154,6 +154,13 @@ def test_subtitles_are_fitted_and_joined_and_said_where_they_cannot_be(visit, en
     assert statuses(page) == ["made", "too long", "failed"]
     expect(page.locator(".batch tbody tr").nth(1)).to_contain_text("at speed 2 and has 0.30 s")
     expect(page.locator(".batch section").last).to_contain_text("1 line did not fit into its time")
+    page.mouse.move(0, 0)
+    for dark, width in ((False, 1280), (True, 1280), (True, 390)):
+        page.evaluate("(dark) => document.body.classList.toggle('dark', dark)", dark)
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_timeout(500)  # colours change slowly
+        assert not shut_out(page, ".batch")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     name, data = downloaded(page, "Download the wav")
     samples, rate = soundfile.read(io.BytesIO(data), dtype="int16")
     expected = audio.to_pcm16(speak(engine, BASE.but(text="你好，世界。"))[0])

@@ -14,6 +14,7 @@ import gradio as gr
 import numpy as np
 import pytest
 import soundfile
+from axe_playwright_python.sync_playwright import Axe
 from gradio.context import Context
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -153,6 +154,12 @@ def drop(page: Page, data: bytes, name: str) -> None:
         page.locator(".sample, .batch").filter(visible=True).dispatch_event(event, {"dataTransfer": transfer})
 
 
+def shut_out(page: Page, part: str) -> list[str]:
+    """What axe-core finds in a part of the page that keeps somebody from using it."""
+    found = Axe().run(page, context=part).response["violations"]
+    return [f"{fault['id']}: {fault['nodes'][0]['html']}" for fault in found]
+
+
 def kept(page: Page, parts: Parts) -> tuple[np.ndarray, int]:
     """What the server has of the sample in use."""
     return audio.read_clip(parts.samples.get(page.evaluate("window.studio.request().sample")))
@@ -170,6 +177,7 @@ def test_a_chosen_file_is_brought_played_and_removed(visit, parts):
     expected = tone(2, 48000, 0.25)  # mixed to mono
     assert np.abs(samples - expected)[1000:-1000].max() < 0.01
     expect(page.locator(".sample-play")).to_be_focused()
+    assert not shut_out(page, ".sample")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="停止播放")).to_be_visible()
     page.keyboard.press("Enter")
@@ -201,6 +209,7 @@ def test_the_microphone_is_heard_and_let_go(visit, parts):
     page.get_by_role("button", name="录音").click()
     expect(page.get_by_role("button", name="停止录音")).to_be_focused()
     expect(page.locator(".sample-row:visible .sample-hint")).to_have_text("正在录音：2 / 30 秒")
+    assert not shut_out(page, ".sample")
     page.keyboard.press("Enter")
     expect(page.locator(".sample-name")).to_contain_text("录音 · ")
     samples, rate = kept(page, parts)
