@@ -425,6 +425,9 @@ def test_the_text_field_changes_only_what_was_changed_in_it(visit):
     wait_until_finished(page)
     assert page.evaluate("asked") == ["新的开头。"]
     assert [card.text for card in project_of(page).cards] == ["新的开头。", "第一句。", "第三句。"]
+    page.locator("#text textarea").fill("新的开头。没说过的。")
+    page.evaluate("studio.settle()")  # as saving the project does
+    assert [card.text for card in project_of(page).cards] == ["新的开头。", "没说过的。"]
 
 
 def test_pauses_between_cards(visit, engine):
