@@ -1,19 +1,30 @@
 """Which device runs the network: what is here, what was asked for, what is used and why."""
 
+import contextlib
+import importlib.util
 from dataclasses import dataclass
 
 import torch
 
 import bert
 
+IPEX = "intel_extension_for_pytorch"
+
+BERT_ZH = {  # what bert.precision says, by what it chooses
+    torch.int8: "int8_run：BERT 用 8 位权重，在 CPU 上运行",
+    torch.bfloat16: "fp16_run：在这颗 CPU 上 BERT 用 bfloat16 计算，声音用 float32",
+    torch.float32: "fp16_run：这颗 CPU 没有 bfloat16 指令，半精度反而更慢，BERT 仍用 float32；int8_run: true 又小又快",
+}
+
 
 @dataclass(frozen=True)
 class Device:
-    """The device in use, the precision of the network there, and a sentence for the log about how it was chosen."""
+    """The device in use, the precision of the network there, and a sentence where it is not what was asked for."""
 
     torch: torch.device
     dtype: torch.dtype
     note: str
+    note_zh: str = ""
 
     @property
     def name(self) -> str:
@@ -28,6 +39,9 @@ class Device:
 def available() -> list[str]:
     """Names of the devices here, the best first; the CPU is always the last."""
     found = []
+    if not torch.xpu.is_available() and importlib.util.find_spec(IPEX):
+        with contextlib.suppress(ImportError, OSError):  # a torch too old for the GPU itself: this teaches it
+            importlib.import_module(IPEX)
     if torch.xpu.is_available():
         found += [f"xpu:{i}" for i in range(torch.xpu.device_count())]
     if torch.cuda.is_available():
@@ -35,16 +49,25 @@ def available() -> list[str]:
     return [*found, "cpu"]
 
 
+def matching(wanted: str, here: list[str]) -> list[str]:
+    """Which of the devices here are meant by auto, cpu, cuda, xpu or a name with an index."""
+    wanted = wanted.strip().lower() or "auto"
+    return [name for name in here if wanted == "auto" or name == wanted or name.split(":")[0] == wanted]
+
+
 def choose(wanted: str = "auto", half: bool = False, eight_bit: bool = False) -> Device:
     """`wanted`: auto, cpu, cuda, xpu, or with an index. What is not here falls back aloud, never silently."""
     here = available()
     wanted = wanted.strip().lower() or "auto"
-    matching = [name for name in here if wanted == "auto" or name == wanted or name.split(":")[0] == wanted]
-    name = matching[0] if matching else here[0]
-    notes = []
-    if not matching:
+    fitting = matching(wanted, here)
+    name = fitting[0] if fitting else here[0]
+    notes, chinese = [], []
+    if not fitting:
         notes.append(f"device {wanted!r} is not here (found: {', '.join(here)}); using {name}")
-    _, note = bert.precision(name.split(":")[0], half, eight_bit)
-    notes += [note] if note else []
+        chinese.append(f"这里没有设备 {wanted!r}（有：{'、'.join(here)}），改用 {name}")
+    of_bert, note = bert.precision(name.split(":")[0], half, eight_bit)
+    if note:
+        notes.append(note)
+        chinese.append(BERT_ZH[of_bert])
     dtype = torch.float16 if half and name != "cpu" else torch.float32
-    return Device(torch.device(name), dtype, "; ".join(notes))
+    return Device(torch.device(name), dtype, "; ".join(notes), "；".join(chinese))

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -187,38 +188,38 @@ def test_an_engine_speaks_the_same_through_each(name, folder):
     assert ours.shape == plain.shape and np.abs(ours - plain).max() <= 1e-4 * np.abs(plain).max()
 
 
-def test_200_texts_cause_no_shape_beyond_the_fixed_set(folder, monkeypatch):
+class Recorder:
+    """Writes down the shapes that reach a backend, or, without one, would."""
+
+    compiles = True  # so that calls() gives the whole set
+
+    def __init__(self, backend=None) -> None:
+        self.seen: set[tuple] = set()
+        for name in ("encode", "flow", "head", "tail"):
+            setattr(self, name, partial(self._note, name, getattr(backend, name, None)))
+
+    def _note(self, name, call, *arguments, **options):
+        flat = [x for a in arguments for x in (a if isinstance(a, tuple) else (a,)) if x is not None]
+        self.seen.add((name, *(tuple(x.shape) for x in flat)))
+        return call and call(*arguments, **options)
+
+
+def test_200_texts_cause_no_shape_beyond_the_fixed_set(folder):
     speaker = engine(folder)
-    voice = speaker.load()
-    assert voice.warmth.wait(60)
-    voice.backend.compiles = True  # so that calls() gives the whole set
-    seen: set[tuple] = set()
-
-    def spy(name, call):
-        def spied(*arguments, **options):
-            flat = [x for a in arguments for x in (a if isinstance(a, tuple) else (a,)) if x is not None]
-            seen.add((name, *(tuple(x.shape) for x in flat)))
-            return call(*arguments, **options)
-
-        monkeypatch.setattr(voice.backend, name, spied)
-
-    for name in ("encode", "flow", "head", "tail"):
-        spy(name, getattr(voice.backend, name))
-    sizes = speaker.settings["windows"]
-    vector = voice.speaker("甲")
-    fixed = calls(voice.backend, voice.config, voice.halos, sizes, len(voice.config.emotions), vector)
+    voice, sizes = speaker.load(), speaker.settings["windows"]
+    warm = Recorder()
+    fixed = calls(warm, voice.config, voice.halos, sizes, len(voice.config.emotions), voice.speaker("甲"))
     for step in fixed:
         step()
-    whole = set(seen)
-    assert len(whole) == len(fixed) == len(shapes.TOKEN_BUCKETS) + len(shapes.FRAME_BUCKETS) + 2 * len(sizes) + 2
-    seen.clear()
-    random = np.random.default_rng(0)
-    letters = "天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏，。！？"
+    count = len(shapes.TOKEN_BUCKETS) + len(shapes.FRAME_BUCKETS) + 2 * len(sizes) + 2
+    assert len(warm.seen) == len(fixed) == count
+    voice.backend = Recorder(voice.backend)
+    random, letters = np.random.default_rng(0), list("天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏，。！？")
     for seed in range(200):
-        said = "好" + "".join(random.choice(list(letters), int(random.integers(0, 24))))
+        said = "好" + "".join(random.choice(letters, int(random.integers(0, 24))))
         for _ in speaker.stream(SpeechRequest(said, seed=seed, speed=float(random.uniform(0.5, 2)))):
             pass
-    assert seen <= whole and len(seen) > 20
+    assert voice.backend.seen <= warm.seen and len(voice.backend.seen) > 20
 
 
 def test_a_warm_up_goes_on_in_the_background_and_stops_when_told():
@@ -308,6 +309,21 @@ def test_what_is_chosen_and_why(monkeypatch):
         with pytest.raises(SpeechError, match="is not known; choose one of auto, onnx, torch") as caught:
             backends.choose(wanted, CPU)
         assert caught.value.zh != str(caught.value)
+
+
+def test_an_old_torch_learns_of_an_intel_gpu_from_its_extension(tmp_path, monkeypatch):
+    (tmp_path / "intel_extension_for_pytorch.py").write_text(
+        "import torch\ntorch.xpu.is_available = lambda: True\ntorch.xpu.device_count = lambda: 1\n"
+    )
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
+    monkeypatch.setattr(torch.xpu, "device_count", lambda: 0)
+    monkeypatch.delitem(sys.modules, devices.IPEX, raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert devices.available()[0] == "xpu:0"
+    monkeypatch.delitem(sys.modules, devices.IPEX)
+    (tmp_path / "intel_extension_for_pytorch.py").write_text("raise OSError('no driver')")
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: False)
+    assert "xpu:0" not in devices.available()
 
 
 @pytest.mark.parametrize("name", ["openvino", "ipex"])
