@@ -20,6 +20,7 @@ import bert
 from benchmarks import bert as benchmark
 from bert import INT8_WEIGHTS, BertFeatures, MissingModel, bucket, int8, missing_files, network, quantise, windows
 from infer import devices
+from infer.models import main
 from infer.request import MissingFiles
 from infer.settings import load_settings
 from infer.voice import Features
@@ -428,6 +429,18 @@ def test_quantise_on_the_command_line(tmp_path, capsys):
     assert quantise.main([str(tmp_path / "nothing")]) == 1
     english, chinese = capsys.readouterr().err.splitlines()
     assert "lacks config.json" in english and "缺少 config.json" in chinese
+
+
+def test_make_models_makes_them_where_int8_run_is_set(tmp_path, capsys):
+    folder = writable_copy(MEGATRON, tmp_path / "bert")
+    arguments = ["bert", "--set", f"bert_path={folder}", "--set"]  # everything is here, so no hub is asked
+    assert main([*arguments, "webui.int8_run=false"]) == 0 and quantise.is_needed(folder)
+    assert main([*arguments, "webui.int8_run=true"]) == 0 and not quantise.is_needed(folder)
+    assert f"bert: {INT8_WEIGHTS}: made for int8_run" in capsys.readouterr().out
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    (folder / INT8_WEIGHTS).unlink()
+    assert main([*arguments, "webui.int8_run=true"]) == 1
+    assert "lacks 'embeddings.token_type_embeddings.weight'" in capsys.readouterr().err
 
 
 def test_a_cpu_whose_sums_overflow_gets_7_bits(monkeypatch, tmp_path):
