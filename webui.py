@@ -305,7 +305,9 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
             None, controls, None, js="(...values) => { window.studio?.controls(values) }"
         )
         parts["voice"].input(page.arrive, parts["voice"], for_voice, **always)
-        apply.click(page.apply, wanted, controls[1:], js="() => window.studio.wanted", **always)
+        apply.click(page.apply, wanted, controls[1:], js="() => window.studio.wanted", **always).then(
+            None, controls, None, js="(...values) => { window.studio.applied(values) }"
+        )
         reroll.click(None, None, parts["seed"], js="() => Math.floor(Math.random() * 2 ** 32)")
         for button, example in zip(examples, EXAMPLES, strict=True):
             button.click(None, None, parts["text"], js=f"() => {json.dumps(example[2])}")

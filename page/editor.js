@@ -26,6 +26,7 @@ let playing = null; // {cards, keys, at, part, whole}: what is being handed to t
 let making = null; // the server's name for what it makes for this page
 let whole = null; // the file of everything: {keys, offsets}
 let counter = 0;
+let settled = null; // tells who has set controls that they are set
 
 // --- the project -----------------------------------------------------------------------------------------------------
 
@@ -645,7 +646,7 @@ async function open(wanted, quiet = false) {
   if (answer.error) return quiet ? answer : (fail(answer.error), answer);
   halt();
   if (cards.length) keep();
-  studio.set(answer.project.controls);
+  await studio.set(answer.project.controls);
   cards = answer.cards.map(newCard);
   showText(answer.text);
   changed();
@@ -679,9 +680,17 @@ const studio = {
     status(say("stopped"));
   },
 
+  // Sets controls by name; done when they are set.
   set(values) {
     studio.wanted = JSON.stringify({ ...values });
+    const done = new Promise((resolve) => (settled = resolve));
     document.querySelector("#apply").click();
+    return done;
+  },
+
+  applied(values) {
+    studio.controls(values);
+    settled?.();
   },
 
   // What was typed and not spoken yet belongs to the project, too.
@@ -692,10 +701,11 @@ const studio = {
     else merge(answer.cards);
   },
 
-  load(content, values) {
+  async load(content, values) {
+    halt();
     keep();
+    await studio.set(values);
     cards = [];
-    studio.set(values);
     showText(content);
     show();
   },
