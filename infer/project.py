@@ -7,7 +7,7 @@ A card is spoken as a request of its own, so that another order or another sente
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 import numpy as np
@@ -150,16 +150,26 @@ def split(request: SpeechRequest, utterances: Sequence[Utterance]) -> Project:
     Spoken card by card it sounds as the request itself: sentence n has the seed of the request and n more.
     """
     controls = {k: v for k, v in request.as_dict().items() if k != "text"}
-    spoken = [u for u in utterances if u.text]
-    begins = [0, *(u.start for u in spoken[1:]), len(request.text)]
+    groups = sentences(utterances)
+    begins = [0, *(group[0].start for group in groups[1:]), len(request.text)]
     cards: list[Card] = []
-    first = 0
-    for i, utterance in enumerate(spoken):
-        if utterance.ends in ENDS or i == len(spoken) - 1:
-            ends = "paragraph" if utterance.ends == "paragraph" else "sentence"
-            cards.append(Card(request.text[begins[first] : begins[i + 1]].strip(), first, ends))
-            first = i + 1
+    place = 0
+    for group, (begin, end) in zip(groups, pairwise(begins), strict=False):
+        ends = "paragraph" if group[-1].ends == "paragraph" else "sentence"
+        cards.append(Card(request.text[begin:end].strip(), place, ends))
+        place += len(group)
     return Project(controls, tuple(cards))
+
+
+def sentences(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
+    """The utterances of each sentence; long ones have several."""
+    groups: list[list[Utterance]] = [[]]
+    for utterance in utterances:
+        if utterance.text:
+            groups[-1].append(utterance)
+            if utterance.ends in ENDS:
+                groups.append([])
+    return [group for group in groups if group]
 
 
 def stream(project: Project, say: Say, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:

@@ -292,7 +292,7 @@ async function produce(requests, keys, mine) {
       if (one.last) finished = one.card + 1;
     }
     feed();
-    if (got.parts.length) show();
+    for (const name of new Set(got.parts.map((one) => keys[one.card]))) cards.filter((card) => key(card) === name).forEach(refresh);
     if (got.error) {
       for (const name of keys) if (made.get(name) && !made.get(name).done) made.delete(name);
       progress(null);

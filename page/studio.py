@@ -109,8 +109,12 @@ class Studio:
                 "There is nothing to read aloud in this text; write some Chinese.",
                 "这段文字里没有能读出的内容，请输入中文。",
             )
-        cards = [{"text": card.text, "place": card.place, "ends": card.ends} for card in project.cards]
-        return {"cards": [card | self._reading(card["text"], request) for card in cards]}
+        cards, end = [], 0
+        for card, own in zip(project.cards, projects.sentences(utterances), strict=True):
+            begin = request.text.index(card.text, end)
+            end = begin + len(card.text)
+            cards.append({"text": card.text, "place": card.place, "ends": card.ends} | _read(own, begin))
+        return {"cards": cards}
 
     def readings(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{texts, controls} -> how each text is read."""
@@ -139,13 +143,7 @@ class Studio:
         return {"term": term}
 
     def _reading(self, text: str, request: SpeechRequest) -> dict[str, Any]:
-        utterances = self.engine.read(request.but(text=text)) if text.strip() else []
-        changes = [
-            {"text": change.text, "position": change.position, "said": change.said}
-            for utterance in utterances
-            for change in utterance.changes
-        ]
-        return {"chars": [char for utterance in utterances for char in _chars(utterance)], "changes": changes}
+        return _read(self.engine.read(request.but(text=text)) if text.strip() else [], 0)
 
     def _check(self, texts: Sequence[str]) -> None:
         """Raises BadRequest if they are too long together."""
@@ -304,11 +302,17 @@ def _shown(info: VoiceInfo) -> dict[str, Any]:
     }
 
 
-def _chars(utterance: Utterance) -> list[dict[str, Any]]:
+def _read(utterances: Sequence[Utterance], begin: int) -> dict[str, Any]:
+    """How the text of a card, which begins at `begin`, is read: its characters, and what is said otherwise."""
+    changes = [{"text": change.text, "said": change.said} for u in utterances for change in u.changes]
+    return {"chars": [char for utterance in utterances for char in _chars(utterance, begin)], "changes": changes}
+
+
+def _chars(utterance: Utterance, begin: int) -> list[dict[str, Any]]:
     """An utterance's characters with the pinyin that is spoken, what else it could be, and how sure it is."""
     shown = []
     for char in utterance.chars:
-        told: dict[str, Any] = {"text": char.text, "position": char.position}
+        told: dict[str, Any] = {"text": char.text, "position": char.position - begin}
         if char.reading:
             told |= {"pinyin": to_tone(char.spoken), "tone": int(char.spoken[-1]), "reading": char.reading}
             told["known"] = [[reading, to_tone(reading)] for reading in dict.fromkeys((char.reading, *char.others))]
