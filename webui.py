@@ -20,6 +20,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
+from infer import selftest
 from infer.pipeline import Engine
 from infer.request import MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings, SettingsError, load_settings
@@ -31,7 +32,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from page import LOOPBACK, batch, editor, glossary, language_of, lines_html, sample, shelf, voices
+    from page import LOOPBACK, batch, device, editor, glossary, language_of, lines_html, sample, shelf, voices
     from page.early import Early
     from page.files import Files
     from page.sample import Samples
@@ -96,6 +97,7 @@ WORDS = {  # key -> Chinese, English
     "examples": ("试试：", "Try:"),
     "tab.batch": ("批量", "Batch"),
     "tab.projects": ("项目", "Projects"),
+    "tab.device": ("设备", "Device"),
 }
 TITLE = {  # for title.js: key -> Chinese, English
     "language": ("English", "中文"),
@@ -286,6 +288,8 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
             with gr.Tab(i18n("tab.voices"), id="voices", elem_id="tab-voices") as tab:
                 for_voice = [parts["speaker"], parts["emotion"], missing]
                 voices.build(engine, i18n, tab, parts["voice"], page.rescan, [parts["voice"], *for_voice])
+            with gr.Tab(i18n("tab.device"), id="device", elem_id="tab-device"):
+                device.build(engine)
 
         controls = [parts[control.name] for control in CONTROLS]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
@@ -377,6 +381,8 @@ def serve(settings: Settings) -> None:
             f"Voice {voice.id} ({voice.config.variant.name}, {len(voice.speakers)} speakers) on {engine.device.name}, "
             f"ready after {time.perf_counter() - began:.1f} s"
         )
+        if selftest.is_due(engine):
+            print(selftest.check(engine).sentence[0])
     except MissingFiles as error:
         print(error)  # the page says it too, and other voices may do without
     port, host = settings["webui.port"], settings["host"]

@@ -65,7 +65,7 @@ def choose(wanted: str = "auto", half: bool = False, eight_bit: bool = False) ->
     if not fitting:
         notes.append(f"device {wanted!r} is not here (found: {', '.join(here)}); using {name}")
         chinese.append(f"这里没有设备 {wanted!r}（有：{'、'.join(here)}），改用 {name}")
-    of_bert, note = bert.precision(name.split(":")[0], half, eight_bit)
+    of_bert, note = bert.precision(torch.device(name).type, half, eight_bit)
     if note:
         notes.append(note)
         chinese.append(BERT_ZH[of_bert])

@@ -6,6 +6,7 @@ The shapes in brackets are the only ones a device ever sees (infer/shapes.py); a
 the request's seed and the sentence's place.
 """
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -14,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -23,14 +25,20 @@ import text
 from infer import backends, devices, shapes
 from infer.backends import Backend
 from infer.decoding import decode
+from infer.devices import Device
 from infer.models import command
+from infer.record import Record, Spoken
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
 from infer.settings import Settings, SettingsError
 from infer.voice import Features, Voice, VoiceFiles, VoiceInfo, describe, find_voices
+from infer.warmth import Warmth
 from models import Synthesizer, align
 from models.synthesizer import sample_prior
 from text import Utterance, g2pw
 from text.symbols import TABLE_V1_0, TABLE_V1_1, TABLE_V2, SymbolTable, phone_ids
+
+if TYPE_CHECKING:
+    from infer.selftest import Report
 
 DURATION_NOISE, LATENT_NOISE, SLOT_NOISE = 0, 1, 2  # streams of shapes.noise; unused slots take 2, 3 …
 TABLES = {"v2": TABLE_V2, "v1.1": TABLE_V1_1, "v1.0": TABLE_V1_0}  # by Variant.table
@@ -59,8 +67,12 @@ class Engine:
         if wanted and wanted not in found:
             raise SpeechError(f"voice: there is no voice {wanted!r}; there are {', '.join(found)}.")
         self.default_voice = wanted or next(iter(found))
+        self.record = Record()
+        self.reason: tuple[str, str] | None = None  # why `use` was called last, in English and Chinese
+        self.report: Report | None = None  # of the last self-test of this device
         self._voices: OrderedDict[str, tuple[tuple, Voice]] = OrderedDict()  # by id: stamp and voice, latest use last
         self._lock = threading.Lock()
+        self._switching = threading.Lock()
 
     def voices(self) -> dict[str, VoiceInfo]:
         """All voices that are there now, by id, with their speakers and what they lack."""
@@ -83,6 +95,16 @@ class Engine:
         return frozenset(self._voices)
 
     @property
+    def in_memory(self) -> list[Voice]:
+        """The voices in memory, the one used last at the end."""
+        return [voice for _, voice in list(self._voices.values())]
+
+    @property
+    def warmth(self) -> dict[str, Warmth]:
+        """How far the voices in memory are with warming up, by id."""
+        return {name: voice.warmth for name, (_, voice) in self._voices.items()}
+
+    @property
     def reader(self) -> text.Reader:
         """g2pW where its folder is complete now: it may have come since the start."""
         return g2pw.reader(self.settings.path(self.settings["g2pw_path"]) if self.settings["g2pw_path"] else None)
@@ -100,7 +122,7 @@ class Engine:
             if kept != stamp:
                 if voice:
                     voice.warmth.stop()
-                voice = self._loaded(files)
+                voice = self._loaded(files, self.device, self.backend)
             self._voices[name] = stamp, voice
             self._voices.move_to_end(name)
             while len(self._voices) > 1 and self.memory() > self.settings["voices_mb"] * 1e6:
@@ -108,12 +130,68 @@ class Engine:
                 voice_gone.warmth.stop()
             return voice
 
-    def _loaded(self, files: VoiceFiles) -> Voice:
+    def use(
+        self,
+        device: str = "auto",
+        backend: str = "auto",
+        half: bool = False,
+        eight_bit: bool = False,
+        reason: tuple[str, str] | None = None,
+    ) -> None:
+        """Another device, backend and precision from the next request on, and in `settings`. Who speaks goes on.
+
+        The voice used last is loaded there first: if that fails, all stays as it was. half, eight_bit: as fp16_run and
+        int8_run. reason: kept as `reason`. Raises SpeechError.
+        """
+        with self._switching:
+            where = devices.choose(device, half, eight_bit)
+            here = devices.available()
+            if not devices.matching(device, here):
+                raise BadRequest(
+                    f"There is no device {device!r} here; choose one of auto, {', '.join(here)}.",
+                    f"这里没有设备 {device!r}；可选：auto、{'、'.join(here)}。",
+                )
+            name, note = backends.choose(backend, where)
+            with self._lock:
+                files = self.files(next(reversed(self._voices), ""))
+            stamp = files.stamp()
+            try:
+                voice = self._loaded(files, where, name)
+            except SpeechError:
+                raise
+            except Exception as error:  # whatever a driver throws
+                logging.getLogger(__name__).warning("%s on %s", name, where.torch, exc_info=True)
+                kind = type(error).__name__
+                raise SpeechError(
+                    f"The voice {files.id!r} cannot be loaded on {where.torch} with {name} ({kind}; the terminal has "
+                    f"the cause); {self.device.torch} with {self.backend} stays in use.",
+                    f"音色 {files.id!r} 无法在 {where.torch} 上用 {name} 载入（{kind}，原因见终端）；"
+                    f"仍用 {self.device.torch} 和 {self.backend}。",
+                ) from error
+            settings = self.settings.but({
+                "webui.device": device,
+                "backend": backend,
+                "webui.fp16_run": half,
+                "webui.int8_run": eight_bit,
+            })  # fmt: skip
+            of_bert = [(s["webui.fp16_run"], s["webui.int8_run"]) for s in (self.settings, settings)]
+            with self._lock:
+                for other in self.in_memory:
+                    other.warmth.stop()
+                if where.torch != self.device.torch or of_bert[0] != of_bert[1]:
+                    self.features = Features(settings, where)
+                self.device, self.backend, self.backend_note = where, name, note
+                self.settings, self.reason = settings, reason
+                self._voices.clear()
+                self._voices[files.id] = stamp, voice
+                self.record, self.report = Record(), None
+
+    def _loaded(self, files: VoiceFiles, device: Device, backend: str) -> Voice:
         sizes, cache = self.settings["windows"], self.settings["cache_path"]
         store = self.settings.path(cache) if cache else None
 
         def make(network: Synthesizer) -> Backend:
-            return backends.make(self.backend, network, self.device, store, sizes, self.settings["threads"])
+            return backends.make(backend, network, device, store, sizes, self.settings["threads"])
 
         voice = Voice.load(files, make)
         for size, halo, which in zip((max(sizes), min(sizes)), voice.halos, ("the largest", "every"), strict=True):
@@ -134,11 +212,12 @@ class Engine:
 
         Stops within one decoder window when `cancelled` turns true or the iterator is closed. Raises SpeechError.
         """
+        asked = time.perf_counter()
         self.check_length(request)
-        voice = self.load(request.voice)
+        voice, features, record = self.load(request.voice), self.features, self.record
         request = voice.complete(request)
         speaker = voice.speaker(request.speaker)
-        if missing := self.features.missing(voice.config.variant):
+        if missing := features.missing(voice.config.variant):
             raise MissingFiles(*missing[0])
         timings: dict[str, float] = {}
         with _timed(timings, "text"):
@@ -150,11 +229,11 @@ class Engine:
                 "这段文字里没有能读出的内容，请输入中文。",
             )
         with _timed(timings, "emotion"):
-            emotion, notices = voice.emotion(request, self.features)
+            emotion, notices = voice.emotion(request, features)
         notices = _skipped(utterances) + notices
 
         def prepare(place: int, timings: dict[str, float]) -> tuple:
-            return *self._sentence(voice, spoken[place], place, request, speaker, emotion, timings), timings
+            return *self._sentence(voice, features, spoken[place], place, request, speaker, emotion, timings), timings
 
         ahead = ThreadPoolExecutor(1, "next-sentence")
         try:
@@ -168,8 +247,12 @@ class Engine:
                 pause = 0.0
                 if place < len(spoken) - 1:
                     pause = _pause_after(utterance, request)
-                began = start
+                began, sound = start, latent.shape[-1] * voice.config.hop / voice.config.sampling_rate
                 for samples, last in self._windows(voice, latent, speaker, timings, place == 0, pause):
+                    if not start:
+                        record.first(time.perf_counter() - asked)
+                    if last:
+                        record.add(Spoken(sound, dict(timings)))
                     yield Speech(
                         samples=samples,
                         sampling_rate=voice.config.sampling_rate,
@@ -238,6 +321,7 @@ class Engine:
     def _sentence(
         self,
         voice: Voice,
+        features: Features,
         utterance: Utterance,
         place: int,
         request: SpeechRequest,
@@ -248,7 +332,7 @@ class Engine:
         """Phone times, character times and the latent [1, I, F] of one sentence, at their true lengths."""
         tokens = tokenise(utterance, voice.config.add_blank, TABLES[voice.config.variant.table])
         with _timed(timings, "bert"):
-            features = self._bert(voice, utterance, tokens.word2ph, place, request)
+            bert = self._bert(voice, features, utterance, tokens.word2ph, place, request)
         length = len(tokens.phones)
         size = shapes.bucket(length, shapes.TOKEN_BUCKETS)
         mask = shapes.mask(length, size)
@@ -257,7 +341,7 @@ class Engine:
         with _timed(timings, "encode"):
             prior = voice.backend.encode(
                 (*ids, mask),
-                tuple(shapes.pad(f[None], size) for f in features),
+                tuple(shapes.pad(f[None], size) for f in bert),
                 emotion,
                 speaker,
                 shapes.pad(durations_noise, size),
@@ -275,13 +359,19 @@ class Engine:
         return phones, characters, z
 
     def _bert(
-        self, voice: Voice, utterance: Utterance, word2ph: list[int], place: int, request: SpeechRequest
+        self,
+        voice: Voice,
+        features: Features,
+        utterance: Utterance,
+        word2ph: list[int],
+        place: int,
+        request: SpeechRequest,
     ) -> tuple[Tensor, ...]:
         """A feature [width, tokens] for each of the voice's slots: Chinese first, then what the others are used to."""
         variant = voice.config.variant
         if not variant.needs_bert:
             return ()
-        feature = self.features.bert(
+        feature = features.bert(
             utterance.bert_text, word2ph, variant.bert_width, request.style_text, request.style_weight
         )
         unused = (

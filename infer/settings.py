@@ -40,6 +40,10 @@ class Settings(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def but(self, values: Mapping[str, Any]) -> "Settings":
+        """With other values, by dotted path."""
+        return Settings({**self._values, **values}, self.root)
+
     def path(self, value: str | Path) -> Path:
         """A path from the settings: relative ones start at the project's folder."""
         return (self.root / Path(value).expanduser()).resolve()

@@ -123,6 +123,11 @@ class Features:
         self._timer: threading.Timer | None = None
         self._clap: emotional.ClapEmotion | None = None
 
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """Which of the models are in memory: BERT 2048, BERT 1024, CLAP."""
+        return *(f"BERT {width}" for width in tuple(self._bert)), *(("CLAP",) if self._clap else ())
+
     def missing(self, variant: Variant) -> list[tuple[str, str]]:
         """What this voice needs and is not here, in sentences (English, Chinese); nothing where zeros stand in."""
         if self.zeros:
