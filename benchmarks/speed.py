@@ -147,18 +147,28 @@ class Sentence:
         return next(decode(backend, self.config, z, self.speaker, sizes, first=True))
 
 
-class Counting:
-    """A backend that writes down what reaches it."""
+class Blank:
+    """A backend that computes nothing and writes down the shapes that reach it."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, config: SynthesizerConfig) -> None:
         self.seen: set[tuple] = set()
-        for name in ("encode", "flow", "head", "tail"):
-            setattr(self, name, partial(self._call, name, getattr(backend, name)))
+        self._channels, self._rate = config.upsample_initial_channel // 2, config.upsample_rates[0]
+        self._hop = config.hop // self._rate
 
-    def _call(self, name: str, call: Callable, *arguments: object, **options: object) -> object:
-        flat = [x for a in arguments for x in (a if isinstance(a, tuple) else (a,)) if x is not None]
-        self.seen.add((name, *(tuple(x.shape) for x in flat)))
-        return call(*arguments, **options)
+    def encode(self, ids: tuple[Tensor, ...], *_: object, **__: object) -> None:
+        self.seen.add(("encode", ids[0].shape))
+
+    def flow(self, z_p: Tensor, *_: Tensor) -> Tensor:
+        self.seen.add(("flow", z_p.shape))
+        return z_p
+
+    def head(self, z: Tensor, _: Tensor, mask: Tensor | None) -> Tensor:
+        self.seen.add(("head", z.shape, mask is None))
+        return torch.zeros(1, self._channels, z.shape[-1] * self._rate)
+
+    def tail(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        self.seen.add(("tail", x.shape, mask is None))
+        return torch.zeros(x.shape[-1] * self._hop)
 
 
 @dataclass
@@ -236,6 +246,7 @@ def measure(name: str, network: Synthesizer, names: list[str], options: argparse
             times = {key: Times() for key in times}
     rate = 2 * 1024**3 / statistics.median(floor.cpu)  # operations a second and thread
 
+    distinct = shapes_seen(config, sizes)
     result: dict = {"network": name, "seconds": seconds, "frames": frames, "gflops_sgemm": rate / 1e9, "backends": {}}
     for variant in variants:
         row = {}
@@ -256,7 +267,7 @@ def measure(name: str, network: Synthesizer, names: list[str], options: argparse
             }
             row["first_sound_x"] = eager["cpu"] / statistics.median(first.cpu)
             row["first_sound_x_wall"] = eager["wall"] / row["first_sound_s"]
-            row |= made[variant] | _lengths(ready[variant], config, sizes, options.rounds)
+            row |= made[variant] | {"new_length": _new_length(ready[variant], config, sizes), "shapes": distinct}
         result["backends"][variant] = row
     _print(result)
     return result
@@ -266,24 +277,26 @@ def _whole(backend: Backend, sentence: Sentence) -> Tensor:
     return backend.tail(backend.head(sentence.z, sentence.speaker, None), None)
 
 
-def _lengths(backend: Backend, config: SynthesizerConfig, sizes: list[int], rounds: int) -> dict:
-    """CPU time of sentences of new lengths against the same again, and how many shapes many lengths cause."""
-    counting = Counting(backend)
-    new, known = [], []
-    for i in range(2 * rounds):
-        sentence = Sentence(config, 41 + 13 * i, 173 + 47 * i, padded=True)
-        runs = []
+def _new_length(backend: Backend, config: SynthesizerConfig, sizes: list[int]) -> float:
+    """CPU time of a sentence of a new length against the same again; the median of several lengths."""
+    ratios = []
+    for i in range(5):
+        sentence = Sentence(config, 41 + 13 * i, 101 + 37 * i, padded=True)
+        taken = Times()
         for _ in range(4):
-            taken = Times()
-            taken.take(lambda: (sentence.encode(counting), sentence.flow(counting), sentence.windows(counting, sizes)))  # noqa: B023
-            runs += taken.cpu
-        new.append(runs[0])
-        known.append(statistics.median(runs[1:]))
-    return {
-        "new_length": statistics.median(a / b for a, b in zip(new, known, strict=True)),
-        "shapes": len(counting.seen),
-        "lengths": len(new),
-    }
+            taken.take(lambda: (sentence.encode(backend), sentence.flow(backend), sentence.windows(backend, sizes)))  # noqa: B023
+        ratios.append(taken.cpu[0] / statistics.median(taken.cpu[1:]))
+    return statistics.median(ratios)
+
+
+def shapes_seen(config: SynthesizerConfig, sizes: list[int]) -> int:
+    """How many shapes reach a backend in 300 sentences of different lengths, first ones and others."""
+    blank = Blank(config)
+    for i in range(300):
+        sentence = Sentence(config, 9 + i, 13 + 5 * i, padded=True)
+        sentence.first_sound(blank, sizes)
+        sentence.windows(blank, sizes)
+    return len(blank.seen)
 
 
 def _print(result: dict) -> None:

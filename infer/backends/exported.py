@@ -1,5 +1,7 @@
 """What all backends share that run the graphs of graph.py."""
 
+import contextlib
+import ctypes
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +36,10 @@ class ExportedBackend:
         self.network = network
         del network.flow, network.dp, network.enc_p.encoder, network.enc_p.proj
         self.size += sum(t.numel() * t.element_size() for t in network.state_dict().values())
+        with contextlib.suppress(
+            OSError, AttributeError
+        ):  # glibc keeps what loading took, as much again as the weights
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
     def _load(self, part: str, model: bytes) -> None:
         raise NotImplementedError
