@@ -36,9 +36,9 @@ class ExportedBackend:
         self.network = network
         del network.flow, network.dp, network.enc_p.encoder, network.enc_p.proj
         self.size += sum(t.numel() * t.element_size() for t in network.state_dict().values())
-        with contextlib.suppress(
-            OSError, AttributeError
-        ):  # glibc keeps what loading took, as much again as the weights
+        del model
+        # glibc keeps what loading took, as much again as the weights, unless it is asked for it.
+        with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL("libc.so.6").malloc_trim(0)
 
     def _load(self, part: str, model: bytes) -> None:
