@@ -26,13 +26,14 @@ JITTER = 0.25  # the rate varies by up to this much either way, so that length_s
 
 
 ENDS = (".", "?", "!", "…")
-# By the mark at a sentence's end: semitones it falls on its way, and how its last syllable, the one before … are moved.
+# By the mark at a sentence's end: semitones by which its last syllable, the one before … are moved, and its first ones.
+# Only near an end: the text side sees a few syllables far, and what it cannot foretell blurs its pitch.
 SHAPES = {
-    ".": (1.2, (-0.5, -0.2)),
-    "…": (0.8, (-0.4, -0.2)),
-    "!": (1.4, (-0.4,)),
-    "?": (0.3, (1.3, 0.7, 0.3)),
-    ",": (0.6, ()),
+    ".": ((-1.3, -0.8, -0.4, -0.1), (0.4, 0.2)),
+    "…": ((-0.8, -0.5, -0.2), (0.4, 0.2)),
+    "!": ((-1.0, -0.5, -0.2), (0.8, 0.4)),
+    "?": ((1.4, 0.8, 0.3), (0.2,)),
+    ",": ((), (0.4, 0.2)),
 }
 SEMITONE = 0.19  # of one step of espeak-ng's pitch slider
 
@@ -51,19 +52,19 @@ class Item:
 def melody(tokens: list[Token]) -> list[float]:
     """Semitones by which each token is spoken higher than the teacher would, who speaks all sentences alike.
 
-    A sentence falls as it goes and once more at its end; a question rises there; before a comma it stays up.
+    A sentence begins a little higher and falls at its end; a question rises there; before a comma it stays.
     """
     out: list[float] = []
     while len(out) < len(tokens):
         rest = tokens[len(out) :]
         length = next((i + 1 for i, token in enumerate(rest) if token.text in ENDS), len(rest))
-        slope, last = SHAPES.get(rest[length - 1].text, SHAPES["."])
-        count, spoken = sum(not token.is_mark for token in rest[:length]), 0
+        last, first = SHAPES.get(rest[length - 1].text, SHAPES["."])
+        spoken, count = 0, sum(not token.is_mark for token in rest[:length])
         for token in rest[:length]:
             spoken += not token.is_mark
-            left = count - spoken  # syllables to come
-            fall = min(1, count / 6) * slope * (0.5 - (spoken - 1) / max(1, count - 1))
-            out.append(fall + (last[left] if left < len(last) else 0))
+            out.append(
+                sum(moves[k] for moves, k in ((last, count - spoken), (first, spoken - 1)) if 0 <= k < len(moves))
+            )
     return out
 
 

@@ -8,7 +8,7 @@ naturalness: look at the pictures in the report's folder as well.
 """
 
 import argparse
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -173,87 +173,104 @@ class Measures:
                 cells[u.item.speaker, u.item.emotion].append(u)
         each = max(1, sentences // len(cells))
         self.chosen = {cell: rows[:each] for cell, rows in sorted(cells.items())}
+        self.results: dict[tuple[int, int], list[dict]] = defaultdict(list)
+        self.contours: dict[int, list] = defaultdict(list)
+        self.errors, self.grouped = defaultdict(lambda: np.zeros(4)), defaultdict(lambda: np.zeros(4))
+        self.mistaken: dict[str, Counter] = defaultdict(Counter)
 
     def heard(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
         wanted = [label for token in tokens if is_syllable(token) for label in labels(token)]
         return matched(wanted, self.recogniser.hear(wav))
 
-    def errors(self, how: Settings, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
+    def misheard(self, how: Settings, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
         """Of (tokens, speaker, emotion) spoken in one way."""
         total = np.zeros(4)
         for tokens, speaker, emotion in tqdm(rows, desc=str(how), mininterval=10, leave=False):
             total += count(self.heard(speak(self.net, tokens, speaker, emotion, how)[0], tokens))
         return total
 
-    def main_table(self, pictures: Path | None) -> list[str]:
-        """Per speaker and emotion, then what is counted over all."""
-        errors, results = defaultdict(lambda: np.zeros(4)), defaultdict(list)
-        grouped, contours = defaultdict(lambda: np.zeros(4)), defaultdict(list)
+    def listen(self, pictures: Path | None) -> None:
+        """Speak all chosen sentences and keep what the tables are made of."""
         for (s, e), rows in tqdm(self.chosen.items(), desc="speakers x emotions", mininterval=10):
             for n, u in enumerate(rows):
                 wav, _ = speak(self.net, u.item.tokens, s, e, Settings())
                 row = compare(u, wav, self.cast[s])
                 for tone, pairs in row.pop("contours").items():
-                    contours[tone] += pairs
-                results[s, e].append(row)
-                if self.recogniser:
-                    for who, samples in (("voice", wav), ("teacher", u.wav / 32768.0)):
-                        pairs = self.heard(samples, u.item.tokens)
-                        errors[who, s, e] += count(pairs)
-                        spoken = [pair for pair in pairs if pair[0]]
-                        for k, names in enumerate(groups_of(u.item.tokens)):
-                            for name in names:
-                                grouped[name, who] += count(spoken[2 * k : 2 * k + 2])
+                    self.contours[tone] += pairs
+                self.results[s, e].append(row)
+                for who, samples in (("voice", wav), ("teacher", u.wav / 32768.0)) if self.recogniser else ():
+                    pairs = self.heard(samples, u.item.tokens)
+                    self.errors[who, s, e] += count(pairs)
+                    self.mistaken[who].update((bare(a), bare(b)) for a, b in pairs if bare(a) != bare(b))
+                    spoken = [pair for pair in pairs if pair[0]]
+                    for k, names in enumerate(groups_of(u.item.tokens)):
+                        for name in names:
+                            self.grouped[name, who] += count(spoken[2 * k : 2 * k + 2])
                 if pictures and n == 0 and e == s % len(EMOTIONS):
                     from train.pictures import spectrograms
 
                     spectrograms(pictures / f"spectrogram-{s}.png", u.item.tokens, u.wav / 32768.0, wav)
-        moods = list(EMOTIONS)
+
+    def table(self) -> list[str]:
+        """A line for each speaker and emotion, each speaker, each emotion, and all."""
         names = "speaker, emotion, phones, tones, teacher's phones, tones, log-mel L1, F0 gross, voicing, length"
         out = [f"| {names.replace(', ', ' | ')} |", "|" + "---|" * 10]
 
-        def line(name: str, mood: str, cells: list[tuple[int, int]]) -> str:
-            rows = [row for cell in cells for row in results[cell]]
+        def line(name: str, mood: str, cells: list[tuple[int, int]]) -> None:
+            rows = [row for cell in cells for row in self.results[cell]]
             mean = {key: np.mean([row[key] for row in rows]) for key in ("mel", "gross", "voicing", "length")}
-            voice, teacher = (sum(errors[who, *cell] for cell in cells) for who in ("voice", "teacher"))
+            voice, teacher = (sum(self.errors[who, *cell] for cell in cells) for who in ("voice", "teacher"))
             figures = f"{mean['mel']:.3f} | {100 * mean['gross']:.1f} % | {100 * mean['voicing']:.1f} %"
-            return f"| {name} | {mood} | {percent(voice)} | {percent(teacher)} | {figures} | {mean['length']:.2f} |"
+            out.append(
+                f"| {name} | {mood} | {percent(voice)} | {percent(teacher)} | {figures} | {mean['length']:.2f} |"
+            )
 
+        moods = list(EMOTIONS)
         for s, speaker in enumerate(self.cast):
-            cells = [cell for cell in self.chosen if cell[0] == s]
-            out += [line(speaker.name, moods[e], [(s, e)]) for _, e in cells]
-            out.append(line(f"**{speaker.name}**", "all", cells))
+            mine = [cell for cell in self.chosen if cell[0] == s]
+            for cell in mine:
+                line(speaker.name, moods[cell[1]], [cell])
+            line(f"**{speaker.name}**", "all", mine)
         for e in sorted({e for _, e in self.chosen}):
-            out.append(line("all", moods[e], [cell for cell in self.chosen if cell[1] == e]))
-        out += [line("**all**", "all", list(self.chosen)), ""]
-        rows = [row for cell in results.values() for row in cell]
+            line("all", moods[e], [cell for cell in self.chosen if cell[1] == e])
+        line("**all**", "all", list(self.chosen))
+        return out
+
+    def evenness(self) -> list[str]:
+        """Loudness, and how often F0 stands where the frame rate would have it."""
+        rows = [row for cell in self.results.values() for row in cell]
         lock = [100 * np.mean([row[key] for row in rows]) for key in ("locked", "locked_teacher")]
-        out.append(f"F0 within 1 % of a multiple of the frame rate: {lock[0]:.1f} % of frames, teacher {lock[1]:.1f} %")
+        out = [f"F0 within 1 % of a multiple of the frame rate: {lock[0]:.1f} % of frames, teacher {lock[1]:.1f} %", ""]
+        columns = [(name, {c for c in self.chosen if c[1] == e}) for e, name in enumerate(EMOTIONS)]
+        columns += [(person.name, {c for c in self.chosen if c[0] == s}) for s, person in enumerate(self.cast)]
+        columns = [(name, cells) for name, cells in columns if cells]
+        out.append("| loudness, dB | " + " | ".join(name for name, _ in columns) + " | sentence to sentence |")
+        out.append("|" + "---|" * (len(columns) + 2))
         for key, who in (("loudness", "voice"), ("loudness_teacher", "teacher")):
-            by_cell = {cell: [row[key] for row in rows] for cell, rows in results.items()}
-            inside = np.mean([np.std(values) for values in by_cell.values()])
-            means = "  ".join(
-                f"{moods[e]} {np.mean([np.mean(v) for (_, x), v in by_cell.items() if x == e]):.1f}"
-                for e in sorted({e for _, e in by_cell})
-            )
-            people = "  ".join(
-                f"{p.name} {np.mean([np.mean(v) for (x, _), v in by_cell.items() if x == s]):.1f}"
-                for s, p in enumerate(self.cast)
-            )
-            out.append(f"loudness of the {who}, dB: {means}  {people}; from sentence to sentence ±{inside:.1f}")
-        out += [
-            "",
-            "| F0 by tone | finals | RMSE, semitones | median distance | correlation |",
-            "|---|---|---|---|---|",
-        ]
-        for tone, pairs in sorted(contours.items()):
+            by_cell = {cell: [row[key] for row in rows] for cell, rows in self.results.items()}
+            means = [f"{np.mean([np.mean(by_cell[cell]) for cell in cells]):.1f}" for _, cells in columns]
+            spread = np.mean([np.std(values) for values in by_cell.values()])
+            out.append(f"| {who} | {' | '.join(means)} | ±{spread:.1f} |")
+        return out
+
+    def tones(self) -> list[str]:
+        out = ["| F0 by tone | finals | RMSE, semitones | median distance | correlation |", "|" + "---|" * 5]
+        for tone, pairs in sorted(self.contours.items()):
             rmse = np.sqrt(np.mean(np.concatenate([(a - b) ** 2 for a, b in pairs])))
             middle = np.median(np.concatenate([np.abs(a - b) for a, b in pairs]))
             r = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > 0.2 and b.std() > 0.05] or [0])
             out.append(f"| {tone} | {len(pairs)} | {rmse:.2f} | {middle:.2f} | {r:.2f} |")
-        out += ["", "| group | phones | tones | teacher's phones | tones |", "|---|---|---|---|---|"]
-        for name in dict.fromkeys(name for name, _ in grouped):
-            out.append(f"| {name} | {percent(grouped[name, 'voice'])} | {percent(grouped[name, 'teacher'])} |")
+        return out
+
+    def groups(self) -> list[str]:
+        """What is known to be hard, and what is misheard most."""
+        out = ["| group | syllables | phones | tones | teacher's phones | tones |", "|" + "---|" * 6]
+        for name in dict.fromkeys(name for name, _ in self.grouped):
+            voice, teacher = self.grouped[name, "voice"], self.grouped[name, "teacher"]
+            out.append(f"| {name} | {voice[1] / 2:.0f} | {percent(voice)} | {percent(teacher)} |")
+        for who, mistaken in self.mistaken.items():
+            worst = (f"{a or 'nothing'} as {b or 'nothing'} {n}" for (a, b), n in mistaken.most_common(12))
+            out += ["", f"Heard of the {who}: {', '.join(worst)}"]
         return out
 
     def conditions(self) -> list[str]:
@@ -269,7 +286,7 @@ class Measures:
             "SDP ratio 1, noise_w 0.8": replace(usual, sdp_ratio=1.0),
         }
         out = [f"| {len(rows)} sentences | phones | tones |", "|---|---|---|"]
-        out += [f"| {name} | {percent(self.errors(how, rows))} |" for name, how in ways.items()]
+        out += [f"| {name} | {percent(self.misheard(how, rows))} |" for name, how in ways.items()]
         long = []
         for (s, e), us in self.chosen.items():
             tokens: list[str] = []
@@ -278,7 +295,7 @@ class Measures:
                 if sum(map(is_syllable, tokens)) >= 30:
                     long.append((tokens, s, e))
                     break
-        out.append(f"| {len(long)} of 30 syllables and more | {percent(self.errors(usual, long))} |")
+        out.append(f"| {len(long)} of 30 syllables and more | {percent(self.misheard(usual, long))} |")
         return out
 
     def melodies(self) -> list[str]:
@@ -318,20 +335,6 @@ class Measures:
             out.append(f"| {noise_w} | {spread} | {np.mean(over):.2f} |")
         return out
 
-    def confusions(self, most: int = 12) -> list[str]:
-        """What is misheard most, of the voice and of the teacher."""
-        out = []
-        for who in ("voice", "teacher"):
-            seen: dict[tuple[str, str], int] = defaultdict(int)
-            for (s, e), us in self.chosen.items():
-                for u in us:
-                    wav = speak(self.net, u.item.tokens, s, e, Settings())[0] if who == "voice" else u.wav / 32768.0
-                    for a, b in self.heard(wav, u.item.tokens):
-                        seen[bare(a), bare(b)] += bare(a) != bare(b)
-            worst = sorted(seen, key=seen.get, reverse=True)[:most]
-            out.append(f"{who}: " + ", ".join(f"{a or '-'} as {b or '-'} {seen[a, b]}" for a, b in worst))
-        return out
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -343,11 +346,13 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     measures = Measures(args.folder, args.runs, args.sentences)
-    out = measures.main_table(args.report)
+    measures.listen(args.report)
+    tables = [measures.table, measures.evenness, measures.tones, *([measures.groups] if measures.recogniser else [])]
     if args.full:
-        out += ["", *measures.melodies(), "", *measures.rhythm()]
-        if measures.recogniser:
-            out += ["", *measures.conditions(), "", *measures.confusions()]
+        tables += [measures.melodies, measures.rhythm, *([measures.conditions] if measures.recogniser else [])]
+    out: list[str] = []
+    for table in tables:
+        out += [*table(), ""]
     text = "\n".join(out)
     print(text)
     if args.report:
