@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 
 from train.features import HOP, SAMPLE_RATE, pitch
@@ -15,7 +14,15 @@ from train.speakers import EMOTIONS, Speaker
 FIGURE = re.compile(r"([a-z]+) (-?\d+\.\d+)")
 
 
-def save(path: Path, figure: Figure) -> None:
+def sheet(rows: int, columns: int, size: tuple[float, float]):
+    """A figure and its axes [rows, columns]; who makes no picture needs no matplotlib."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size)
+    return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def save(path: Path, figure) -> None:
     """In 24 colours: a third of the size."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
@@ -39,8 +46,7 @@ def curves(path: Path, log: Path) -> None:
     figures = read_log(log)
     if not figures:
         return
-    figure = Figure(figsize=(2.6 * len(figures), 2.4))
-    axes = figure.subplots(1, len(figures), squeeze=False)
+    figure, axes = sheet(1, len(figures), (2.6 * len(figures), 2.4))
     for axis, (name, points) in zip(axes[0], figures.items(), strict=True):
         axis.plot(*np.array(points).T, linewidth=1)
         axis.set_title(f"{log.stem}: {name}", fontsize=8)
@@ -51,9 +57,8 @@ def curves(path: Path, log: Path) -> None:
 
 def spectrograms(path: Path, tokens: list[str], teacher: np.ndarray, voice: np.ndarray) -> None:
     """Teacher above, voice below, 0 to 8 kHz."""
-    figure = Figure(figsize=(8.5, 4.6))
-    axes = figure.subplots(2, 1)
-    for axis, title, wav in ((axes[0], "teacher", teacher), (axes[1], "voice", voice)):
+    figure, axes = sheet(2, 1, (8.5, 4.6))
+    for axis, title, wav in ((axes[0, 0], "teacher", teacher), (axes[1, 0], "voice", voice)):
         axis.specgram(wav + 1e-6, NFFT=768, noverlap=768 - HOP // 2, Fs=SAMPLE_RATE, vmin=-130, vmax=-35, cmap="gray_r")
         axis.set_ylim(0, 8000)
         axis.set_title(f"{title}: {' '.join(tokens)[:110]}", fontsize=8)
@@ -65,8 +70,7 @@ def tones(path: Path, net, cast: tuple[Speaker, ...]) -> None:
     """F0 of ma in the four tones, each speaker and emotion."""
     from train.evaluate import Settings, speak
 
-    figure = Figure(figsize=(3 * len(cast), 2.8))
-    axes = figure.subplots(1, len(cast), squeeze=False)
+    figure, axes = sheet(1, len(cast), (3 * len(cast), 2.8))
     for s, (axis, speaker) in enumerate(zip(axes[0], cast, strict=True)):
         for e, mood in enumerate(EMOTIONS):
             tokens = ["ma1", ",", "ma2", ",", "ma3", ",", "ma4", "."]

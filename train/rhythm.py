@@ -1,7 +1,7 @@
-"""Stage 4: the stochastic duration predictor, by the likelihood of the teacher's durations. `python -m train.rhythm`
+"""Stage 4: the stochastic duration predictor, by the likelihood of varied durations. `python -m train.rhythm`
 
-The network samples: noise -> log durations. Trained is the other direction, with the density it gives to the teacher's
-durations (VITS, Kim et al., 2021, section 2.2.2). The flow needs a second channel to hold on to; noise of its own fills
+The network samples: noise -> log durations. Trained is the other direction, with the density it gives to durations
+(VITS, Kim et al., 2021, section 2.2.2). The flow needs a second channel to hold on to; noise of its own fills
 it, which keeps the likelihood a lower bound. The teacher speaks a text at one rate in one way: only that rate varies,
 by 25 % (data.JITTER), and the rounding to frames. Learned as they are and drawn anew for each phone, both broke words
 (phone errors 10 % -> 23 %; without the rate 9 % -> 18 %). So the lengths vary around the plain predictor's, by SPREAD.
