@@ -309,7 +309,7 @@ def test_a_connection_that_never_delivers_ends_in_a_sentence(hub, item, settings
 
 def test_control_c_leaves_what_can_go_on(hub, tmp_path):
     hub.repos["tiny/bert"]["model.safetensors"] = os.urandom(4 << 20)
-    hub.delay = 0.05
+    hub.delay = 0.5
     process = start(hub, tmp_path, "bert", "--repo", "bert=tiny/bert")
     folder = tmp_path / "bert"
     until = time.monotonic() + 60

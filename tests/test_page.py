@@ -463,7 +463,7 @@ def test_one_line_in_six_emotions(visit):
 
 def test_the_sound_can_be_seen(visit):
     page = visit()
-    say(page, "今天天气真好。")
+    say(page, "这一句还没有说过。")
     wait_until_finished(page)
     assert part(page, "stages").locator("*").count() > 3
     sentence(page, 0).locator(".tool.more").click()
