@@ -13,15 +13,17 @@ WORDS: Mapping[str, Sequence[str]] = {
     name: tuple(re.split(r"\s*[,\n]\s*", words.strip()))
     for name, words in {
         "neutral": """
-            中性, 中立, 平静, 平和, 平淡, 平常, 平稳, 普通, 正常, 自然, 冷静, 镇定, 沉稳, 淡定, 默认, 无感情
-            没有感情, 没有情绪, 不带感情
+            平静, 中性, 中立, 平和, 平淡, 平常, 平稳, 普通, 正常, 自然, 冷静, 镇定, 沉稳, 淡定, 默认, 无感情
+            没有感情, 没有情绪, 不带感情, 温柔, 温和, 温馨, 轻柔, 柔和, 舒缓, 安静, 亲切, 严肃, 认真, 庄重
+            溫柔, 溫和, 輕柔, 安靜, 親切, 嚴肅, 認真, 莊重
             平靜, 平穩, 冷靜, 鎮定, 沉穩, 默認, 無感情, 沒有感情, 沒有情緒, 不帶感情
             calm, calmly, normal, normally, natural, naturally, plain, plainly, flat, ordinary, default, composed
-            emotionless, unemotional, no emotion, without emotion
+            emotionless, unemotional, no emotion, without emotion, gentle, gently, soft, softly, tender, tenderly
+            serious, seriously, quiet, quietly, relaxed, peaceful, peacefully
         """,
         "happy": """
             开心, 高兴, 快乐, 欢乐, 欢快, 欢喜, 愉快, 愉悦, 喜悦, 欣喜, 惊喜, 幸福, 兴奋, 激动, 雀跃, 轻快, 活泼
-            得意, 爽, 笑, 微笑, 乐呵呵, 乐滋滋
+            得意, 爽, 惊讶, 惊奇, 吃惊, 驚訝, 驚奇, 吃驚, 热情, 熱情, 俏皮, 调皮, 笑, 微笑, 乐呵呵, 乐滋滋
             兴高采烈, 喜出望外, 眉飞色舞, 心花怒放, 手舞足蹈, 生气勃勃
             開心, 高興, 快樂, 歡樂, 歡快, 歡喜, 愉悅, 喜悅, 驚喜, 興奮, 激動, 輕快, 活潑, 興高采烈, 生氣勃勃
             心花怒放
@@ -29,11 +31,12 @@ WORDS: Mapping[str, Sequence[str]] = {
             cheery
             merry, merrily, delighted, delight, excited, excitedly, exciting, laugh, laughs, laughing, smile, smiles
             smiling
-            pleased, elated, 😀, 😃, 😄, 😁, 😆, 😊, 🙂, 😂, 🤣, 🥰
+            pleased, elated, surprised, surprise, amazed, enthusiastic, playful, 😀, 😃, 😄, 😁, 😆, 😊, 🙂, 😂, 🤣, 🥰
         """,
         "sad": """
             难过, 伤心, 悲伤, 悲哀, 悲痛, 悲, 哀伤, 哀, 忧伤, 忧郁, 忧愁, 抑郁, 郁闷, 沮丧, 失落, 失望, 绝望, 痛苦
-            心碎, 心酸, 委屈
+            心碎, 心酸, 委屈, 害怕, 恐惧, 惊恐, 担心, 担忧, 紧张, 孤独, 疲惫
+            恐懼, 驚恐, 擔心, 擔憂, 緊張, 孤獨
             凄凉, 凄惨, 惆怅, 落寞, 消沉, 低落, 流泪, 含泪, 眼泪, 哭, 苦笑, 哭笑不得, 垂头丧气, 没精打采, 闷闷不乐
             郁郁寡欢
             不开心, 不高兴, 不快乐, 不愉快, 不愉悦, 不快, 不幸, 不幸福, 高兴不起来, 开心不起来, 快乐不起来, 笑不出来
@@ -43,7 +46,8 @@ WORDS: Mapping[str, Sequence[str]] = {
             mournful
             mournfully, melancholy, melancholic, depressed, depressing, gloomy, miserable, heartbroken, tearful
             tearfully
-            cry, cries, crying, weep, weeping, disappointed, upset, not happy, not glad, not joyful, not cheerful
+            cry, cries, crying, weep, weeping, disappointed, upset, afraid, fearful, fear, scared
+            worried, lonely, not happy, not glad, not joyful, not cheerful
             not pleased
             😢, 😭, 😞, 😔, 🙁, ☹, 😿
         """,
@@ -115,3 +119,13 @@ def _pattern(words: Mapping[str, int]) -> re.Pattern[str]:
     longest_first = sorted(filter(None, words), key=len, reverse=True)
     either = "|".join(rf"(?<![a-z]){re.escape(w)}(?![a-z])" if w.isascii() else re.escape(w) for w in longest_first)
     return re.compile(either)
+
+
+def in_words(weights: Sequence[float], emotions: Sequence[str]) -> tuple[str, str]:
+    """Weights over emotions for a person, in English and Chinese: "sad 50 %, neutral 50 %", the strongest first."""
+    shares = sorted(zip(weights, emotions, strict=True), key=lambda share: -share[0])
+    english = [f"{name} {weight:.0%}".replace("%", " %") for weight, name in shares if weight]
+    chinese = [
+        f"{WORDS.get(_plain(name), (name,))[0]} {weight:.0%}".replace("%", " %") for weight, name in shares if weight
+    ]
+    return ", ".join(english), "、".join(chinese)

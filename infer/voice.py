@@ -13,7 +13,7 @@ from torch import Tensor
 
 import bert
 import emotional
-from emotional.table import WORDS, emotion_weights
+from emotional.table import WORDS, emotion_weights, in_words
 from infer import audio
 from infer.backends import Backend
 from infer.devices import Device
@@ -353,6 +353,11 @@ class Voice:
                 f"it knows {', '.join(known)}.",
                 f"此音色不懂情感 {prompt!r}，按 {known[0]} 说；它懂：{'、'.join(known)}。",
             ))  # fmt: skip
+        elif prompt and prompt not in known and not all(name.isdigit() for name in known):
+            english, chinese = in_words(weights, known)
+            notices.append(
+                (f"The emotion {prompt!r} is understood as {english}.", f"情感“{prompt}”理解为：{chinese}。")
+            )
         return torch.tensor([weights], dtype=torch.float32)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from scipy.signal import resample_poly
 
 from emotional import ClapEmotion, MissingModel, missing_files
-from emotional.table import emotion_weights
+from emotional.table import emotion_weights, in_words
 from tests.conftest import golden, writable_copy
 
 LIMIT = 1e-5
@@ -212,9 +212,16 @@ def test_words_choose_emotions(prompt, weights):
     assert understood and found == pytest.approx(weights)
 
 
-@pytest.mark.parametrize("prompt", ["温柔地", "mysterious", "made of sadism", "？"])
+@pytest.mark.parametrize("prompt", ["神秘兮兮", "mysterious", "made of sadism", "？"])
 def test_unknown_prompts_are_neutral_and_said_to_be_unknown(prompt):
     assert emotion_weights(prompt, EMOTIONS) == ([1, 0, 0, 0], False)
+
+
+def test_what_was_understood_can_be_told():
+    assert in_words(emotion_weights("温柔地", EMOTIONS)[0], EMOTIONS) == ("neutral 100 %", "平静 100 %")
+    weights, _ = emotion_weights("有点难过", EMOTIONS)
+    assert in_words(weights, EMOTIONS) == ("neutral 50 %, sad 50 %", "平静 50 %、难过 50 %")
+    assert in_words([0.0, 1.0], ["0", "7"]) == ("7 100 %", "7 100 %")
 
 
 def test_a_voice_may_bring_its_own_words():

@@ -48,7 +48,8 @@ def test_make_targets_exist(line: str) -> None:
     plan = subprocess.run(
         [*shlex.split(line), "--dry-run", "--always-make"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    goal = {"webui": "webui.py", "models": "-m infer.models", "test": "-m pytest", "bench": "-m benchmarks.speed"}[shlex.split(line)[1]]
+    goals = {"webui": "webui.py", "models": "-m infer.models", "test": "-m pytest", "bench": "-m benchmarks.speed"}
+    goal = goals[shlex.split(line)[1]]
     assert f".venv/bin/python {goal}" in plan.stdout
     settings = [shlex.split(word)[1] for word in re.findall(r"--set \S+", line.replace('"', ""))]
     assert all(f"--set {setting}" in plan.stdout for setting in settings)
