@@ -96,7 +96,7 @@ V1_0 = replace(
     symbols=108,
     table="v1.0",
 )
-SMALL = Variant("small", bert=(), emotion="table", stochastic_durations=False, flow_layers_default=3)  # our own
+SMALL = Variant("small", bert=(), emotion="table", flow_layers_default=3)  # our own
 
 # The newest first: where nothing else decides between rows that fit a file, the first one is taken.
 VARIANTS: Mapping[str, Variant] = {

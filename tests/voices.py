@@ -52,6 +52,8 @@ def make_tiny_voice(folder: Path, seed: int = 0) -> Path:
         network = Synthesizer(SynthesizerConfig.from_json(CONFIG, SMALL))
     with torch.no_grad():  # random layers take no time and whisper around an offset: give them a pace and a level
         network.dp.proj.bias.fill_(math.log(FRAMES_PER_TOKEN))
+        network.sdp.flows["0"].logs.fill_(3.0)  # the stochastic ones vary by some per cent around the same pace
+        network.sdp.flows["0"].m.fill_(-math.exp(3.0) * math.log(FRAMES_PER_TOKEN))
         last = network.dec.conv_post.weight
         last.copy_(8 * (last - last.mean(-1, keepdim=True)))
     folder.mkdir(parents=True, exist_ok=True)

@@ -20,9 +20,9 @@ from train.data import RUNS
 RECIPE = (
     {"ear": 1_600, "recognise": 3_200},
     {"decoder": 9_000, "prosody": 10_500},
-    {"rhythm": 1_200, "finetune": 12_000},
+    {"rhythm": 4_000, "finetune": 12_000},
 )
-OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 600, "finetune": 4_000})
+OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 4_000})
 STATES = {"recognise": "recogniser.pt"}  # the others are named as their stage
 STARTS_FROM_A_VOICE = ("prosody", "finetune", "rhythm")
 

@@ -29,7 +29,7 @@ FRAMES = 40  # of a training segment
 TEACHER_EVERY = 4  # steps: a batch of the teacher's own latents keeps the phases in order
 NOISE = (0.3, 1.0)  # scales of the prior's noise: without any, breath can only repeat itself
 INITIALS = 3.0  # what a frame of an initial counts: they are short, and most of what is misheard
-EAR = (1.0, 0.1)  # weights of what the ear hears and of the phones it takes it for
+EAR = (2.0, 0.2)  # weights of what the ear hears and of the phones it takes it for
 JUDGED = 4  # segments of a batch that the discriminators hear
 ADVERSARY = 0.15  # weight of what the discriminators say, beside mel and log-STFT
 

@@ -96,7 +96,7 @@ def rhythm_loss(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1_000)
+    parser.add_argument("--steps", type=int, default=4_000)
     parser.add_argument("--frames", type=int, default=1_500, help="frames a batch")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--prosody", type=Path, help="text side (RUNS/prosody.pt)")
