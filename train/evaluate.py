@@ -311,7 +311,7 @@ class Measures:
                     f0, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
                     finals = final_frames(torch.tensor(tokens_to_ids(tokens)[1]), durations)
                     heights = [np.median(semitones(x[x > 0])) for _, a, b in finals if (x := f0[a:b]).any()]
-                    change.append(heights[-1] - heights[0])
+                    change.append(heights[-1] - heights[0] if heights else np.nan)  # nan: it hums nowhere
                 moves.append(f"{np.mean(change):+.1f}")
             out.append(f"| {speaker.name} | {' | '.join(moves)} |")
         return out

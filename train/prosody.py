@@ -238,7 +238,7 @@ def main() -> None:
             z = predict(net, mean, batch, speaker, torch.rand(()).item())
             phase = clock_loss(z, batch)
         else:
-            z, phase = expand(mean, batch.durations), z.new_zeros(())
+            z, phase = expand(mean, batch.durations), mean.new_zeros(())
         near, heard = latent_loss(z, batch), heard_loss(ear, z, batch)
         width = ((log_std - token_std(batch).log()).abs() * batch.mask).sum() / batch.mask.sum() / CHANNELS
         loss = near + CLOCK_WEIGHT * phase + 0.3 * durations + 0.3 * width + EAR_WEIGHT * heard
