@@ -14,6 +14,7 @@ import threading
 import time
 from collections import namedtuple
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -213,6 +214,7 @@ def start(hub: Hub, tmp_path: Path, *arguments: str) -> subprocess.Popen:
     environment |= {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "infer.models", "--set", f"bert_path={tmp_path / 'bert'}", *arguments]
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    options["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background job ignores it
     return subprocess.Popen(command, cwd=ROOT, env=environment, **options)
 
 
