@@ -11,6 +11,8 @@ from models import Synthesizer
 class IpexBackend(TorchBackend):
     """Its convolutions in the decoder alone: in the flow its optimize() is slower than plain torch."""
 
+    flattens = False  # the extension knows torch's own layers alone
+
     def __init__(self, network: Synthesizer, device: Device) -> None:
         """Raises SpeechError when the package is missing or does not fit this torch."""
         try:
@@ -23,4 +25,6 @@ class IpexBackend(TorchBackend):
                 f"{torch.__version__}；make test-ipex 会建好装有两者的 .venv-ipex，或设置 backend: auto。",
             ) from error
         super().__init__(network, device)
-        self.network.dec = ipex.optimize(self.network.dec.eval(), dtype=device.dtype, inplace=True)
+        # Folding would trace the decoder into a graph that has forward() alone, and there is no batch norm to fold.
+        options = {"inplace": True, "conv_bn_folding": False, "linear_bn_folding": False}
+        self.network.dec = ipex.optimize(self.network.dec.eval(), dtype=device.dtype, **options)

@@ -11,12 +11,14 @@ from models import Prior, Synthesizer
 class TorchBackend:
     """The network on one device. Arguments and results are float32 on the CPU; shapes are those of Synthesizer."""
 
+    flattens = True  # the decoder's convolutions, on a CPU
+
     def __init__(self, network: Synthesizer, device: Device) -> None:
         self.device = device
         self.compiles = device.torch.type != "cpu"  # a GPU's libraries choose their kernels by shape
         self.network = network.to(device.torch, device.dtype)
         self.size = sum(t.numel() * t.element_size() for t in self.network.state_dict().values())
-        if device.torch.type == "cpu":
+        if self.flattens and device.torch.type == "cpu":
             _flatten(self.network.dec)
 
     def _there(self, x: Tensor) -> Tensor:
