@@ -32,6 +32,7 @@ from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result,
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.voice import Voice
+from infer.warmth import ending
 from page import answering
 from page.files import KEPT, Files
 from page.sample import Samples, decoded
@@ -298,7 +299,7 @@ class Job:
         return self.folder / "finished.json"
 
     def cancelled(self) -> bool:
-        return self.stop.is_set() or time.monotonic() - self.looked > ABANDONED
+        return ending() or self.stop.is_set() or time.monotonic() - self.looked > ABANDONED
 
     def left(self) -> float | None:
         """Seconds to go, by the characters that were made so far; None before that can be told."""
@@ -421,7 +422,7 @@ class Batches:
             ended = [old for old in self.jobs.values() if old.ended.is_set()]
             for old in ended[: max(0, len(ended) - REMEMBERED)]:
                 del self.jobs[old.id]
-        threading.Thread(target=self._run, args=(job,), name="batch", daemon=True).start()
+        threading.Thread(target=self._run, args=(job,), name="batch").start()
         return job
 
     def take(self, job: Job, what: str) -> str:

@@ -26,6 +26,7 @@ from infer.project import Project, split
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.takes import Takes
 from infer.voice import VoiceInfo
+from infer.warmth import ending
 from page import answering, private
 from page.files import Files
 from page.glossary import remember
@@ -70,7 +71,7 @@ class Run:
     error: list[str] | None = None
 
     def cancelled(self) -> bool:
-        return self.stopped.is_set() or time.monotonic() - self.asked > FORSAKEN
+        return self.stopped.is_set() or ending() or time.monotonic() - self.asked > FORSAKEN
 
 
 class Studio:
@@ -164,7 +165,7 @@ class Studio:
         self._check([request.text for request in requests])
         self.leave(listener)
         run = self.runs[listener] = Run(listener)
-        threading.Thread(target=self._make, args=(run, requests), name="speak", daemon=True).start()
+        threading.Thread(target=self._make, args=(run, requests), name="speak").start()
         return {"run": run.id}
 
     def _make(self, run: Run, requests: Sequence[SpeechRequest]) -> None:
