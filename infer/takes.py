@@ -21,18 +21,14 @@ class Takes:
 
     def find(self, request: SpeechRequest) -> tuple[Speech, ...] | None:
         """The pieces of an equal request that was spoken to its end. Raises SpeechError."""
-        with self._lock:
-            key = self._key(request)
-            if key in self._made:
-                self._made.move_to_end(key)
-            return self._made.get(key)
+        return self._find(self._key(request))
 
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
         """Engine.stream, from memory where the same was said before."""
-        if kept := self.find(request):
+        key, pieces = self._key(request), []
+        if kept := self._find(key):
             yield from kept
             return
-        key, pieces = self._key(request), []
         for piece in self.engine.stream(request, cancelled):
             pieces.append(piece)
             yield piece
@@ -41,6 +37,12 @@ class Takes:
                 self._made[key] = tuple(pieces)
                 while len(self._made) > 1 and self._size() > self.limit:
                     self._made.popitem(last=False)
+
+    def _find(self, key: Any) -> tuple[Speech, ...] | None:
+        with self._lock:
+            if key in self._made:
+                self._made.move_to_end(key)
+            return self._made.get(key)
 
     def _key(self, request: SpeechRequest) -> Any:
         """What decides on the sound: the request, the voice's files, and the glossary as it stands."""

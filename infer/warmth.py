@@ -75,25 +75,22 @@ def calls(
     ]
     channels, rate = config.upsample_initial_channel // 2, config.upsample_rates[0]
 
-    run = backend.encode, backend.flow, backend.head, backend.tail
-
     def encode(size: int) -> object:
         ids = torch.zeros(1, size, dtype=torch.long)
         bert = tuple(torch.zeros(1, width, size) for width in widths)
         rest = torch.zeros(1, emotion), speaker, torch.zeros(1, 2, size)
-        return run[0]((ids, ids, ids, shapes.mask(size, size)), bert, *rest, sdp_ratio=0.5)
+        return backend.encode((ids, ids, ids, shapes.mask(size, size)), bert, *rest, sdp_ratio=0.5)
 
     def flow(size: int) -> object:
-        return run[1](torch.zeros(1, config.inter_channels, size), shapes.mask(size, size), speaker)
+        return backend.flow(torch.zeros(1, config.inter_channels, size), shapes.mask(size, size), speaker)
 
     def head(size: int, mask: Tensor | None = None) -> object:
-        return run[2](torch.zeros(1, config.inter_channels, size), speaker, mask)
+        return backend.head(torch.zeros(1, config.inter_channels, size), speaker, mask)
 
     def tail(size: int, mask: Tensor | None = None) -> object:
-        return run[3](torch.zeros(1, channels, size * rate), mask)
+        return backend.tail(torch.zeros(1, channels, size * rate), mask)
 
     heads, tails = (sorted(size for size in sizes if size > 2 * halo) for halo in halos)
-    masked = [partial(part, of[0], shapes.mask(of[0], of[0])) for part, of in ((head, heads), (tail, tails))]
     parts = (tail, tails), (head, heads), (encode, shapes.TOKEN_BUCKETS), (flow, shapes.FRAME_BUCKETS)
     if not backend.compiles:
         return [partial(part, sizes[0]) for part, sizes in parts]

@@ -22,9 +22,9 @@ let text = "";
 let cards = [];
 let undone = [];
 let run = 0; // number of the latest speech; what belongs to an older one is let go
-let playing = null; // {cards, keys, at, part, whole}: what is being handed to the player
+let playing = null; // {cards, keys, at, part, ended}: what is being handed to the player
 let making = null; // the server's name for what it makes for this page
-let whole = null; // the file of everything: {keys, offsets}
+let whole = null; // the file of everything: {current, offsets}, current: the keys of its cards
 let counter = 0;
 let settled = null; // tells who has set controls that they are set
 
@@ -39,11 +39,7 @@ function newCard({ text, place = 0, ends = "sentence", options = {}, pause = nul
 const plain = ({ text, place, ends, options, pause, locked, takes }) => ({ text, place, ends, options: { ...options }, pause, locked, takes: [...takes] });
 const project = () => ({ format: "bert-vits2 project", version: 1, controls: settings(), cards: cards.map(plain) });
 
-// The controls without what is no option of a project.
-function settings() {
-  const { sample, ...options } = controls;
-  return options;
-}
+const settings = () => ({ ...controls });
 
 function request(card) {
   const seed = ((controls.seed ?? 0) + card.place) % 2 ** 32;
@@ -255,7 +251,7 @@ const rate = () => voices[controls.voice]?.rate ?? 22050;
 // Sounds cards one after the other: those that are made at once, the others as they are made.
 async function play(list, complete = false) {
   const mine = (run += 1);
-  playing = { cards: [...list], keys: list.map(key), at: 0, part: 0, complete };
+  playing = { cards: [...list], keys: list.map(key), at: 0, part: 0 };
   const lacking = list.filter((card, i) => !made.get(playing.keys[i])?.done && playing.keys.indexOf(playing.keys[i]) === i);
   feed();
   show();

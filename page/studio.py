@@ -91,7 +91,7 @@ class Studio:
         async def pieces(ask: Any) -> dict[str, Any]:
             return await self.pieces(ask)
 
-        named = ("voices", "read", "readings", "reading", "remember", "speak", "stop", "file", "look", "open")
+        named = ("voices", "read", "reading", "remember", "speak", "stop", "file", "look", "open")
         return [pieces, *(answering(_plain(getattr(self, name))) for name in named)]
 
     # --- what can be chosen, and how it is read ------------------------------------------------------------------
@@ -116,12 +116,6 @@ class Studio:
             end = begin + len(card.text)
             cards.append({"text": card.text, "place": card.place, "ends": card.ends} | _read(own, begin))
         return {"cards": cards}
-
-    def readings(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """{texts, controls} -> how each text is read."""
-        texts = list(map(str, ask["texts"]))
-        self._check(texts)
-        return {"cards": [self._reading(text, self._request({**ask["controls"], "text": text})) for text in texts]}
 
     def reading(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{text, position, reading} -> the text with that reading for the character; an empty one takes it away."""
