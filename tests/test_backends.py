@@ -26,7 +26,7 @@ from models.config import CLAP_WIDTH
 from models.generator import halos
 from tests.networks import golden_network
 from tests.releases import config_of
-from tests.voices import make_tiny_voice
+from tests.voices import loaded, make_tiny_voice
 
 SIZES = (15, 30, 60)
 CPU = devices.choose("cpu")
@@ -362,7 +362,7 @@ def test_openvino_compiles_each_shape_once_where_it_must(tmp_path, monkeypatch):
 
 def test_the_next_sentence_is_prepared_meanwhile_and_its_error_comes_in_its_turn(folder, monkeypatch):
     speaker = engine(folder)
-    voice = speaker.load()
+    voice = loaded(speaker)
     threads, said = [], "你好。" * 3
     encode = voice.backend.encode
 
@@ -403,7 +403,7 @@ def test_a_long_first_sentence_is_cut_at_a_comma_where_more_follows(folder):
 
 def test_the_first_window_is_the_smallest(folder, monkeypatch):
     speaker = engine(folder)
-    voice = speaker.load()
+    voice = loaded(speaker)
     lengths = []
     tail = voice.backend.tail
     monkeypatch.setattr(voice.backend, "tail", lambda x, mask: lengths.append(x.shape[-1]) or tail(x, mask))

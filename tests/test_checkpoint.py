@@ -23,6 +23,7 @@ from models.checkpoint.doctor import convert, examine
 from tests.conftest import golden, writable_copy
 from tests.networks import golden_network
 from tests.releases import config_of, make_release, state_of
+from tests.voices import loaded
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -177,7 +178,7 @@ def engine_of(family, folder, features):
 )
 def test_a_chinese_text_runs_through_every_family(family, tmp_path, features):
     engine = engine_of(family, tmp_path, features)
-    voice = engine.load()
+    voice = loaded(engine)
     assert voice.config.variant.name == family
     seen = []
     encode = voice.backend.encode
@@ -213,7 +214,7 @@ def test_v1_0_counts_phones_in_its_own_table(tmp_path, features):
     from text.symbols import TABLE_V1_0, TABLE_V2
 
     engine = engine_of("v1.0.1", tmp_path, features)
-    voice, seen = engine.load(), []
+    voice, seen = loaded(engine), []
     encode = voice.backend.encode
     voice.backend.encode = lambda ids, *rest, **options: seen.append(ids[0]) or encode(ids, *rest, **options)
     speech = next(iter(engine.stream(SpeechRequest("知道。"))))
@@ -225,7 +226,7 @@ def test_v1_0_counts_phones_in_its_own_table(tmp_path, features):
 def test_emotions_of_v2_1_are_numbers(tmp_path, features):
     engine = engine_of("v2.1", tmp_path, features)
     assert engine.voices()["voice"].emotions == tuple("0123456789")
-    backend, seen = engine.load().backend, []
+    backend, seen = loaded(engine).backend, []
     encode = backend.encode
     backend.encode = lambda ids, bert, emotion, *rest, **options: (
         seen.append(emotion) or encode(ids, bert, emotion, *rest, **options)

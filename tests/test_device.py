@@ -12,7 +12,7 @@ from infer.pipeline import Engine, speak
 from infer.record import KEPT, Record, Spoken
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
-from tests.voices import make_tiny_voice
+from tests.voices import loaded, make_tiny_voice
 
 TEXT = "春天来了。小河解冻了，柳树发芽了。孩子们跑到田野里放风筝！" * 3
 
@@ -147,7 +147,7 @@ def no_number(result):
 @pytest.mark.parametrize(("part", "stage"), [("flow", "flow"), ("head", "decode"), ("tail", "decode")])
 @pytest.mark.parametrize("damage", [too_loud, no_number])
 def test_a_backend_that_computes_wrong_is_found_and_left(engine, monkeypatch, caplog, part, stage, damage):
-    backend = engine.load().backend
+    backend = loaded(engine).backend
     right = getattr(backend, part)
     monkeypatch.setattr(backend, part, lambda *given: damage(right(*given)))
     report = selftest.check(engine)
@@ -160,7 +160,7 @@ def test_a_backend_that_computes_wrong_is_found_and_left(engine, monkeypatch, ca
 
 
 def test_durations_that_are_wrong_are_found(engine, monkeypatch):
-    backend = engine.load().backend
+    backend = loaded(engine).backend
     right = backend.encode
 
     def later(*given, **options):
@@ -176,7 +176,7 @@ def test_a_backend_that_throws_is_found_and_left(engine, monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("out of /home/somebody")
 
-    monkeypatch.setattr(engine.load().backend, "flow", broken)
+    monkeypatch.setattr(loaded(engine).backend, "flow", broken)
     report = selftest.check(engine)
     assert report.error == "RuntimeError" and not report.passed and engine.backend == "torch"
     assert "stops with RuntimeError" in report.sentence[0] and "/home" not in "".join(report.sentence)
@@ -184,7 +184,7 @@ def test_a_backend_that_throws_is_found_and_left(engine, monkeypatch):
 
 def test_what_is_safe_has_nothing_to_fall_back_to(engine, monkeypatch):
     engine.use("cpu", "torch")
-    voice = engine.load()
+    voice = loaded(engine)
     right = voice.backend.flow
     monkeypatch.setattr(voice.backend, "flow", lambda *given: right(*given) + 1)
     report = selftest.check(engine)

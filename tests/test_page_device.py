@@ -18,7 +18,7 @@ from infer.settings import load_settings
 from page.device import PRECISIONS, SAID, WORDS, DeviceTab
 from tests import test_page
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
-from tests.voices import make_tiny_voice
+from tests.voices import loaded, make_tiny_voice
 
 browser = test_page.browser  # the fixture
 CHANGE = {"device": "cpu", "backend": "torch", "precision": ""}
@@ -239,7 +239,7 @@ def test_one_at_a_time(engine, monkeypatch):
 
 def test_a_failure_is_shown_with_what_it_came_to(engine, monkeypatch):
     tab = DeviceTab(engine)
-    backend = engine.load().backend
+    backend = loaded(engine).backend
     monkeypatch.setattr(backend, "flow", lambda z, mask, _: z * mask)
     tab.test()
     for language, words in enumerate(("未通过", "Failed")):

@@ -24,7 +24,7 @@ from models import align, load_checkpoint
 from models.checkpoint import read_config
 from models.synthesizer import sample_prior
 from tests.conftest import golden, writable_copy
-from tests.voices import make_tiny_voice
+from tests.voices import loaded, make_tiny_voice
 
 LONG = "今天天气很好，我们一起去公园散步吧。他说，银行在前面！你觉得怎么样？"
 
@@ -144,7 +144,7 @@ def test_pauses_between_sentences_and_paragraphs(tiny):
 
 def test_no_text_causes_a_new_shape(tiny, monkeypatch):
     seen = set()
-    backend = tiny.load().backend
+    backend = loaded(tiny).backend
 
     def spy(name, call, *arguments, **options):
         flat = [x for a in arguments for x in (a if isinstance(a, tuple) else (a,)) if x is not None]
@@ -167,7 +167,7 @@ def test_no_text_causes_a_new_shape(tiny, monkeypatch):
 
 def test_cancel_stops_within_one_window(tiny, monkeypatch):
     calls = []
-    backend = tiny.load().backend
+    backend = loaded(tiny).backend
     tail = backend.tail
     monkeypatch.setattr(backend, "tail", lambda *a: calls.append(1) or tail(*a))
     pieces = []

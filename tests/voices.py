@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
+from infer.pipeline import Engine
+from infer.voice import Voice
 from models.config import SMALL, SynthesizerConfig
 from models.synthesizer import Synthesizer
 
@@ -60,3 +62,10 @@ def make_tiny_voice(folder: Path, seed: int = 0) -> Path:
     (folder / "config.json").write_text(json.dumps(CONFIG, ensure_ascii=False, indent=1), encoding="utf-8")
     save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, folder / "G.safetensors")
     return folder
+
+
+def loaded(engine: Engine) -> Voice:
+    """The engine's voice, its warm-up over: who listens in on the backend then hears requests alone."""
+    voice = engine.load()
+    assert voice.warmth.wait(120), voice.warmth.error
+    return voice
