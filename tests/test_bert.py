@@ -285,6 +285,8 @@ def small(tmp_path_factory):
 @pytest.mark.parametrize("folder", MODELS, ids=lambda folder: folder.name)
 @pytest.mark.parametrize(("levels", "least"), [(127, 0.9997), (63, 0.999)])
 def test_int8_is_near_float32(models, small, folder, levels, least, monkeypatch):
+    if levels > small[folder].network.levels:
+        pytest.skip("this CPU adds products in 16 bits, so the program does not use 8 of them")
     monkeypatch.setattr(small[folder].network, "levels", levels)
     monkeypatch.setattr(small[folder], "_cache", type(small[folder]._cache)())
     for text in (*TEXTS, "今天天气真好,我们去公园散步吧." * 20):
@@ -310,9 +312,9 @@ def test_int8_is_float32_but_for_the_rounding_of_activations(folder, tmp_path):
     ids = exact.character_ids(TEXTS[0])
     fine = coded._hidden(ids) - exact._hidden(ids)
     coded.network.levels = 15
-    coarse = coded._hidden(ids) - exact._hidden(ids)
-    assert 4 < coarse.norm() / fine.norm() < 17  # 127 / 15 = 8.5: nothing else differs
-    assert fine.norm() < 0.02 * exact._hidden(ids).norm()
+    coarse, all_levels = coded._hidden(ids) - exact._hidden(ids), 63 if int8._saturates() else 127
+    assert 0.5 < coarse.norm() / fine.norm() / (all_levels / 15) < 2  # nothing else differs
+    assert fine.norm() < 0.02 * (127 / all_levels) * exact._hidden(ids).norm()
 
 
 def test_padding_and_neighbours_change_no_code(small):
@@ -462,7 +464,7 @@ def test_the_benchmark_measures(tmp_path, monkeypatch, capsys):
     assert result["weights"] == "bert" and set(result["memory"]) >= {"float32", "int8"}
     for row in result["times"]:
         assert row["float32"]["cosine"] == pytest.approx(1, abs=1e-6)
-        assert 0.9997 < row["int8"]["cosine"] < 1 and row["int8"]["cpu_s"] > 0
+        assert 0.999 < row["int8"]["cosine"] < 1 and row["int8"]["cpu_s"] > 0
 
 
 # --- which precision, and when in memory -------------------------------------------------------------------------
