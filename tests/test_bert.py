@@ -311,8 +311,8 @@ def test_int8_is_float32_but_for_the_rounding_of_activations(folder, tmp_path):
     exact, coded = BertFeatures.load(copy), BertFeatures.load(copy, dtype=torch.int8)
     ids = exact.character_ids(TEXTS[0])
     fine = coded._hidden(ids) - exact._hidden(ids)
-    coded.network.levels = 15
-    coarse, all_levels = coded._hidden(ids) - exact._hidden(ids), 63 if int8._saturates() else 127
+    all_levels, coded.network.levels = coded.network.levels, 15
+    coarse = coded._hidden(ids) - exact._hidden(ids)
     assert 0.5 < coarse.norm() / fine.norm() / (all_levels / 15) < 2  # nothing else differs
     assert fine.norm() < 0.02 * (127 / all_levels) * exact._hidden(ids).norm()
 
@@ -462,9 +462,10 @@ def test_the_benchmark_measures(tmp_path, monkeypatch, capsys):
         torch.set_num_threads(threads)
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["weights"] == "bert" and set(result["memory"]) >= {"float32", "int8"}
+    least = 0.999 if int8._saturates() else 0.9997  # as in test_int8_is_near_float32
     for row in result["times"]:
         assert row["float32"]["cosine"] == pytest.approx(1, abs=1e-6)
-        assert 0.999 < row["int8"]["cosine"] < 1 and row["int8"]["cpu_s"] > 0
+        assert least < row["int8"]["cosine"] < 1 and row["int8"]["cpu_s"] > 0
 
 
 # --- which precision, and when in memory -------------------------------------------------------------------------

@@ -289,8 +289,7 @@ def test_other_machines_are_described_too(engine, monkeypatch):
 
 
 def test_a_slow_warm_up_and_a_failed_one_are_told(engine):
-    tab, voice = DeviceTab(engine), engine.load()
-    assert voice.warmth.wait(60)
+    tab, voice = DeviceTab(engine), loaded(engine)
     assert "warmed up" in dict(tab.look(1)["now"]["facts"])["Voice tiny"]
     voice.warmth.done = 1
     assert f"warming up 1 of {voice.warmth.total}" in dict(tab.look(1)["now"]["facts"])["Voice tiny"]
