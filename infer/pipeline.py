@@ -32,7 +32,8 @@ from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechR
 from infer.settings import Settings, SettingsError
 from infer.voice import Features, Voice, VoiceFiles, VoiceInfo, describe, find_voices
 from infer.warmth import Warmth
-from models import Synthesizer, align
+from models import Synthesizer, SynthesizerConfig, align
+from models.source import driven
 from models.synthesizer import sample_prior
 from text import Utterance, g2pw
 from text.symbols import TABLE_V1_0, TABLE_V1_1, TABLE_V2, SymbolTable, phone_ids
@@ -40,7 +41,8 @@ from text.symbols import TABLE_V1_0, TABLE_V1_1, TABLE_V2, SymbolTable, phone_id
 if TYPE_CHECKING:
     from infer.selftest import Report
 
-DURATION_NOISE, LATENT_NOISE, SLOT_NOISE = 0, 1, 2  # streams of shapes.noise; unused slots take 2, 3 …
+# Streams of shapes.noise; there are at most two unused slots.
+DURATION_NOISE, LATENT_NOISE, SLOT_NOISE, SOURCE_NOISE = 0, 1, 2, 4
 TABLES = {"v2": TABLE_V2, "v1.1": TABLE_V1_1, "v1.0": TABLE_V1_0}  # by Variant.table
 FADE = 0.002  # seconds; a sentence begins and ends without a click
 
@@ -329,7 +331,7 @@ class Engine:
         emotion: Tensor,
         timings: dict[str, float],
     ) -> tuple[tuple[Timed, ...], tuple[Timed, ...], Tensor]:
-        """Phone times, character times and the latent [1, I, F] of one sentence, at their true lengths."""
+        """Phone times, character times and the decoder's latent [1, I, F] of one sentence, at their true lengths."""
         tokens = tokenise(utterance, voice.config.add_blank, TABLES[voice.config.variant.table])
         with _timed(timings, "bert"):
             bert = self._bert(voice, features, utterance, tokens.word2ph, place, request)
@@ -354,6 +356,7 @@ class Engine:
         size = shapes.bucket(frames, shapes.FRAME_BUCKETS)
         with _timed(timings, "flow"):
             z = voice.backend.flow(shapes.pad(z_p[None], size), shapes.mask(frames, size), speaker)[..., :frames]
+            z = with_source(z, voice.config, request.seed, place)
         second = voice.config.hop / voice.config.sampling_rate
         phones, characters = times(utterance, durations.tolist(), voice.config.add_blank, second)
         return phones, characters, z
@@ -407,6 +410,14 @@ def unused_slot(kind: str, seed: int, place: int, stream: int, length: int, widt
         return torch.zeros(width, length)
     normal = shapes.noise(seed, place, stream, length, width)
     return torch.special.ndtr(normal) if kind == "uniform" else normal
+
+
+def with_source(z: Tensor, config: SynthesizerConfig, seed: int, place: int) -> Tensor:
+    """What the decoder takes, of a sentence's latent [1, I, F]: with pulses and noise, if the voice tells its pitch."""
+    if not config.pitch:
+        return z
+    noise = shapes.noise(seed, place, SOURCE_NOISE, z.shape[-1], config.hop)
+    return driven(z, noise[None], config.pitch, config.sampling_rate)
 
 
 def _pause_after(utterance: Utterance, request: SpeechRequest) -> float:

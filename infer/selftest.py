@@ -18,7 +18,7 @@ from torch import Tensor
 import text
 from infer import shapes
 from infer.decoding import decode
-from infer.pipeline import DURATION_NOISE, LATENT_NOISE, SLOT_NOISE, TABLES, Engine, tokenise
+from infer.pipeline import DURATION_NOISE, LATENT_NOISE, SLOT_NOISE, TABLES, Engine, tokenise, with_source
 from infer.request import SpeechError
 from infer.settings import load_settings
 from infer.voice import Voice
@@ -152,7 +152,8 @@ def _measured(report: Report, voice: Voice, network: Synthesizer, windows: list[
     latent_noise = shapes.noise(SEED, 0, LATENT_NOISE, frames, config.inter_channels)
     z_p = sample_prior(theirs.mean[0], theirs.log_std[0], durations, latent_noise, 0.6)[None]
     z = network.flow(z_p, shapes.mask(frames, frames), speaker)
-    wave = network.dec(z, speaker)[0, 0]
+    driven = with_source(z, config, SEED, 0)
+    wave = network.dec(driven, speaker)[0, 0]
     if not wave.isfinite().all():
         raise SpeechError(
             f"The voice {voice.id!r} gives no sound in plain torch either, so its file is damaged; look at it with "
@@ -172,7 +173,7 @@ def _measured(report: Report, voice: Voice, network: Synthesizer, windows: list[
         return voice.backend.flow(shapes.pad(z_p, size_of_z), shapes.mask(frames, size_of_z), speaker)
 
     def sound() -> Tensor:
-        return torch.cat(list(decode(voice.backend, config, z, speaker, windows, first=True)))
+        return torch.cat(list(decode(voice.backend, config, driven, speaker, windows, first=True)))
 
     seconds = frames * config.hop / config.sampling_rate
     (ours, encoding), (ours_z, flowing), (ours_wave, decoding) = map(_second, (encode, flow, sound))

@@ -73,7 +73,8 @@ def calls(
     widths = [
         (config.variant.bert_pre or width) if i == 0 else width for i, (_, width) in enumerate(config.variant.bert)
     ]
-    channels, rate = config.upsample_initial_channel // 2, config.upsample_rates[0]
+    rate, latent = config.upsample_rates[0], config.inter_channels + config.source_channels
+    channels = config.upsample_initial_channel // 2 + config.source_channels // rate
 
     def encode(size: int) -> object:
         ids = torch.zeros(1, size, dtype=torch.long)
@@ -85,7 +86,7 @@ def calls(
         return backend.flow(torch.zeros(1, config.inter_channels, size), shapes.mask(size, size), speaker)
 
     def head(size: int, mask: Tensor | None = None) -> object:
-        return backend.head(torch.zeros(1, config.inter_channels, size), speaker, mask)
+        return backend.head(torch.zeros(1, latent, size), speaker, mask)
 
     def tail(size: int, mask: Tensor | None = None) -> object:
         return backend.tail(torch.zeros(1, channels, size * rate), mask)

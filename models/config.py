@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from models.source import Pitch
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -15,6 +17,7 @@ class Variant:
     bert_pre: width of a feature that is first brought down to the first slot's width; such features are normalised.
     unused_slots: what a Chinese text feeds to the slots of other languages, as in training: zeros, uniform, normal.
     speaks: languages that the voice was trained on; this program has the Chinese front end only.
+    tells_pitch: config.json may say where the latent tells the pitch, which then drives the decoder (models/source.py).
     table: which symbol table its ids count in (text.symbols): v2, v1.1 or v1.0.
     emotion: "clap" (a 512-vector, quantised), "codes" (one of the voice's own codes, or a 1024-vector of wav2vec 2.0
     that is quantised to one), "table" (weights over the voice's own emotions) or "none".
@@ -33,6 +36,7 @@ class Variant:
     code_width: int = 0
     stochastic_durations: bool = True
     flow_layers_default: int = 6
+    tells_pitch: bool = False
     table: str = "v2"
     symbols: int = 112
     tones: int = 12
@@ -96,7 +100,7 @@ V1_0 = replace(
     symbols=108,
     table="v1.0",
 )
-SMALL = Variant("small", bert=(), emotion="table", flow_layers_default=3)  # our own
+SMALL = Variant("small", bert=(), emotion="table", flow_layers_default=3, tells_pitch=True)  # our own
 
 # The newest first: where nothing else decides between rows that fit a file, the first one is taken.
 VARIANTS: Mapping[str, Variant] = {
@@ -133,11 +137,17 @@ class SynthesizerConfig:
     emotions: tuple[str, ...] = ()
     sampling_rate: int = 44100
     add_blank: bool = True
+    pitch: Pitch | None = None  # only voices of our own: where the latent tells it
 
     @property
     def hop(self) -> int:
         """Samples a frame."""
         return math.prod(self.upsample_rates)
+
+    @property
+    def source_channels(self) -> int:
+        """What drives the voice, in the latent that the decoder takes (models/source.py)."""
+        return 2 * self.hop if self.pitch else 0
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any], variant: Variant) -> "SynthesizerConfig":
@@ -180,6 +190,7 @@ class SynthesizerConfig:
             emotions=_emotions(model, variant),
             sampling_rate=_size(data, "sampling_rate"),
             add_blank=_flag(data, "add_blank", True),
+            pitch=_pitch(model, sizes["inter_channels"]) if variant.tells_pitch else None,
             **sizes,
         )
         if fault := _contradiction(built):
@@ -295,6 +306,20 @@ def _emotions(model: Mapping[str, Any], variant: Variant) -> tuple[str, ...]:
         count = f"{variant.codes}" if variant.emotion == "codes" else f"1 to {MOST_EMOTIONS}"
         raise ValueError(f"config.json: model.emotions must be a list of {count} names.")
     return tuple(names)
+
+
+def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:
+    """model.pitch: {"channel": …, "voiced": …, "base": Hz}; older voices have none."""
+    if model.get("pitch") is None:
+        return None
+    block = _block(model, "pitch")
+    places = [block.get(key) for key in ("channel", "voiced")]
+    if not all(type(place) is int and 0 <= place < channels for place in places):
+        raise ValueError(f"config.json: model.pitch.channel and voiced must be whole numbers from 0 to {channels - 1}.")
+    base = block.get("base")
+    if type(base) not in (int, float) or not 1 <= base <= 10_000:
+        raise ValueError("config.json: model.pitch.base must be a number of Hz from 1 to 10000.")
+    return Pitch(*places, float(base))
 
 
 def _short(value: Any) -> str:

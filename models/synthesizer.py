@@ -10,6 +10,7 @@ from models.duration import DurationPredictor, StochasticDurationPredictor
 from models.encoder import TextEncoder
 from models.flow import Flow
 from models.generator import Generator
+from models.source import driven
 
 
 @dataclass(frozen=True)
@@ -64,9 +65,15 @@ class Synthesizer(nn.Module):
             log_durations = stochastic * sdp_ratio + log_durations * (1 - sdp_ratio)
         return Prior(mean, log_std, log_durations)
 
-    def decode(self, z_p: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:
-        """Prior sample [B, I, F], mask [B, 1, F] -> waveform [B, 1, F * hop], all frames at once."""
-        return self.dec(self.flow(z_p, mask, speaker) * mask, speaker)
+    def decode(self, z_p: Tensor, mask: Tensor, speaker: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Prior sample [B, I, F], mask [B, 1, F] -> waveform [B, 1, F * hop], all frames at once.
+
+        noise [B, hop, F]: standard normal, of a voice whose latent tells its pitch.
+        """
+        z, config = self.flow(z_p, mask, speaker) * mask, self.config
+        if config.pitch:
+            z = driven(z, noise, config.pitch, config.sampling_rate)
+        return self.dec(z, speaker)
 
 
 def align(log_durations: Tensor, mask: Tensor, length_scale: float) -> Tensor:

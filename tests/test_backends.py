@@ -17,7 +17,7 @@ from infer import backends, devices, shapes
 from infer.backends import graph, store
 from infer.backends.torch import TorchBackend
 from infer.decoding import decode
-from infer.pipeline import Engine, speak
+from infer.pipeline import Engine, speak, with_source
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
 from infer.warmth import Warmth, calls
@@ -83,12 +83,13 @@ def check_frames(backend, network: Synthesizer, frames: int, sizes=SIZES) -> Non
     speaker = torch.randn(1, config.gin_channels, 1, generator=random)
     with torch.inference_mode():
         z = network.flow(z_p, torch.ones(1, 1, frames), speaker)
-        wave = network.dec(z, speaker)[0, 0]
+        driven = with_source(z, config, 1, 0)
+        wave = network.dec(driven, speaker)[0, 0]
     size = shapes.bucket(frames, shapes.FRAME_BUCKETS)
     ours = backend.flow(shapes.pad(z_p, size), shapes.mask(frames, size), speaker)
     assert close(ours[..., :frames], z) and not ours[..., frames:].any()
     for first in (True, False):
-        assert close(torch.cat(list(decode(backend, config, z, speaker, sizes, first))), wave)
+        assert close(torch.cat(list(decode(backend, config, driven, speaker, sizes, first))), wave)
 
 
 @pytest.fixture(scope="module", params=HERE)
@@ -160,7 +161,7 @@ def test_wide_convolutions_of_full_size_are_toom_cook_and_narrow_ones_are_not():
     count = {}
     for toom in (True, False):
         g = graph.Graph(toom)
-        graph.head(g, network.dec, g.input("z", 16), g.input("speaker", 8, 1), 15)
+        graph.head(g, network.dec, g.input("z", 16 + 2 * 128), g.input("speaker", 8, 1), 15)
         count[toom] = sum(node.op_type == "Conv" for node in g.nodes)
     assert count[True] > count[False]
     backend = made("onnx", network)
@@ -185,7 +186,8 @@ def test_an_engine_speaks_the_same_through_each(name, folder):
     request = SpeechRequest("今天天气很好，我们去公园。他说，银行在前面！", seed=2)
     plain, _ = speak(engine(folder, "backend=torch"), request)
     ours, _ = speak(engine(folder, f"backend={name}"), request)
-    assert ours.shape == plain.shape and np.abs(ours - plain).max() <= 1e-4 * np.abs(plain).max()
+    # F0 turns the pulses, so that the last digits of a latent are louder here than in the parts alone (below).
+    assert ours.shape == plain.shape and np.abs(ours - plain).max() <= 2e-3 * np.abs(plain).max()
 
 
 class Recorder:

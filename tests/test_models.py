@@ -210,7 +210,7 @@ def test_the_receptive_field_is_what_the_decoder_has(resblock):
     """A change beyond it changes nothing; at released sizes it is 13 frames, and the 13th is really used."""
     network = golden_network("extra-fix") if resblock == "1" else _tiny_network()
     halo = receptive_field(network.config)
-    decoder, width = network.dec.double(), network.config.inter_channels
+    decoder, width = network.dec.double(), network.config.inter_channels + network.config.source_channels
     speaker = torch.zeros(1, network.config.gin_channels, 1, dtype=torch.double)
     z = torch.randn(1, width, 4 * halo, dtype=torch.double, generator=torch.Generator().manual_seed(1))
     middle, hop = 2 * halo, network.config.hop

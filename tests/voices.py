@@ -43,6 +43,7 @@ CONFIG = {
         "upsample_rates": [8, 4, 4],
         "upsample_initial_channel": 16,
         "upsample_kernel_sizes": [16, 8, 8],
+        "pitch": {"channel": 2, "voiced": 3, "base": 150.0},
     },
 }
 

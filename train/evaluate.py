@@ -60,7 +60,8 @@ def speak(
         return np.zeros(0), durations
     noise = torch.randn(prior.mean.shape[1], int(durations.sum()), generator=generator)
     z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, how.noise_scale)[None]
-    return net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g)[0, 0].numpy().astype(np.float64), durations
+    breath = torch.randn(1, HOP, z_p.shape[-1], generator=generator)
+    return net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g, breath)[0, 0].numpy().astype(np.float64), durations
 
 
 def warp(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,16 +1,15 @@
 """The fixed latent the voice is trained through: 96 numbers a frame that say what is heard and where the pitch stands.
 
-A learned posterior leaves a steady vowel the same from frame to frame, and a decoder made of convolutions then
-hums at multiples of the frame rate. So the latent carries a clock: cosine and sine of the fundamental's phase at
-the frame's centre. The layout puts everything the clock follows from (F0, voicing, low mels) in the first half,
-because the flow's last coupling computes the second half from the first.
+It is known, not learned, so text side and decoder train apart. The decoder is driven by pulses that follow F0
+(models/source.py). Where they stand in the teacher's wave the clock says, which only training sees: cosine and sine of
+the fundamental's phase at the frame's centre.
 
     0-11   F0 as a soft one-hot over a quarter octave each, 55 Hz up; 0 where unvoiced
     12     log2(F0 / 55 Hz) - 1.5; 0 where unvoiced
     13     voiced: 0 or 1
     14-47  log-mels 0-33, scaled
     48-93  log-mels 34-79, scaled
-    94,95  clock: cos, sin of the fundamental's phase; 0 where unvoiced
+    94,95  clock: cos, sin of the fundamental's phase; 0 where unvoiced; nothing of it is predicted
 """
 
 from functools import lru_cache
@@ -23,8 +22,12 @@ FFT = 1024
 MELS = 80
 CHANNELS = 96
 F0_BASE = 55.0
+LOG2_F0 = 12
+F0_CENTRE = 1.5  # octaves above F0_BASE, where LOG2_F0 is 0
 TENTS = 12  # a quarter octave each
 VOICED = 13
+PITCH = {"channel": LOG2_F0, "voiced": VOICED, "base": F0_BASE * 2**F0_CENTRE}
+PITCH_SLICE = slice(0, 14)
 MEL_SLICE = slice(14, 94)
 CLOCK_SLICE = slice(94, 96)
 MEL_FLOOR = 1e-4
@@ -136,7 +139,7 @@ def latent(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.nda
     voiced = f0 > 0
     out = np.zeros((len(f0), CHANNELS), np.float32)
     out[:, :TENTS] = tents(f0)
-    out[:, TENTS] = np.where(voiced, np.log2(np.maximum(f0, 1) / F0_BASE) - 1.5, 0)
+    out[:, LOG2_F0] = np.where(voiced, np.log2(np.maximum(f0, 1) / F0_BASE) - F0_CENTRE, 0)
     out[:, VOICED] = voiced
     out[:, MEL_SLICE] = scale_mel(log_mel(wav))
     out[:, 94], out[:, 95] = c.real, c.imag

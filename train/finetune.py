@@ -1,8 +1,9 @@
 """Stage 3: the decoder learns what the text side really gives it. `python -m train.finetune --resume`
 
 The text side is frozen; its latents (with the prior's noise, at a random scale) are made once for part of the data.
-The predicted clock starts where it likes, so only magnitudes can be compared: log-STFT and mel, initials counting more,
-and what the ear (ear.py) hears. With --adversary discriminators join in, as the last step.
+Every other batch has the teacher's pitch, so that the pulses stand where they do in its wave and complex spectra can be
+compared. In the others, as in the product, they start anywhere, and only magnitudes can: log-STFT and mel, initials
+counting more, and what the ear (ear.py) hears. With --adversary discriminators join in, as the last step.
 """
 
 import argparse
@@ -10,42 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from models.synthesizer import Synthesizer
 from train.adversary import Adversary, fool_loss, judge_loss
 from train.common import Average, Clock, Utterance, arguments, build, corpus, keep, load, save, speakers, start
-from train.decoder import batch as teacher_batch
-from train.decoder import breath_frames
+from train.decoder import with_source
 from train.ear import Ear, ear_losses, frame_labels
 from train.fast import generate, speed_up
-from train.features import HOP, scale_mel
+from train.features import HOP, PITCH_SLICE, scale_mel
 from train.losses import log_mels, mel_loss, stft_losses
 from train.prosody import collate, encode, predict, text_side
 from train.speakers import read_cast
 
 FRAMES = 40  # of a training segment
-TEACHER_EVERY = 4  # steps: a batch of the teacher's own latents keeps the phases in order
-NOISE = (0.3, 1.0)  # scales of the prior's noise: without any, breath can only repeat itself
+NOISE = (0.0, 1.0)  # scales of the prior's noise
+PHASE = 0.5  # weight of complex spectra, where they can be compared
 INITIALS = 3.0  # what a frame of an initial counts: they are short, and most of what is misheard
 EAR = (2.0, 0.2)  # weights of what the ear hears and of the phones it takes it for
 JUDGED = 4  # segments of a batch that the discriminators hear
 ADVERSARY = 0.15  # weight of what the discriminators say, beside mel and log-STFT
-
-
-def repeat_loss(fake: Tensor, hiss: Tensor) -> Tensor:
-    """Likeness of a frame to the next two where there is breath: [B, F * HOP], [B, F].
-
-    From latents that hardly change a decoder makes the same noise in each frame, which is a buzz at 86 Hz.
-    """
-    x = fake.unflatten(1, (-1, HOP))
-    total = fake.new_zeros(())
-    for k in (1, 2):
-        a, b, both = x[:, k:], x[:, :-k], hiss[:, k:] * hiss[:, :-k]
-        likeness = (a * b).sum(2) / (a.square().sum(2) * b.square().sum(2) + 1e-6).sqrt()
-        total = total + (likeness.abs() * both).sum() / both.sum().clamp(min=1)
-    return total / 2
 
 
 @torch.inference_mode()
@@ -66,7 +51,7 @@ def predicted(net: Synthesizer, data: list[Utterance], device: torch.device) -> 
 
 
 def segments(data: list[Utterance], latents: list[np.ndarray], size: int, rng: np.random.Generator, device):
-    """-> latent [B, C, F], wave [B, samples], speaker [B], breath [B, F], phones [B, F], weights [B, F]."""
+    """-> latent [B, C, F], the teacher's [B, C, F], wave [B, samples], speaker [B], phones [B, F], weights [B, F]."""
     columns = [], [], [], [], [], []
     for k in rng.integers(len(data), size=size):
         start = rng.integers(data[k].item.frames - FRAMES + 1)
@@ -74,9 +59,9 @@ def segments(data: list[Utterance], latents: list[np.ndarray], size: int, rng: n
         first = data[k].tones.numpy() > 0
         first &= first.cumsum() % 2 == 1  # of a syllable's two phones
         columns[0].append(latents[k][:, cut].astype(np.float32))
-        columns[1].append(data[k].wav[start * HOP : (start + FRAMES) * HOP].astype(np.float32) / 32768)
-        columns[2].append(data[k].item.speaker)
-        columns[3].append(breath_frames(data[k])[cut])
+        columns[1].append(data[k].latent[cut].T.astype(np.float32))
+        columns[2].append(data[k].wav[start * HOP : (start + FRAMES) * HOP].astype(np.float32) / 32768)
+        columns[3].append(data[k].item.speaker)
         columns[4].append(frame_labels(data[k])[cut])
         columns[5].append(np.repeat(np.where(first, INITIALS, 1).astype(np.float32), data[k].durations.numpy())[cut])
     return tuple(torch.from_numpy(np.stack(column)).to(device) for column in columns)
@@ -121,15 +106,20 @@ def main() -> None:
     clock, seen = Clock(seconds), []
     while step < args.steps:
         rng = np.random.default_rng([step, args.seed])
-        latent, real, who, hiss, phones, heavy = segments(data, latents, args.batch, rng, device)
+        latent, teacher, real, who, phones, heavy = segments(data, latents, args.batch, rng, device)
+        noise = torch.from_numpy(rng.standard_normal((args.batch, HOP, FRAMES), np.float32)).to(device)
+        in_phase = step % 2 == 0
+        if in_phase:
+            latent[:, PITCH_SLICE] = teacher[:, PITCH_SLICE]
+        given = with_source(latent, noise, teacher if in_phase else None)
         for group in optimizer.param_groups:
             group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
-        fake = generate(net.dec, latent, speakers(net, who))
+        fake = generate(net.dec, given, speakers(net, who))
         mels, real_mels = log_mels(fake), log_mels(real)
-        near, mel = stft_losses(fake, real)[1], mel_loss(mels, real_mels, heavy)
+        phase, magnitude = stft_losses(fake, real)
+        mel = mel_loss(mels, real_mels, heavy)
         heard, misheard = ear_losses(ear, scale_mel(mels), scale_mel(real_mels), phones)
-        repeat = repeat_loss(fake, hiss)
-        loss = near + 2 * mel + repeat + EAR[0] * heard + EAR[1] * misheard
+        loss = in_phase * PHASE * phase + magnitude + 2 * mel + EAR[0] * heard + EAR[1] * misheard
         scores = (0.0, 0.0, 0.0)
         if judges:
             kept = judges(real[:JUDGED])
@@ -142,20 +132,16 @@ def main() -> None:
             judges.requires_grad_(True)
             loss = loss + ADVERSARY * (fooled + 2 * matching)
             scores = (caught.item(), fooled.item(), matching.item())
-        if step % TEACHER_EVERY == 0:
-            latent, wave, who = (x.to(device) for x in teacher_batch(data, step + 1_000_000 * args.seed, args.batch))
-            phase, magnitude = stft_losses(generate(net.dec, latent, speakers(net, who)), wave)
-            loss = loss + 2 * phase + magnitude
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
         optimizer.step()
         average.update()
-        seen.append((near.item(), mel.item(), repeat.item(), heard.item(), misheard.item(), *scores))
+        seen.append((magnitude.item(), mel.item(), heard.item(), misheard.item(), *scores))
         step += 1
         say, store = clock.tick()
         if say:
-            names = ("stft", "mel", "repeat", "heard", "misheard", "caught", "fooled", "matching")
+            names = ("stft", "mel", "heard", "misheard", "caught", "fooled", "matching")
             line = "  ".join(
                 f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True) if value
             )

@@ -1,4 +1,4 @@
-"""Distances between waves. Complex spectra fix the phase; magnitudes alone leave the pitch free to stick."""
+"""Distances between waves."""
 
 import torch
 import torch.nn.functional as F
@@ -16,11 +16,6 @@ def spectra(wav: Tensor) -> list[Tensor]:
         torch.stft(wav, size, hop, window=torch.hann_window(size, device=wav.device), return_complex=True) / size**0.5
         for size, hop in RESOLUTIONS
     ]
-
-
-def energy_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """Both [B, samples]: energy of the difference over the segment's own (quiet segments count less)."""
-    return ((fake - real).square().sum(1) / (real.square().sum(1) + 0.3)).mean()
 
 
 def stft_losses(fake: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

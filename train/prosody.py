@@ -1,6 +1,6 @@
 """Stage 2, beside stage 1: text encoder, durations and flow towards the latent. `python -m train.prosody --resume`
 
-First the encoder alone (the flow bypassed), then the flow on, with the phase clock supervised by its change.
+First the encoder alone (the flow bypassed), then the flow on.
 """
 
 import argparse
@@ -15,22 +15,18 @@ from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer
 from train.common import Clock, Utterance, arguments, build, corpus, keep, load, speakers, start
 from train.ear import Ear, ear_losses, frame_labels
-from train.features import CHANNELS, CLOCK_SLICE, MEL_SLICE, TENTS, VOICED
+from train.features import CHANNELS, CLOCK_SLICE, LOG2_F0, MEL_SLICE, PITCH_SLICE
 from train.speakers import EMOTIONS, read_cast
 
 
-def prior_std(f0: float, mel: float, clock: float) -> Tensor:
-    """Standard deviation of each channel [C]."""
-    std = torch.full((CHANNELS,), f0)
-    std[MEL_SLICE], std[CLOCK_SLICE] = mel, clock
+def prior_std() -> Tensor:
+    """Standard deviation of each channel of the prior [C]: a little life in the mels, next to none in F0."""
+    std = torch.full((CHANNELS,), 0.02)
+    std[MEL_SLICE], std[LOG2_F0] = 0.1, 0.004
     return std
 
 
-# A little life in the mels, next to none in F0, none in the clock. Breath (an unvoiced initial) has no clock: noise
-# in its place keeps the decoder from repeating itself frame by frame, which sounds like a buzz of 86 Hz.
-PRIOR_STD = prior_std(0.02, 0.1, 1e-3)
-BREATH_STD = prior_std(0.02, 0.25, 0.7)
-CLOCK_WEIGHT = 0.4
+PRIOR_STD = prior_std()
 EAR_WEIGHT = 0.2
 LONGEST = 600  # frames; attention costs their square
 PARTS = ("enc_p", "dp", "flow")
@@ -105,32 +101,17 @@ def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Ten
     return net.enc_p(batch.phones, batch.tones, languages, batch.mask, (), batch.emotion, speaker)
 
 
-def breath(batch: Batch) -> Tensor:
-    """[B, T]: 1 for the tokens of a syllable with at most one voiced frame, the vowel's first: unvoiced initials."""
-    voiced = F.pad((batch.latent[:, VOICED] > 0.5).float().cumsum(1), (1, 0))
-    ends = batch.durations.cumsum(1)
-    inside = voiced.gather(1, ends) - voiced.gather(1, ends - batch.durations)
-    return ((inside <= 1) & (batch.durations > 2) & (batch.tones > 0)).float()
-
-
-def token_std(batch: Batch) -> Tensor:
-    """Standard deviations the prior shall have [B, C, T]."""
-    loud, plain = (std[:, None].to(batch.latent.device) for std in (BREATH_STD, PRIOR_STD))
-    return torch.where(breath(batch)[:, None] > 0, loud, plain)
-
-
 def predict(net: Synthesizer, mean: Tensor, batch: Batch, speaker: Tensor, noise: float) -> Tensor:
     """The flow's latent [B, C, F] with the teacher's durations."""
-    z, std = expand(mean, batch.durations), expand(token_std(batch), batch.durations)
+    z, std = expand(mean, batch.durations), PRIOR_STD[:, None].to(mean.device)
     z = z + noise * std * torch.randn_like(z) * batch.frame_mask
     return net.flow(z, batch.frame_mask, speaker)
 
 
 def channel_weights() -> Tensor:
-    """F0 and voicing count more than one mel does; the clock has a loss of its own."""
+    """Pitch and voicing count more than one mel does, F0 itself most; the clock is nothing to predict."""
     weights = torch.ones(CHANNELS, 1)
-    weights[: TENTS + 1] = 3.0
-    weights[VOICED] = 3.0
+    weights[PITCH_SLICE], weights[LOG2_F0] = 3.0, 10.0
     weights[CLOCK_SLICE] = 0.0
     return weights / weights.mean()
 
@@ -147,29 +128,11 @@ def initials(batch: Batch) -> Tensor:
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
     """L1 of the latent and of its change, which makes a burst a burst; consonants are short, so they count double."""
     heavy = batch.frame_mask * (1 + expand(initials(batch)[:, None], batch.durations))
-    near = ((z - batch.latent).abs() * WEIGHTS.to(z.device) * heavy).sum() / heavy.sum() / CHANNELS
-    change = (z - batch.latent).diff(dim=-1).abs()[:, MEL_SLICE]
+    apart = (z - batch.latent) * WEIGHTS.to(z.device)
     both = heavy[..., 1:] * batch.frame_mask[..., :-1]
-    return near + 0.5 * (change * both).sum() / both.sum() / change.shape[1]
-
-
-def clock_loss(z: Tensor, batch: Batch) -> Tensor:
-    """The clock's change over one and two frames against the teacher's: which phase it starts at is free."""
-
-    def turn(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        a, b = x[:, CLOCK_SLICE][..., k:], x[:, CLOCK_SLICE][..., :-k]
-        return (a * b).sum(1), a[:, 1] * b[:, 0] - a[:, 0] * b[:, 1]
-
-    total = z.new_zeros(())
-    voiced = batch.latent[:, VOICED]
-    apart = batch.frame_mask[:, 0] * (1 - expand(breath(batch)[:, None], batch.durations)[:, 0])
-    for k in (1, 2):
-        both = (voiced[:, k:] * voiced[:, :-k] > 0.5).float() * apart[:, k:] * apart[:, :-k]
-        (re, im), (real_re, real_im) = turn(z, k), turn(batch.latent, k)
-        total = total + (((re - real_re).abs() + (im - real_im).abs()) * both).sum() / both.sum().clamp(min=1)
-    radius = z[:, CLOCK_SLICE].square().sum(1).add(1e-6).sqrt()
-    away = ((radius - voiced).abs() * apart).sum() / apart.sum()
-    return total / 2 + 0.5 * away
+    near = (apart.abs() * heavy).sum() / heavy.sum()
+    change = (apart.diff(dim=-1).abs() * both).sum() / both.sum()
+    return (near + 0.5 * change) / CHANNELS
 
 
 def heard_loss(ear: Ear, z: Tensor, batch: Batch) -> Tensor:
@@ -218,6 +181,9 @@ def main() -> None:
     parameters = [p for part in PARTS for p in net.get_submodule(part).parameters()]
     optimizer = torch.optim.Adam(parameters, args.lr, betas=(0.9, 0.98))
     step, seconds = start(args, net, PARTS, optimizer)
+    with torch.no_grad():
+        net.enc_p.proj.weight[CHANNELS:] = 0
+        net.enc_p.proj.bias[CHANNELS:] = PRIOR_STD.log()
     step = args.flow_from if args.voice and step == 0 else max(0, step)  # released weights know the flow already
     data = [u for u in corpus("train", args.runs / "data") if u.item.frames <= LONGEST]
     ear = Ear.load(args.runs / "ear.pt").to(device)
@@ -232,25 +198,20 @@ def main() -> None:
         for group in optimizer.param_groups:
             group["lr"] = rate * (1 - 0.9 * late)
         speaker = speakers(net, batch.speaker)
-        x, mean, log_std = encode(net, batch, speaker)
+        x, mean, _ = encode(net, batch, speaker)
         durations = duration_loss(net, x, batch, speaker)
-        if flow_on:
-            z = predict(net, mean, batch, speaker, torch.rand(()).item())
-            phase = clock_loss(z, batch)
-        else:
-            z, phase = expand(mean, batch.durations), mean.new_zeros(())
+        z = predict(net, mean, batch, speaker, torch.rand(()).item()) if flow_on else expand(mean, batch.durations)
         near, heard = latent_loss(z, batch), heard_loss(ear, z, batch)
-        width = ((log_std - token_std(batch).log()).abs() * batch.mask).sum() / batch.mask.sum() / CHANNELS
-        loss = near + CLOCK_WEIGHT * phase + 0.3 * durations + 0.3 * width + EAR_WEIGHT * heard
+        loss = near + 0.3 * durations + EAR_WEIGHT * heard
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        seen.append((near.item(), phase.item(), durations.item(), width.item(), heard.item()))
+        seen.append((near.item(), durations.item(), heard.item()))
         step += 1
         say, store = clock.tick()
         if say:
-            names = ("latent", "clock", "durations", "width", "heard")
+            names = ("latent", "durations", "heard")
             line = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True))
             print(f"step {step}  {line}  {clock.spent:.0f} s", flush=True)
             seen = []

@@ -22,7 +22,7 @@ from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
 from train.sentences import sentences
 
 MELS = 64
-CHANNELS = 192
+CHANNELS = 160
 _MALE, _FEMALE = "language variant\nname {n}\ngender male\n", "language variant\nname {n}\ngender female\n"
 _FORMANTS = "formant 0 100 100 100\nformant 1 {0} 100 {1}\nformant 2 {0} 100 {1}\nformant 3 {0} 90 {1}\n"
 # Pitches and vocal tracts between and beyond those of the voice's speakers; none is one of them.
@@ -36,6 +36,7 @@ VARIANTS = {
     "j5": _MALE + "pitch 85 130\n" + _FORMANTS.format(103, 100) + "flutter 4\n",
     "j7": _FEMALE + "pitch 232 340\n" + _FORMANTS.format(124, 120),
     "j8": _FEMALE + "pitch 200 300\n" + _FORMANTS.format(116, 125) + "breath 0 1 2 2 2 2 2 1\n",
+    "j10": _FEMALE + "pitch 240 345\n" + _FORMANTS.format(119, 125),
     "j9": _MALE + "pitch 108 165\n" + _FORMANTS.format(91, 115),
 }
 
@@ -51,7 +52,7 @@ def features(wav: np.ndarray) -> np.ndarray:
     wav = wav[: len(wav) // HOP * HOP]
     spectrum = np.abs(np.fft.rfft(frames(wav, FFT) * np.hanning(FFT + 1)[:-1], axis=1)).astype(np.float32)
     mel = np.log(np.maximum(spectrum @ mel_filters(FFT, MELS, high=7600.0).T / (FFT / 4), 1e-3))
-    f0, _ = pitch(wav, 45, 420)
+    f0, _ = pitch(wav, 45, 540)
     voiced = f0 > 0
     middle = np.median(f0[voiced]) if voiced.any() else 100.0
     tone = np.where(voiced, np.log2(np.maximum(f0, 1) / middle), 0)

@@ -28,7 +28,8 @@ class Backend(Protocol):
         """Prior sample [1, I, F] -> latent [1, I, F], zero under the mask."""
 
     def head(self, z: Tensor, speaker: Tensor, mask: Tensor | None) -> Tensor:
-        """A window of the latent [1, I, size] -> the decoder's first stage [1, C, size * rate], on any device."""
+        """A window of the latent, with what drives the voice [1, I, size] -> the decoder's first stage
+        [1, C, size * rate], on any device."""
 
     def tail(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """A window of the first stage [1, C, size * rate] -> samples [size * hop]."""
