@@ -27,7 +27,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from infer import backends, devices, shapes
 from infer.backends import Backend
 from infer.decoding import decode
-from infer.pipeline import with_source
 from infer.request import SpeechError
 from infer.settings import load_settings
 from models import VARIANTS, Synthesizer, SynthesizerConfig, load_checkpoint
@@ -136,7 +135,7 @@ class Sentence:
 
     @property
     def z(self) -> Tensor:
-        return with_source(self.z_p[..., : self.frames], self.config, 0, 0)
+        return self.z_p[..., : self.frames]
 
     def windows(self, backend: Backend, sizes: list[int]) -> list[Tensor]:
         return list(decode(backend, self.config, self.z, self.speaker, sizes, first=False))
@@ -144,7 +143,7 @@ class Sentence:
     def first_sound(self, backend: Backend, sizes: list[int]) -> Tensor:
         """All that is done before the first samples are there."""
         self.encode(backend)
-        z = with_source(self.flow(backend)[..., : self.frames], self.config, 0, 0)
+        z = self.flow(backend)[..., : self.frames]
         return next(decode(backend, self.config, z, self.speaker, sizes, first=True))
 
 

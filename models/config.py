@@ -149,6 +149,14 @@ class SynthesizerConfig:
         """What drives the voice, in the latent that the decoder takes (models/source.py)."""
         return 2 * self.hop if self.pitch else 0
 
+    @property
+    def head_channels(self) -> int:
+        """Of what the decoder's first part gives."""
+        if not self.pitch:
+            return self.upsample_initial_channel // 2
+        bins = sum(window // 2 + 1 for window in self.upsample_kernel_sizes)
+        return bins + self.source_channels // self.upsample_rates[0]
+
     @classmethod
     def from_json(cls, config: Mapping[str, Any], variant: Variant) -> "SynthesizerConfig":
         """From a parsed config.json of a release. Raises ValueError naming what is missing or impossible."""
@@ -206,7 +214,7 @@ _LARGEST = {
     **dict.fromkeys(("kernel_size", "resblock_kernel_sizes", "resblock_dilation_sizes", "upsample_rates"), 64),
     "filter_channels": 32768,
     "n_flow_layer": 16,
-    "upsample_kernel_sizes": 128,
+    "upsample_kernel_sizes": 1024,
     "n_speakers": 65536,
     "sampling_rate": 768_000,
 }

@@ -1,7 +1,6 @@
 """The HiFi-GAN decoder (Kong et al., 2020): latent frames -> waveform. Facts: FACTS.md, section 8.
 
-Weight norm is folded when a checkpoint is read, so these are plain convolutions. In a voice whose latent tells its
-pitch, pulses and noise multiply the channels of every stage (models/source.py).
+Weight norm is folded when a checkpoint is read, so these are plain convolutions.
 """
 
 import torch
@@ -9,11 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import SynthesizerConfig
-from models.source import finer
 
 SLOPE = 0.1
 LAST_SLOPE = 0.01
-SOURCE_KERNEL = 5
 
 
 def _same(channels: int, kernel: int, dilation: int) -> nn.Conv1d:
@@ -55,14 +52,9 @@ class Generator(nn.Module):
         block = ResBlock1 if config.resblock == "1" else ResBlock2
         self.ups = nn.ModuleList()
         self.resblocks = nn.ModuleList()
-        self.sources = nn.ModuleList()
-        self.latent, source = config.inter_channels, config.source_channels
         for rate, kernel in zip(config.upsample_rates, config.upsample_kernel_sizes, strict=True):
             self.ups.append(nn.ConvTranspose1d(channels, channels // 2, kernel, rate, padding=(kernel - rate) // 2))
             channels //= 2
-            source //= rate
-            if source:
-                self.sources.append(nn.Conv1d(source, 2 * channels, SOURCE_KERNEL, padding=SOURCE_KERNEL // 2))
             for k, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True):
                 self.resblocks.append(block(channels, k, dilations))
         self.conv_post = nn.Conv1d(channels, 1, 7, padding=3, bias=False)
@@ -70,42 +62,29 @@ class Generator(nn.Module):
     def forward(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """Latent [B, I, F], speaker [B, G, 1] -> waveform in -1..1 [B, 1, F * hop].
 
-        A voice with a pitch of its own takes a latent that source.driven() has given its pulses and noise.
-
         With a mask [B, 1, F] the masked frames act as the zero padding that every layer sees beyond a true end, so
         that a sentence in a longer window sounds exactly as it does alone; what lies under the mask is 0.
         """
         return self.tail(self.head(z, speaker, mask), mask)
 
     def head(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The first stage, a fifth of the work and nearly all of the context: [B, I, F] -> [B, C / 2, F * rates[0]].
-
-        What drives the voice follows in further channels, for the stages that come.
-        """
-        z = _masked(z, mask)
-        x = self.conv_pre(z[:, : self.latent]) + self.cond(speaker)
-        x, source, _ = self._stage(0, x, z[:, self.latent :], mask)
-        return torch.cat((x, source), dim=1) if self.sources else x
+        """The first stage, a fifth of the work and nearly all of the context: [B, I, F] -> [B, C / 2, F * rates[0]]."""
+        x = self.conv_pre(_masked(z, mask)) + self.cond(speaker)
+        return self._stage(0, x, mask)[0]
 
     def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """All other stages: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
         mask = None if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
-        width = self.ups[0].out_channels
-        x, source = x[:, :width], x[:, width:]
         for i in range(1, len(self.rates)):
-            x, source, mask = self._stage(i, x, source, mask)
+            x, mask = self._stage(i, x, mask)
         x = self.conv_post(_masked(F.leaky_relu(x, LAST_SLOPE), mask))
         return _masked(torch.tanh(x), mask)
 
-    def _stage(self, i: int, x: Tensor, source: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    def _stage(self, i: int, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
         x = self.ups[i](_masked(F.leaky_relu(x, SLOPE), mask))
         mask = None if mask is None else mask.repeat_interleave(self.rates[i], dim=-1)
-        if self.sources:
-            source = finer(source, self.rates[i])
-            scale, shift = self.sources[i](source).chunk(2, dim=1)
-            x = x * (1 + scale) + shift
         blocks = self.resblocks[i * self.n_kernels : (i + 1) * self.n_kernels]
-        return sum(block(x, mask) for block in blocks) / self.n_kernels, source, mask
+        return sum(block(x, mask) for block in blocks) / self.n_kernels, mask
 
 
 def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
@@ -133,7 +112,7 @@ def _reach(config: SynthesizerConfig, first: int, last: int, stages: int | None 
             sum((k - 1) * d // 2 + (k // 2 if first_kind else 0) for d in dilations[:used])
             for k, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
         )
-        padding, beside = (kernel - rate) // 2, SOURCE_KERNEL // 2 * bool(config.pitch)
-        left = max(left + reach + kernel - 1 - padding, left + reach + beside) // rate
-        right = max((right + reach - 1 + padding) // rate + 1, -(-(right + reach + beside) // rate))
+        padding = (kernel - rate) // 2
+        left = (left + reach + kernel - 1 - padding) // rate
+        right = (right + reach - 1 + padding) // rate + 1
     return max(left, right) + (0 if first else 3)  # conv_pre

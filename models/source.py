@@ -13,6 +13,7 @@ from torch import Tensor
 
 HIGHEST = 10_000.0  # Hz, of the pulses' harmonics
 PULSE = 1 / 16  # amplitude of each
+HELD = 2  # frames by which pulses go on before and after what is voiced
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def driven(z: Tensor, noise: Tensor, pitch: Pitch, rate: int) -> Tensor:
     second.
     """
     hop = noise.shape[1]
-    cycles = turns(z, pitch, hop, rate)
+    cycles = held(turns(z, pitch, hop, rate), HELD)
     before = F.pad(cycles, (1, 0))[:, :-1]
     turned = torch.where(before > 0, (cycles + before) / 2, 0).cumsum(1)
     # It starts anew with each voiced stretch, so that the last digits of F0 do not add up over a sentence.
@@ -45,15 +46,25 @@ def turns(z: Tensor, pitch: Pitch, hop: int, rate: int) -> Tensor:
     return f0 * hop / rate * (z[:, pitch.voiced] > 0.5)
 
 
+def held(cycles: Tensor, frames: int) -> Tensor:
+    """Some more frames of each voiced stretch's first and last pitch: where the voice sets in, the filter says."""
+    for _ in range(frames):
+        before, after = F.pad(cycles, (1, 0))[:, :-1], F.pad(cycles, (0, 1))[:, 1:]
+        cycles = torch.where(cycles > 0, cycles, torch.maximum(before, after))
+    return cycles
+
+
 def pulses(cycles: Tensor, phase: Tensor, hop: int, rate: int) -> Tensor:
     """Cycles a frame and their phase at its centre [B, F] -> [B, hop, F]: cosines of all harmonics up to HIGHEST.
 
-    Their sum has a closed form (Dirichlet's kernel). Within a frame the pitch moves evenly.
+    Their sum has a closed form (Dirichlet's kernel). Between the centres of two frames
+    the pitch moves evenly.
     """
     beside = F.pad(cycles[:, None], (1, 1), mode="replicate")[:, 0]
     before, after = (torch.where(x > 0, x, cycles) for x in (beside[:, :-2], beside[:, 2:]))
     place = ((torch.arange(hop, dtype=torch.double, device=cycles.device) + 0.5) / hop - 0.5)[:, None]
-    turn = (phase[:, None] + cycles[:, None] * place + (after - before)[:, None] / 4 * place.square()).frac()
+    bend = torch.where(place > 0, (after - cycles)[:, None], (cycles - before)[:, None])
+    turn = (phase[:, None] + cycles[:, None] * place + bend / 2 * place.square()).frac()
     count = (HIGHEST * hop / rate / cycles.clamp(min=1e-3)).floor().clamp(max=hop // 2)[:, None]
     below = (math.pi * turn).sin()
     near = below.abs() < 1e-6

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from models.config import SynthesizerConfig
 from models.duration import DurationPredictor, StochasticDurationPredictor
 from models.encoder import TextEncoder
+from models.filter import Filter
 from models.flow import Flow
 from models.generator import Generator
 from models.source import driven
@@ -33,7 +34,7 @@ class Synthesizer(nn.Module):
             self.sdp = StochasticDurationPredictor(config)
         self.dp = DurationPredictor(config)
         self.flow = Flow(config)
-        self.dec = Generator(config)
+        self.dec = Filter(config) if config.pitch else Generator(config)
         self.emb_g = nn.Embedding(config.n_speakers, config.gin_channels)
 
     def speaker(self, weights: Tensor) -> Tensor:

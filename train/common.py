@@ -18,7 +18,7 @@ from models.synthesizer import Synthesizer
 from text.phones import split_reading, syllable_phones
 from text.symbols import phone_ids
 from train.data import RUNS, Item
-from train.features import CHANNELS, CLOCK_SLICE, HOP, PITCH, SAMPLE_RATE
+from train.features import CHANNELS, HOP, PITCH, SAMPLE_RATE
 from train.speakers import EMOTIONS, SPEAKERS, Speaker, read_cast
 
 MODEL = {
@@ -36,11 +36,11 @@ MODEL = {
     "use_spk_conditioned_encoder": True,
     "gin_channels": 64,
     "resblock": "2",
-    "resblock_kernel_sizes": [3, 7],
-    "resblock_dilation_sizes": [[1, 3], [1, 3]],
-    "upsample_rates": [8, 2, 4, 4],
+    "resblock_kernel_sizes": [3, 3, 3, 3],
+    "resblock_dilation_sizes": [[1, 2], [1, 1], [1, 2], [1, 1]],
+    "upsample_rates": [4, 64],
     "upsample_initial_channel": 256,
-    "upsample_kernel_sizes": [16, 4, 8, 8],
+    "upsample_kernel_sizes": [512, 256],
     "pitch": PITCH,
 }
 
@@ -76,8 +76,6 @@ def build(cast: tuple[Speaker, ...] = SPEAKERS, seed: int = 0) -> Synthesizer:
     net.emb_g.requires_grad_(False)
     for speaker, row in zip(cast, net.emb_g.weight, strict=True):
         row.copy_(torch.randn(len(row), generator=torch.Generator().manual_seed(speaker.vector)))
-    with torch.no_grad():  # the decoder is told the pitch by pulses; whatever stands in the clock, it does not look
-        net.dec.conv_pre.weight[:, CLOCK_SLICE] = 0
     return net
 
 

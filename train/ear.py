@@ -1,4 +1,6 @@
-"""What stage 3 listens with: a frame-by-frame classifier of phones on the teacher's own log-mels. `python -m train.ear`
+"""What stages 2 and 3 listen with: a classifier of phones, frame by frame, on the teacher's mels. `python -m train.ear`
+
+It hears both kinds of mels: the latent's envelopes, and those of the wave itself.
 
 Its layers' outputs are compared for the decoder's sound and the teacher's (a perceptual loss, Johnson et al., 2016), so
 that what tells phones apart counts for more than its share of decibels. It hears the voice's own speakers and knows
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from text.symbols import SYMBOLS_V2
 from train.common import Clock, Utterance, arguments, corpus, load, save
-from train.features import MEL_SLICE, MELS
+from train.features import HOP, MEL_SLICE, MELS, log_mel, scale_mel
 
 WIDTH = 160
 FRAMES = 96  # of a training segment
@@ -104,8 +106,11 @@ def main() -> None:
         mels, phones = [], []
         for k in rng.integers(len(data), size=args.batch):
             start = rng.integers(data[k].item.frames - FRAMES + 1)
-            mels.append(data[k].latent[start : start + FRAMES, MEL_SLICE].T.astype(np.float32))
-            phones.append(frame_labels(data[k])[start : start + FRAMES])
+            cut = slice(start, start + FRAMES)
+            wave = data[k].wav[start * HOP : (start + FRAMES) * HOP] / 32768
+            mel = data[k].latent[cut, MEL_SLICE] if rng.random() < 0.5 else scale_mel(log_mel(wave))
+            mels.append(mel.T.astype(np.float32))
+            phones.append(frame_labels(data[k])[cut])
         mel, wanted = torch.from_numpy(np.stack(mels)), torch.from_numpy(np.stack(phones)).to(device)
         scores = ear(augment(mel, rng).to(device))[-1]
         loss = F.cross_entropy(scores, wanted)

@@ -1,15 +1,14 @@
-"""The fixed latent the voice is trained through: 96 numbers a frame that say what is heard and where the pitch stands.
+"""The fixed latent the voice is trained through: 96 numbers a frame that say what is heard and how high.
 
 It is known, not learned, so text side and decoder train apart. The decoder is driven by pulses that follow F0
-(models/source.py). Where they stand in the teacher's wave the clock says, which only training sees: cosine and sine of
-the fundamental's phase at the frame's centre.
+(models/source.py), so the latent's mels are an envelope: what the vocal tract does, without the harmonics.
 
     0-11   F0 as a soft one-hot over a quarter octave each, 55 Hz up; 0 where unvoiced
     12     log2(F0 / 55 Hz) - 1.5; 0 where unvoiced
     13     voiced: 0 or 1
-    14-47  log-mels 0-33, scaled
-    48-93  log-mels 34-79, scaled
-    94,95  clock: cos, sin of the fundamental's phase; 0 where unvoiced; nothing of it is predicted
+    14-93  log-mels of the envelope, scaled
+    94     how periodic: the autocorrelation at F0, 0 to 1
+    95     nothing
 """
 
 from functools import lru_cache
@@ -29,8 +28,11 @@ VOICED = 13
 PITCH = {"channel": LOG2_F0, "voiced": VOICED, "base": F0_BASE * 2**F0_CENTRE}
 PITCH_SLICE = slice(0, 14)
 MEL_SLICE = slice(14, 94)
-CLOCK_SLICE = slice(94, 96)
+PERIODIC = 94
 MEL_FLOOR = 1e-4
+PERIODS = 3.0  # in the window of an envelope
+BREATH = 172.0  # Hz, what stands for F0 there in what is unvoiced
+NOISE_GAIN = float(np.sqrt(3 / 8 * FFT) / (FFT / 4))  # noise is as loud in an envelope as in log_mel
 
 
 @lru_cache
@@ -107,15 +109,31 @@ def pitch(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndar
     return np.where(inside, f0[np.arange(len(part)), path], 0.0), strength
 
 
-def clock(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
-    """Phase of the fundamental at each frame's centre as a unit number [frames] complex; 0 where unvoiced."""
-    x = frames(wav, FFT)
-    n = np.arange(FFT) - FFT / 2
-    periods = SAMPLE_RATE / np.maximum(f0, 50.0)
-    width = np.minimum(FFT, 4.0 * periods)[:, None]  # a Hann window of four periods keeps the second harmonic out
+def envelope(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
+    """Natural log of magnitudes in mel bands without the harmonics' ripple [frames, MELS].
+
+    A window of three periods, and each frequency's power the mean over one F0 (as in Morise, 2015, without its
+    sharpening): so F0 can be moved under an envelope, and what is short stays short.
+    """
+    f0 = np.where(f0 > 0, f0, BREATH)[:, None]
+    n = np.arange(FFT) - FFT / 2 + 0.5
+    width = np.minimum(FFT, PERIODS * SAMPLE_RATE / f0)
     window = np.where(np.abs(n) < width / 2, 0.5 + 0.5 * np.cos(2 * np.pi * n / width), 0)
-    wave = (x * window * np.exp(-2j * np.pi * f0[:, None] * n / SAMPLE_RATE)).sum(1)
-    return np.where(f0 > 0, wave / np.maximum(np.abs(wave), 1e-9), 0)
+    window /= np.sqrt(np.square(window).sum(1, keepdims=True))
+    power = np.abs(np.fft.rfft(frames(wav, FFT) * window, axis=1)) ** 2
+    half = f0 / 2 * FFT / SAMPLE_RATE
+    pad = int(half.max(initial=0)) + 2
+    total = np.pad(np.cumsum(np.pad(power, ((0, 0), (pad, pad)), mode="reflect"), 1), ((0, 0), (1, 0)))
+
+    def until(place: np.ndarray) -> np.ndarray:
+        whole = place.astype(int)
+        low, high = (np.take_along_axis(total, whole + k, 1) for k in (0, 1))
+        return low + (high - low) * (place - whole)
+
+    centre = np.arange(power.shape[1]) + pad + 0.5
+    even = (until(centre + half) - until(centre - half)) / (2 * half)
+    mel = np.sqrt(np.maximum(even, 0)).astype(np.float32) @ mel_filters().T
+    return np.log(np.maximum(NOISE_GAIN * mel, MEL_FLOOR))
 
 
 def tents(f0: np.ndarray) -> np.ndarray:
@@ -134,13 +152,12 @@ def unscale_mel(mel):
 
 def latent(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
     """float wave, F0 limits in Hz -> latent [frames, CHANNELS] float32, F0 [frames]."""
-    f0, _ = pitch(wav, low, high)
-    c = clock(wav, f0)
+    f0, periodic = pitch(wav, low, high)
     voiced = f0 > 0
     out = np.zeros((len(f0), CHANNELS), np.float32)
     out[:, :TENTS] = tents(f0)
     out[:, LOG2_F0] = np.where(voiced, np.log2(np.maximum(f0, 1) / F0_BASE) - F0_CENTRE, 0)
     out[:, VOICED] = voiced
-    out[:, MEL_SLICE] = scale_mel(log_mel(wav))
-    out[:, 94], out[:, 95] = c.real, c.imag
+    out[:, MEL_SLICE] = scale_mel(envelope(wav, f0))
+    out[:, PERIODIC] = periodic.clip(0, 1)
     return out, f0

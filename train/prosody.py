@@ -15,7 +15,7 @@ from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer
 from train.common import Clock, Utterance, arguments, build, corpus, keep, load, speakers, start
 from train.ear import Ear, ear_losses, frame_labels
-from train.features import CHANNELS, CLOCK_SLICE, LOG2_F0, MEL_SLICE, PITCH_SLICE
+from train.features import CHANNELS, LOG2_F0, MEL_SLICE, PITCH_SLICE
 from train.speakers import EMOTIONS, read_cast
 
 
@@ -109,10 +109,9 @@ def predict(net: Synthesizer, mean: Tensor, batch: Batch, speaker: Tensor, noise
 
 
 def channel_weights() -> Tensor:
-    """Pitch and voicing count more than one mel does, F0 itself most; the clock is nothing to predict."""
+    """Pitch and voicing count more than one mel does, F0 itself most."""
     weights = torch.ones(CHANNELS, 1)
     weights[PITCH_SLICE], weights[LOG2_F0] = 3.0, 10.0
-    weights[CLOCK_SLICE] = 0.0
     return weights / weights.mean()
 
 

@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from text.phones import split_reading, syllable_phones
 from train.common import Clock, arguments, load, save
-from train.data import pinyin
+from train.data import melody, pinyin
 from train.espeak import Style, Teacher
-from train.fast import half_precision
 from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
 from train.sentences import sentences
 
@@ -39,6 +38,12 @@ VARIANTS = {
     "j10": _FEMALE + "pitch 240 345\n" + _FORMANTS.format(119, 125),
     "j9": _MALE + "pitch 108 165\n" + _FORMANTS.format(91, 115),
 }
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 on a CPU that has it; elsewhere nothing changes. With AVX2 alone it is emulated, twenty times slower."""
+    emulated = torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2")
+    return torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cpu" and not emulated)
 
 
 def labels(syllable: str) -> tuple[str, str]:
@@ -136,7 +141,8 @@ def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list
     with tqdm(total=int(minutes * 60), desc="judge's data", unit="s", mininterval=10) as bar:
         for tokens in sentences(seed):
             style = Style(rng.randint(120, 215), rng.randint(35, 65), rng.randint(35, 100), 80)
-            samples, _ = teacher.say(pinyin(tokens), rng.choice(list(VARIANTS)), style)
+            raised = melody(tokens) if rng.random() < 0.5 else None
+            samples, _ = teacher.say(pinyin(tokens, raised, style.pitch), rng.choice(list(VARIANTS)), style)
             wav = samples / 32768.0
             spectrum = np.fft.rfft(wav)
             place = np.linspace(0, 1, len(spectrum))

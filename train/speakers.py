@@ -35,7 +35,7 @@ SPEAKERS = (
     Speaker("石磊", "language variant\nname shilei\ngender male\npitch 78 115\n" + _PLAIN, 48, 200, 1),
     Speaker(
         "晴晴",
-        "language variant\nname qingqing\ngender female\npitch 226 318\n"
+        "language variant\nname qingqing\ngender female\npitch 203 286\n"
         "formant 0 105 90 130\nformant 1 120 90 130\nformant 2 121 90 130\nformant 3 122 90 130\n"
         "formant 4 122 80 120\nformant 5 122 80 120\n" + _PLAIN,
         130,

@@ -37,7 +37,7 @@ def export(network: Synthesizer, part: str, multiple: int = 1, toom: bool = True
     """
     config, graph = network.config, Graph(toom)
     hidden, latent, speaker = config.hidden_channels, config.inter_channels, config.gin_channels
-    channels = config.upsample_initial_channel // 2 + config.source_channels // config.upsample_rates[0]
+    channels = config.upsample_initial_channel // 2
     if part == "encode":
         x, mask, g = graph.input("hidden", hidden), graph.input("mask", 1), graph.input("speaker", speaker, 1)
         x = attention_stack(graph, network.enc_p.encoder, x, mask, g)
@@ -49,7 +49,7 @@ def export(network: Synthesizer, part: str, multiple: int = 1, toom: bool = True
         x, mask, g = graph.input("z_p", latent), graph.input("mask", 1), graph.input("speaker", speaker, 1)
         return graph.serialised(z=flow(graph, network, x, mask, g))
     if part == "head":
-        z, g = graph.input("z", latent + config.source_channels), graph.input("speaker", speaker, 1)
+        z, g = graph.input("z", latent), graph.input("speaker", speaker, 1)
         return graph.serialised(x=head(graph, network.dec, z, g, multiple))
     return graph.serialised(wave=tail(graph, network.dec, graph.input("x", channels), multiple))
 
@@ -90,10 +90,6 @@ class Graph:
     def split(self, x: str, parts: int, axis: int = 1) -> list[str]:
         """Equal parts."""
         return self("Split", x, axis=axis, outputs=parts)
-
-    def cut(self, x: str, place: int) -> tuple[str, str]:
-        """The channels before a place, and those from it on."""
-        return self("Slice", x, [0], [place], [1]), self("Slice", x, [place], [1 << 30], [1])
 
     def conv(self, x: str, layer: nn.Conv1d, scale: float = 1.0, multiple: int = 1) -> str:
         """A convolution over time with the layer's padding. scale: of what comes in. multiple: divides its length."""
@@ -306,40 +302,27 @@ def wavenet_stack(graph: Graph, stack: WaveNetStack, x: str, mask: str, speaker:
 
 def head(graph: Graph, dec: Generator, z: str, speaker: str, multiple: int) -> str:
     """models.generator.Generator.head."""
-    z, source = graph.cut(z, dec.latent) if dec.sources else (z, "")
     x = graph("Add", graph.conv(z, dec.conv_pre, multiple=multiple), graph.conv(speaker, dec.cond))
-    x, source = _stage(graph, dec, 0, x, source, multiple)
-    x = graph("Mul", x, 1 / dec.n_kernels)
-    return graph("Concat", x, source, axis=1) if source else x
+    return graph("Mul", _stage(graph, dec, 0, x, multiple), 1 / dec.n_kernels)
 
 
 def tail(graph: Graph, dec: Generator, x: str, multiple: int) -> str:
     """Generator.tail. A sum of n blocks goes on, not their mean: the ReLU lets 1 / n through to the next weights."""
-    x, source = graph.cut(x, dec.ups[0].out_channels) if dec.sources else (x, "")
     for i in range(1, len(dec.rates)):
-        here = multiple * math.prod(dec.rates[:i])
-        x, source = _stage(graph, dec, i, x, source, here, 1 / dec.n_kernels if i > 1 else 1.0)
+        x = _stage(graph, dec, i, x, multiple * math.prod(dec.rates[:i]), 1 / dec.n_kernels if i > 1 else 1.0)
     x = graph("LeakyRelu", x, alpha=LAST_SLOPE)
     return graph("Tanh", graph.conv(x, dec.conv_post, scale=1 / dec.n_kernels if len(dec.rates) > 1 else 1.0))
 
 
-def _stage(
-    graph: Graph, dec: Generator, i: int, x: str, source: str, multiple: int, scale: float = 1.0
-) -> tuple[str, str]:
-    """The sum of a stage's residual blocks, and the source. scale: of what comes in. multiple: divides its length."""
+def _stage(graph: Graph, dec: Generator, i: int, x: str, multiple: int, scale: float = 1.0) -> str:
+    """The sum of a stage's residual blocks. scale: of what comes in. multiple: divides its length."""
     up = dec.ups[i]
     (rate,), (padding,) = up.stride, up.padding
     weight = up.weight.detach().float().numpy()[:, :, None] * scale
     x = graph("LeakyRelu", x, alpha=SLOPE)
     x = graph("ConvTranspose", x, weight, up.bias, strides=[1, rate], pads=[0, padding, 0, padding])
-    if source:  # models.source.finer
-        channels = dec.sources[i].in_channels
-        source = graph("Reshape", source, [2, rate, channels // 2, -1])
-        source = graph("Reshape", graph("Transpose", source, perm=[0, 2, 3, 1]), [1, channels, 1, -1])
-        scales, shift = graph.split(graph.conv(source, dec.sources[i], multiple=multiple * rate), 2)
-        x = graph("Add", graph("Mul", x, graph("Add", scales, 1.0)), shift)
     blocks = dec.resblocks[i * dec.n_kernels : (i + 1) * dec.n_kernels]
-    return reduce(lambda a, b: graph("Add", a, b), [_block(graph, b, x, multiple * rate) for b in blocks]), source
+    return reduce(lambda a, b: graph("Add", a, b), [_block(graph, b, x, multiple * rate) for b in blocks])
 
 
 def _block(graph: Graph, block: ResBlock1 | ResBlock2, x: str, multiple: int) -> str:

@@ -1,0 +1,94 @@
+"""A decoder that filters: pulses that follow F0, and noise, each through a filter that the latent asks for.
+
+A source-filter model (Fant, 1960) with filters from a network, as in a neural homomorphic vocoder (Liu, Chen and Yu,
+2020): four times a frame the network gives magnitudes over frequency, which short Fourier transforms of pulses and
+noise are multiplied by. Pitch is never learned, so it is right at once, and nearly all of the work is done at the rate
+of the frames. For voices whose latent tells its pitch (models/source.py); released checkpoints have a Generator.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.config import SynthesizerConfig
+from models.generator import SLOPE, ResBlock2
+from models.source import finer
+
+LOUDEST = 4.0  # log magnitude
+KERNEL = 5
+
+
+class Transform(nn.Module):
+    """A short Fourier transform and its inverse, as convolutions that every device has."""
+
+    def __init__(self, window: int, step: int) -> None:
+        super().__init__()
+        self.window, self.step = window, step
+        time = torch.arange(window, dtype=torch.double) + 0.5
+        hann = torch.sin(torch.pi * time / window).square()
+        angle = 2 * torch.pi * torch.arange(window // 2 + 1)[:, None] * time / window
+        bank = torch.cat((angle.cos(), -angle.sin()))
+        weight = torch.full((window // 2 + 1, 1), 2 / window, dtype=torch.double)
+        weight[0] = weight[-1] = 1 / window
+        overlap = 3 / 8 * window / step  # what squared windows add up to
+        self.register_buffer("forth", (hann * bank).float()[:, None], persistent=False)
+        self.register_buffer("back", (hann * bank * weight.repeat(2, 1) / overlap).float()[:, None], persistent=False)
+
+    def filtered(self, wave: Tensor, magnitudes: Tensor) -> Tensor:
+        """[B, 1, T * step], [B, window // 2 + 1, T] -> [B, 1, T * step]."""
+        padding = (self.window - self.step) // 2
+        spectrum = F.conv1d(wave, self.forth, stride=self.step, padding=padding)
+        return F.conv_transpose1d(spectrum * magnitudes.repeat(1, 2, 1), self.back, stride=self.step, padding=padding)
+
+
+class Filter(nn.Module):
+    """Of config.json: upsample_rates are steps a frame and samples a step, upsample_kernel_sizes the two windows, of
+    pulses and of noise; one residual block follows another, all of upsample_initial_channel channels."""
+
+    def __init__(self, config: SynthesizerConfig) -> None:
+        super().__init__()
+        channels, self.latent = config.upsample_initial_channel, config.inter_channels
+        self.rates = config.upsample_rates
+        self.bins = [window // 2 + 1 for window in config.upsample_kernel_sizes]
+        self.conv_pre = nn.Conv1d(config.inter_channels, channels, KERNEL, padding=KERNEL // 2)
+        self.cond = nn.Conv1d(config.gin_channels, channels, 1)
+        self.blocks = nn.ModuleList(
+            ResBlock2(channels, kernel, dilations)
+            for kernel, dilations in zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+        )
+        self.conv_post = nn.Conv1d(channels, self.rates[0] * sum(self.bins), 1)
+        self.transforms = nn.ModuleList(Transform(window, self.rates[1]) for window in config.upsample_kernel_sizes)
+
+    def forward(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What source.driven() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
+
+        With a mask [B, 1, F] the masked frames act as what lies beyond a true end, as in Generator.
+        """
+        return self.tail(self.head(z, speaker, mask), mask)
+
+    def head(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The network: -> log magnitudes of both filters, then pulses and noise [B, head_channels, F * rates[0]]."""
+        mask = z.new_ones(()) if mask is None else mask
+        z, source = z[:, : self.latent], z[:, self.latent :]
+        x = self.conv_pre(z * mask) + self.cond(speaker)
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.conv_post(F.leaky_relu(x, SLOPE)).unflatten(1, (self.rates[0], -1))  # [B, steps, bins, F]
+        x = x.permute(0, 2, 3, 1).flatten(2)
+        return torch.cat((x, finer(source * mask, self.rates[0])), dim=1)
+
+    def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The filters: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
+        filters, source = x[:, : sum(self.bins)], x[:, sum(self.bins) :]
+        mask = x.new_ones(()) if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
+        magnitudes = (filters.clamp(max=LOUDEST).exp() * mask).split(self.bins, dim=1)
+        waves = finer(source, self.rates[1]).split(1, dim=1)
+        wave = sum(t.filtered(w, m) for t, w, m in zip(self.transforms, waves, magnitudes, strict=True))
+        return wave.clamp(-1, 1) * (mask if mask.dim() == 0 else mask.repeat_interleave(self.rates[1], dim=-1))
+
+
+def halos(config: SynthesizerConfig) -> tuple[int, int]:
+    """Frames on each side that an output of head(), and one of tail() alone, depend on."""
+    blocks = zip(config.resblock_kernel_sizes, config.resblock_dilation_sizes, strict=True)
+    network = KERNEL // 2 + sum((kernel - 1) * sum(dilations[:2]) // 2 for kernel, dilations in blocks)
+    return network, -(-max(config.upsample_kernel_sizes) // config.hop)
