@@ -15,18 +15,30 @@ from models.config import SMALL, SynthesizerConfig
 from models.duration import StochasticDurationPredictor
 from train.__main__ import run
 from train.adversary import Adversary, fool_loss, judge_loss
-from train.common import Average, Utterance, build, config, speakers, tokens_to_ids, with_blanks
+from train.common import Average, Utterance, build, config, tokens_to_ids, with_blanks
 from train.data import LEAD, Item, boundaries, melody, pinyin, utterance
-from train.decoder import with_source
+from train.decoder import level, sound
 from train.ear import Ear, ear_losses, frame_labels
 from train.espeak import Event, Teacher, without_gaps
 from train.evaluate import groups_of, locked
-from train.fast import generate, speed_up
-from train.features import CHANNELS, CLOCK_SLICE, HOP, LOG2_F0, MELS, SAMPLE_RATE, TENTS, VOICED, latent, log_mel, pitch
-from train.losses import log_mels, mel_loss, stft_losses
+from train.features import (
+    CHANNELS,
+    HOP,
+    LOG2_F0,
+    MELS,
+    PERIODIC,
+    SAMPLE_RATE,
+    TENTS,
+    VOICED,
+    envelope,
+    latent,
+    log_mel,
+    pitch,
+)
+from train.losses import log_mels, mel_loss, stft_loss
 from train.pictures import read_log
 from train.prosody import PRIOR_STD, collate, expand, initials
-from train.recognise import count, matched
+from train.recognise import count, matched, wanted
 from train.recordings import align_all, even, intervals, monotonic_alignment, prepare, read_filelist, sounds, tokens_of
 from train.rhythm import SPREAD, rhythm_loss, to_noise
 from train.sentences import MARKS, Token, sentences, third_tones
@@ -48,19 +60,25 @@ def glide(low: float, high: float, frames: int = 80) -> tuple[np.ndarray, np.nda
 
 
 @pytest.mark.parametrize(("low", "high"), [(70, 110), (150, 220)])
-def test_the_latent_holds_pitch_and_a_clock_that_turns_with_it(low, high):
+def test_the_latent_holds_pitch_and_how_periodic_it_is(low, high):
     wave, true = glide(low, high)
     values, f0 = latent(wave, 50, 380)
     inner = slice(5, -5)
     assert np.abs(f0[inner] / true[inner] - 1).max() < 0.01
     assert values.shape == (80, CHANNELS) and values[inner, VOICED].all()
     assert np.allclose(values[inner, :TENTS].sum(1), 1)
-    clock = values[inner, CLOCK_SLICE] @ np.array([1, 1j])
-    turn = (
-        np.angle(clock[1:] * clock[:-1].conj()) / (2 * np.pi)
-        - (true[inner][1:] + true[inner][:-1]) / 2 * HOP / SAMPLE_RATE
-    )
-    assert np.abs(turn - turn.round()).max() < 0.02
+    assert values[inner, PERIODIC].min() > 0.8
+
+
+@pytest.mark.parametrize("f0", [80.0, 160.0, 320.0])
+def test_an_envelope_has_no_ripple_and_is_as_high_as_the_pulses_power(f0):
+    """Harmonics of equal amplitude are a flat line, whatever their distance: a^2 / 2 in each F0 Hz."""
+    samples, amplitude = np.arange(40 * HOP), 0.02
+    wave = sum(amplitude * np.cos(2 * np.pi * k * f0 * samples / SAMPLE_RATE) for k in range(1, int(10_000 / f0)))
+    flat = envelope(wave, np.full(40, f0))[10:30, 30:]
+    noise = np.random.default_rng(0).normal(0, amplitude * np.sqrt(SAMPLE_RATE / f0 / 4), 400 * HOP)
+    assert flat.std() < 0.1
+    assert abs(flat.mean() - log_mel(noise)[10:-10, 30:].mean()) < 0.2  # noise of the same power in each Hz
 
 
 def test_noise_and_silence_have_no_pitch():
@@ -123,29 +141,25 @@ def test_expand_repeats_tokens():
     assert expand(x, torch.tensor([[1, 2], [1, 0]])).tolist() == [[[1, 2, 2]], [[3, 0, 0]]]
 
 
-def test_losses_are_zero_for_equal_waves_and_see_phase():
+def test_losses_are_zero_for_equal_waves_and_do_not_see_phase():
     x = torch.randn(1, 8192, generator=torch.Generator().manual_seed(0))
-    assert stft_losses(x, x)[0] < 1e-2 and stft_losses(x, x)[1] == 0
-    near, magnitude = stft_losses(-x, x)
-    assert near > 0.5 and magnitude < 1e-5
+    assert stft_loss(x, x) == 0 and stft_loss(-x, x) < 1e-5 and stft_loss(2 * x, x) > 0.6
 
 
-def test_pulses_stand_where_the_clock_says_and_turn_with_the_pitch():
-    """A wave of cosines that glides: the pulses of its own latent lie on its peaks, and so do those of F0 alone."""
-    wave, _ = glide(150, 200)
-    values, f0 = latent(wave, 50, 380)
-    teacher = torch.from_numpy(values.T)[None]
-    noise = torch.zeros(1, HOP, teacher.shape[-1])
-    told = with_source(teacher, noise, teacher)[0, CHANNELS : CHANNELS + HOP].T.flatten().numpy()
-    alone = with_source(teacher, noise)[0, CHANNELS : CHANNELS + HOP].T.flatten().numpy()
-    inner = slice(8 * HOP, -8 * HOP)
-    peaks = np.flatnonzero((told[inner] > 1) & (told[inner] >= np.roll(told[inner], 1)))
-    assert len(peaks) > 50
-    assert np.mean(wave[inner][peaks]) > 0.9 * wave.max()
-    for train in (told, alone):
-        heard, _ = pitch(train, 50, 380)
-        both = (heard > 0) & (f0 > 0)
-        assert both.mean() > 0.8 and np.abs(heard / f0 - 1)[both][8:-8].max() < 0.02
+def test_a_decoder_begins_with_the_pitch_that_the_latent_tells():
+    """Before any training: of four speakers at one pitch, which glides."""
+    wave, true = glide(150, 200)
+    values, _ = latent(wave, 50, 380)
+    net = build()
+    level(net.dec)
+    given = torch.from_numpy(values.T)[None].repeat(len(SPEAKERS), 1, 1)
+    noise = torch.randn(len(given), HOP, len(values), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        waves = sound(net, given, noise, torch.arange(len(given)))
+    assert waves.shape == (len(given), len(wave)) and 0.01 < waves.std() < 0.3
+    for one in waves.numpy():
+        heard, _ = pitch(one, 50, 380)
+        assert (heard[8:-8] > 0).all() and np.abs(heard / true - 1)[8:-8].max() < 0.02
 
 
 def test_the_prior_leaves_the_pitch_alone():
@@ -153,46 +167,36 @@ def test_the_prior_leaves_the_pitch_alone():
     assert {"neutral", "happy", "sad", "angry"} == set(EMOTIONS) and len(SPEAKERS) >= 2
 
 
+def test_the_judge_wants_what_is_said():
+    """A third tone right before another one is the second, across words and a silent mark, but not across a pause."""
+    said = wanted(["ma3", "ma3", "'", "ma3", ",", "ma3", "ta1"])
+    assert said == ["m", "a2", "m", "a2", "m", "a3", "m", "a3", "t", "a1"]
+
+
 def test_errors_are_counted_for_phones_and_for_tones_of_matched_finals():
-    wanted = ["n", "i3", "h", "ao3"]
+    said = ["n", "i3", "h", "ao3"]
 
     def errors(heard):
-        return tuple(count(matched(wanted, heard)))
+        return tuple(count(matched(said, heard)))
 
-    assert errors(wanted) == (0, 4, 0, 2)
+    assert errors(said) == (0, 4, 0, 2)
     assert errors(["n", "i2", "h", "ao3"]) == (0, 4, 1, 2)
     assert errors(["n", "i3", "ao3", "x"]) == (2, 4, 0, 2)
     assert errors([]) == (4, 4, 0, 0)
-    assert matched(wanted, ["n", "h", "ao4"]) == [("n", "n"), ("i3", ""), ("h", "h"), ("ao3", "ao4")]
+    assert matched(said, ["n", "h", "ao4"]) == [("n", "n"), ("i3", ""), ("h", "h"), ("ao3", "ao4")]
 
 
 @needs_espeak
 def test_the_teacher_speaks_at_the_speakers_pitch(tmp_path):
     teacher = Teacher(tmp_path, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)})
     tokens = [Token(t) for t in ("jin1", "tian1", "bu4", "mang2", ",", "hen3", "hao3", ".")]
-    for i, (speaker, wanted) in enumerate(zip(SPEAKERS, (172, 86, 258, 112), strict=True)):
+    for i, (speaker, hertz) in enumerate(zip(SPEAKERS, (172, 86, 232, 112), strict=True)):
         wav, durations = utterance(teacher, tokens, i, EMOTIONS["neutral"])
         assert len(wav) == sum(durations) * HOP and len(durations) == len(tokens_to_ids([t.text for t in tokens])[0])
         f0, _ = pitch(wav / 32768.0, speaker.low, speaker.high)
-        assert abs(np.median(f0[f0 > 0]) / wanted - 1) < 0.15
+        assert abs(np.median(f0[f0 > 0]) / hertz - 1) < 0.15
     _, events = teacher.say("ni3 hao3 . ", "s0", EMOTIONS["neutral"])
     assert Event("phoneme", 0, "n", 1) in events
-
-
-def test_the_fast_decoder_is_the_same_decoder():
-    net = build()
-    latent, who = (
-        torch.randn(2, CHANNELS + 2 * HOP, 12, generator=torch.Generator().manual_seed(0)),
-        torch.tensor([0, 1]),
-    )
-    with torch.no_grad():
-        plain = net.dec(latent, speakers(net, who)).squeeze(1)
-        names = list(net.dec.state_dict())
-        speed_up(net.dec)
-        fast = generate(net.dec, latent, speakers(net, who))
-    assert list(net.dec.state_dict()) == names
-    assert fast.dtype == torch.float32 and fast.shape == plain.shape
-    assert (fast - plain).abs().max() < 0.02 * plain.abs().max()  # bfloat16
 
 
 def test_the_average_follows_the_weights_and_goes_on_from_a_file(tmp_path):

@@ -22,7 +22,7 @@ from models.synthesizer import Synthesizer, align, sample_prior
 from train.common import Utterance, corpus, speakers, tokens_to_ids
 from train.data import RUNS
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
-from train.recognise import Recogniser, bare, count, labels, matched
+from train.recognise import Recogniser, bare, count, labels, matched, wanted
 from train.speakers import EMOTIONS, Speaker, read_cast
 
 FRAME_RATE = SAMPLE_RATE / HOP
@@ -180,8 +180,7 @@ class Measures:
         self.mistaken: dict[str, Counter] = defaultdict(Counter)
 
     def heard(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
-        wanted = [label for token in tokens if is_syllable(token) for label in labels(token)]
-        return matched(wanted, self.recogniser.hear(wav))
+        return matched(wanted(tokens), self.recogniser.hear(wav))
 
     def misheard(self, how: Settings, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
         """Of (tokens, speaker, emotion) spoken in one way."""

@@ -15,8 +15,13 @@ def log_spectra(wav: Tensor) -> list[Tensor]:
     out = []
     for size, hop in RESOLUTIONS:
         x = torch.stft(wav, size, hop, window=torch.hann_window(size, device=wav.device), return_complex=True)
-        out.append(0.5 * (torch.view_as_real(x / size**0.5).square().sum(-1) + 1e-5).log())
+        out.append(log_magnitude(x / size**0.5))
     return out
+
+
+def log_magnitude(x: Tensor) -> Tensor:
+    """Complex -> natural log, of nearly nothing a floor."""
+    return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-5).log()
 
 
 def stft_loss(fake: Tensor, real: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from train.common import Clock, arguments, load, save
 from train.data import melody, pinyin
 from train.espeak import Style, Teacher
 from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
-from train.sentences import sentences
+from train.sentences import sentences, third_tones
 
 MELS = 64
 CHANNELS = 160
@@ -50,6 +50,12 @@ def labels(syllable: str) -> tuple[str, str]:
     base, tone = split_reading(syllable)
     initial, final = syllable_phones(base)
     return initial, f"{final}{tone}"
+
+
+def wanted(tokens: list[str]) -> list[str]:
+    """Labels of what the teacher says: a third tone right before another one is spoken as the second."""
+    spoken = third_tones([token for token in tokens if token != "'"])
+    return [label for token in spoken if token[-1].isdigit() for label in labels(token)]
 
 
 def features(wav: np.ndarray) -> np.ndarray:
@@ -102,12 +108,12 @@ def bare(label: str) -> str:
     return label.rstrip("12345")
 
 
-def matched(wanted: list[str], heard: list[str]) -> list[tuple[str, str]]:
+def matched(said: list[str], heard: list[str]) -> list[tuple[str, str]]:
     """Pairs of the alignment with the fewest errors in phones, then in tones; "" where one side has nothing."""
-    n, m = len(wanted), len(heard)
+    n, m = len(said), len(heard)
     cost = np.zeros((n + 1, m + 1))
     cost[:, 0], cost[0] = np.arange(n + 1), np.arange(m + 1)
-    change = np.array([[(bare(a) != bare(b)) + 1e-3 * (a != b) for b in heard] for a in wanted]).reshape(n, m)
+    change = np.array([[(bare(a) != bare(b)) + 1e-3 * (a != b) for b in heard] for a in said]).reshape(n, m)
     for i in range(1, n + 1):
         for j in range(1, m + 1):
             swap = cost[i - 1, j - 1] + change[i - 1, j - 1]
@@ -116,10 +122,10 @@ def matched(wanted: list[str], heard: list[str]) -> list[tuple[str, str]]:
     while i or j:
         if i and j and abs(cost[i, j] - cost[i - 1, j - 1] - change[i - 1, j - 1]) < 1e-6:
             i, j = i - 1, j - 1
-            pairs.append((wanted[i], heard[j]))
+            pairs.append((said[i], heard[j]))
         elif i and abs(cost[i, j] - cost[i - 1, j] - 1) < 1e-6:
             i -= 1
-            pairs.append((wanted[i], ""))
+            pairs.append((said[i], ""))
         else:
             j -= 1
             pairs.append(("", heard[j]))
@@ -150,8 +156,7 @@ def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list
             turn = np.interp(place, np.linspace(0, 1, 30), noise.uniform(-np.pi, np.pi, 30))
             wav = np.fft.irfft(spectrum * np.exp(gain + 1j * turn), len(wav)) * rng.uniform(0.4, 1.2)
             wav += noise.normal(0, 10 ** rng.uniform(-4, -2.3), len(wav))
-            wanted = [label for t in tokens if not t.is_mark for label in labels(t.text)]
-            out.append((features(wav).astype(np.float16), wanted))
+            out.append((features(wav).astype(np.float16), wanted([t.text for t in tokens])))
             seconds += len(wav) / SAMPLE_RATE
             bar.update(int(len(wav) / SAMPLE_RATE))
             if seconds > minutes * 60:
@@ -167,7 +172,7 @@ def main() -> None:
     device = args.device
     torch.manual_seed(0)
     data = make(args.minutes, 777, args.runs / "judge")
-    table = ["", *sorted({label for _, wanted in data for label in wanted})]
+    table = ["", *sorted({label for _, said in data for label in said})]
     model = Recogniser(table).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
     step, seconds = 0, 0.0
@@ -195,7 +200,7 @@ def main() -> None:
             scores = model.net(torch.from_numpy(x).mT.to(device))
         out = scores.float().log_softmax(1).permute(2, 0, 1)
         lengths = torch.tensor([(len(values) + 1) // 2 for values, _ in rows])
-        targets = [torch.tensor([table.index(label) for label in wanted]) for _, wanted in rows]
+        targets = [torch.tensor([table.index(label) for label in said]) for _, said in rows]
         loss = ctc(out, torch.cat(targets).to(device), lengths, torch.tensor([len(t) for t in targets]))
         optimizer.zero_grad()
         loss.backward()
