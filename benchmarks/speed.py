@@ -27,12 +27,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from infer import backends, devices, shapes
 from infer.backends import Backend
 from infer.decoding import decode
+from infer.pipeline import with_source
 from infer.request import SpeechError
 from infer.settings import load_settings
 from models import VARIANTS, Synthesizer, SynthesizerConfig, load_checkpoint
 from models.checkpoint import read_config
 from models.config import CLAP_WIDTH
 from models.flow import WaveNetStack
+from models.generator import Generator
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 5.0  # of sound in the measured sentence
@@ -76,7 +78,8 @@ class Reference:
 
     def __init__(self, network: Synthesizer, device: devices.Device) -> None:
         self.network = copy.deepcopy(network)
-        normed = [*self.network.dec.ups, *self.network.dec.resblocks.modules()]
+        dec = self.network.dec
+        normed = [*dec.ups, *dec.resblocks.modules()] if isinstance(dec, Generator) else []  # a Filter never had any
         normed += [m for stack in self.network.modules() if isinstance(stack, WaveNetStack) for m in stack.modules()]
         for layer in normed:
             if isinstance(layer, nn.Conv1d | nn.ConvTranspose1d):
@@ -126,16 +129,14 @@ class Sentence:
         self.speaker = normal(config.gin_channels, 1, 1)
         self.rest = emotion, self.speaker, normal(2, self.tokens, t)
         self.z_p, self.mask = normal(config.inter_channels, self.frames, f), shapes.mask(self.frames, f)
+        self.z = with_source(self.z_p[..., : self.frames], config, 0, 0)
 
     def encode(self, backend: Backend | Reference) -> object:
         return backend.encode(self.ids, self.bert, *self.rest, sdp_ratio=0.5)
 
     def flow(self, backend: Backend | Reference) -> Tensor:
-        return backend.flow(self.z_p, self.mask, self.speaker)
-
-    @property
-    def z(self) -> Tensor:
-        return self.z_p[..., : self.frames]
+        z = backend.flow(self.z_p, self.mask, self.speaker)[..., : self.frames]
+        return with_source(z, self.config, 0, 0)
 
     def windows(self, backend: Backend, sizes: list[int]) -> list[Tensor]:
         return list(decode(backend, self.config, self.z, self.speaker, sizes, first=False))
@@ -143,8 +144,7 @@ class Sentence:
     def first_sound(self, backend: Backend, sizes: list[int]) -> Tensor:
         """All that is done before the first samples are there."""
         self.encode(backend)
-        z = self.flow(backend)[..., : self.frames]
-        return next(decode(backend, self.config, z, self.speaker, sizes, first=True))
+        return next(decode(backend, self.config, self.flow(backend), self.speaker, sizes, first=True))
 
 
 class Blank:
@@ -152,7 +152,7 @@ class Blank:
 
     def __init__(self, config: SynthesizerConfig) -> None:
         self.seen: set[tuple] = set()
-        self._channels, self._rate = config.upsample_initial_channel // 2, config.upsample_rates[0]
+        self._channels, self._rate = config.head_channels, config.upsample_rates[0]
         self._hop = config.hop // self._rate
 
     def encode(self, ids: tuple[Tensor, ...], *_: object, **__: object) -> None:

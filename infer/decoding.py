@@ -7,8 +7,7 @@ from torch import Tensor
 
 from infer import shapes
 from infer.backends import Backend
-from models import SynthesizerConfig
-from models.generator import halos
+from models import SynthesizerConfig, halos
 
 
 def decode(

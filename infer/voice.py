@@ -21,10 +21,9 @@ from infer.models import command
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings
 from infer.warmth import Warmth, calls
-from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, load_checkpoint, recognise
+from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint, recognise
 from models.checkpoint import find_config, read_config
 from models.config import CLAP_WIDTH, speakers
-from models.generator import halos
 
 NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
 

@@ -74,7 +74,6 @@ def calls(
         (config.variant.bert_pre or width) if i == 0 else width for i, (_, width) in enumerate(config.variant.bert)
     ]
     rate, latent = config.upsample_rates[0], config.inter_channels + config.source_channels
-    channels = config.upsample_initial_channel // 2 + config.source_channels // rate
 
     def encode(size: int) -> object:
         ids = torch.zeros(1, size, dtype=torch.long)
@@ -89,7 +88,7 @@ def calls(
         return backend.head(torch.zeros(1, latent, size), speaker, mask)
 
     def tail(size: int, mask: Tensor | None = None) -> object:
-        return backend.tail(torch.zeros(1, channels, size * rate), mask)
+        return backend.tail(torch.zeros(1, config.head_channels, size * rate), mask)
 
     heads, tails = (sorted(size for size in sizes if size > 2 * halo) for halo in halos)
     parts = (tail, tails), (head, heads), (encode, shapes.TOKEN_BUCKETS), (flow, shapes.FRAME_BUCKETS)

@@ -3,7 +3,7 @@
 from models.checkpoint import CheckpointError, load_checkpoint, recognise
 from models.config import VARIANTS, SynthesizerConfig, Variant
 from models.families import UnknownCheckpoint, detect
-from models.synthesizer import Prior, Synthesizer, align
+from models.synthesizer import Prior, Synthesizer, align, halos
 
 __all__ = [
     "VARIANTS",
@@ -15,6 +15,7 @@ __all__ = [
     "Variant",
     "align",
     "detect",
+    "halos",
     "load_checkpoint",
     "recognise",
 ]

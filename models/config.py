@@ -219,25 +219,16 @@ _LARGEST = {
     "sampling_rate": 768_000,
 }
 _LARGEST_HOP = 8192  # samples a frame
+_LARGEST_KERNEL = 128  # of an upsampling convolution; the windows of transforms may be longer
 MOST_EMOTIONS = 256
 
 
 def _contradiction(sizes: SynthesizerConfig) -> str | None:
     """What about the sizes no network can have, or nothing."""
-    stages = len(sizes.upsample_rates)
-    upsampling = list(zip(sizes.upsample_rates, sizes.upsample_kernel_sizes, strict=False))
     dilations = 3 if sizes.resblock == "1" else 2
     faults = {
-        "model.upsample_rates and upsample_kernel_sizes must be equally long": (
-            stages == len(sizes.upsample_kernel_sizes)
-        ),
-        "each of model.upsample_kernel_sizes must be its upsample rate plus an even number": (
-            all(kernel >= rate and (kernel - rate) % 2 == 0 for rate, kernel in upsampling)
-        ),
+        **(_filter_rules(sizes) if sizes.pitch else _generator_rules(sizes)),
         f"the product of model.upsample_rates must be at most {_LARGEST_HOP}": sizes.hop <= _LARGEST_HOP,
-        "model.upsample_initial_channel is too small to be halved at each stage": (
-            sizes.upsample_initial_channel >> stages > 0
-        ),
         "model.resblock_kernel_sizes must be odd": all(k % 2 for k in sizes.resblock_kernel_sizes),
         f"model.resblock_dilation_sizes must hold {dilations} numbers for each kernel": (
             all(len(d) >= dilations for d in sizes.resblock_dilation_sizes)
@@ -249,6 +240,39 @@ def _contradiction(sizes: SynthesizerConfig) -> str | None:
         ),
     }
     return next((fault for fault, fine in faults.items() if not fine), None)
+
+
+def _generator_rules(sizes: SynthesizerConfig) -> dict[str, bool]:
+    """What must be true of the sizes of models.generator.Generator."""
+    stages = len(sizes.upsample_rates)
+    upsampling = list(zip(sizes.upsample_rates, sizes.upsample_kernel_sizes, strict=False))
+    return {
+        "model.upsample_rates and upsample_kernel_sizes must be equally long": (
+            stages == len(sizes.upsample_kernel_sizes)
+        ),
+        "each of model.upsample_kernel_sizes must be its upsample rate plus an even number": (
+            all(kernel >= rate and (kernel - rate) % 2 == 0 for rate, kernel in upsampling)
+        ),
+        f"each of model.upsample_kernel_sizes must be at most {_LARGEST_KERNEL}": (
+            max(sizes.upsample_kernel_sizes) <= _LARGEST_KERNEL
+        ),
+        "model.upsample_initial_channel is too small to be halved at each stage": (
+            sizes.upsample_initial_channel >> stages > 0
+        ),
+    }
+
+
+def _filter_rules(sizes: SynthesizerConfig) -> dict[str, bool]:
+    """What must be true of the sizes of models.filter.Filter: its short transforms must add up to what they took."""
+    rates, windows, step = sizes.upsample_rates, sizes.upsample_kernel_sizes, sizes.upsample_rates[-1]
+    return {
+        "a voice with model.pitch must have two model.upsample_rates and two upsample_kernel_sizes": (
+            len(rates) == len(windows) == 2
+        ),
+        'a voice with model.pitch must have model.resblock "2"': sizes.resblock == "2",
+        "the second of model.upsample_rates must be even, and each of upsample_kernel_sizes a multiple of it, four "
+        "times or more": step % 2 == 0 and all(window % step == 0 and window >= 4 * step for window in windows),
+    }
 
 
 def speakers(config: Mapping[str, Any], n_speakers: int) -> dict[str, int]:

@@ -24,12 +24,13 @@ class Transform(nn.Module):
     def __init__(self, window: int, step: int) -> None:
         super().__init__()
         self.window, self.step = window, step
-        time = torch.arange(window, dtype=torch.double) + 0.5
+        # On the CPU even where a checkpoint's network is outlined on no device: no file will bring these numbers.
+        time, bins = (torch.arange(n, dtype=torch.double, device="cpu") for n in (window, window // 2 + 1))
+        time += 0.5
         hann = torch.sin(torch.pi * time / window).square()
-        angle = 2 * torch.pi * torch.arange(window // 2 + 1)[:, None] * time / window
+        angle = 2 * torch.pi * bins[:, None] * time / window
         bank = torch.cat((angle.cos(), -angle.sin()))
-        weight = torch.full((window // 2 + 1, 1), 2 / window, dtype=torch.double)
-        weight[0] = weight[-1] = 1 / window
+        weight = torch.where((bins == 0) | (bins == window // 2), 1 / window, 2 / window)[:, None]
         overlap = 3 / 8 * window / step  # what squared windows add up to
         self.register_buffer("forth", (hann * bank).float()[:, None], persistent=False)
         self.register_buffer("back", (hann * bank * weight.repeat(2, 1) / overlap).float()[:, None], persistent=False)

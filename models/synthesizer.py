@@ -9,8 +9,10 @@ from models.config import SynthesizerConfig
 from models.duration import DurationPredictor, StochasticDurationPredictor
 from models.encoder import TextEncoder
 from models.filter import Filter
+from models.filter import halos as filter_halos
 from models.flow import Flow
 from models.generator import Generator
+from models.generator import halos as generator_halos
 from models.source import driven
 
 
@@ -75,6 +77,11 @@ class Synthesizer(nn.Module):
         if config.pitch:
             z = driven(z, noise, config.pitch, config.sampling_rate)
         return self.dec(z, speaker)
+
+
+def halos(config: SynthesizerConfig) -> tuple[int, int]:
+    """Frames on each side that an output of the decoder's head(), and one of its tail() alone, depend on."""
+    return filter_halos(config) if config.pitch else generator_halos(config)
 
 
 def align(log_durations: Tensor, mask: Tensor, length_scale: float) -> Tensor:

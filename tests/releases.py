@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from models import VARIANTS, Synthesizer, SynthesizerConfig
-from tests.voices import CONFIG, FRAMES_PER_TOKEN
+from tests.voices import CONFIG, FRAMES_PER_TOKEN, GENERATOR
 
 VERSIONS = {"extra-fix": "2.4", "zh-clap": "2.3", "extra": "2.3", "japanese-extra": "2.4", "v2.1-first": "2.1"}
 NORMED = ("dec.ups.", "dec.resblocks.")
@@ -18,6 +18,7 @@ def config_of(family: str, **model: object) -> dict:
     config = json.loads(json.dumps(CONFIG))
     if family != "small":
         del config["model"]["emotions"]
+        config["model"] |= GENERATOR
     config["version"] = VERSIONS.get(family, family.removeprefix("v"))
     config["model"] |= model
     return config

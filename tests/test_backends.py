@@ -21,12 +21,11 @@ from infer.pipeline import Engine, speak, with_source
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
 from infer.warmth import Warmth, calls
-from models import VARIANTS, Synthesizer, SynthesizerConfig
+from models import VARIANTS, Synthesizer, SynthesizerConfig, halos
 from models.config import CLAP_WIDTH
-from models.generator import halos
 from tests.networks import golden_network
 from tests.releases import config_of
-from tests.voices import loaded, make_tiny_voice
+from tests.voices import GENERATOR, loaded, make_tiny_voice
 
 SIZES = (15, 30, 60)
 CPU = devices.choose("cpu")
@@ -156,12 +155,15 @@ def test_toom_cook_convolutions_are_convolutions(kernel, dilation, length, monke
     assert close(torch.from_numpy(ours)[:, :, 0], theirs, 5e-5)
 
 
-def test_wide_convolutions_of_full_size_are_toom_cook_and_narrow_ones_are_not():
-    network = tiny("small", upsample_initial_channel=512, hidden_channels=96, filter_channels=192)
+@pytest.mark.parametrize("decoder", ["generator", "filter"])
+def test_wide_convolutions_of_full_size_are_toom_cook_and_narrow_ones_are_not(decoder):
+    sizes = {"upsample_initial_channel": 512, "hidden_channels": 96, "filter_channels": 192}
+    network = tiny("small", **(GENERATOR if decoder == "generator" else {}) | sizes)
+    head = graph.head if decoder == "generator" else graph.filter_head
     count = {}
     for toom in (True, False):
         g = graph.Graph(toom)
-        graph.head(g, network.dec, g.input("z", 16 + 2 * 128), g.input("speaker", 8, 1), 15)
+        head(g, network.dec, g.input("z", 16 + network.config.source_channels), g.input("speaker", 8, 1), 15)
         count[toom] = sum(node.op_type == "Conv" for node in g.nodes)
     assert count[True] > count[False]
     backend = made("onnx", network)

@@ -13,7 +13,7 @@ from models.generator import receptive_field
 from tests import golden as runner
 from tests.conftest import golden
 from tests.networks import golden_network
-from tests.voices import CONFIG
+from tests.voices import CONFIG, GENERATOR
 from text import symbols
 
 FAMILIES = sorted(folder.name for folder in (golden() / "models").iterdir())
@@ -150,7 +150,7 @@ def test_every_family_counts_in_the_table_it_names():
 def test_v2_1_takes_a_vector_an_index_or_nothing():
     """The vector's nearest code, that code by its index, and a mix; the first 2.1, which has no codes, is neutral."""
     torch.manual_seed(0)
-    sizes = json.loads(json.dumps(CONFIG))
+    sizes = {**CONFIG, "model": CONFIG["model"] | GENERATOR}
     sizes["model"].pop("emotions")
     encoder = Synthesizer(SynthesizerConfig.from_json(sizes, VARIANTS["v2.1"])).enc_p
     with torch.inference_mode():
@@ -185,10 +185,19 @@ def test_weight_norm_in_both_spellings():
         ({"n_layers": 2}, "at least 3"),
         ({"n_layers_trans_flow": 2}, "at least 3"),
         ({"upsample_rates": []}, "upsample_rates must be a list"),
-        ({"upsample_rates": [8, 4]}, "equally long"),
-        ({"upsample_kernel_sizes": [16, 8, 7]}, "plus an even number"),
+        (GENERATOR | {"upsample_rates": [8, 4]}, "equally long"),
+        (GENERATOR | {"upsample_kernel_sizes": [16, 8, 7]}, "plus an even number"),
+        (GENERATOR | {"upsample_kernel_sizes": [16, 8, 256]}, "at most 128"),
+        (GENERATOR | {"upsample_initial_channel": 7}, "too small to be halved"),
+        ({"upsample_kernel_sizes": [2048, 128]}, "whole number from 1 to 1024"),
+        ({"upsample_rates": [4, 8, 4]}, "two model.upsample_rates and two"),
+        ({"upsample_kernel_sizes": [256, 128, 64]}, "two model.upsample_rates and two"),
+        ({"resblock": "1"}, 'must have model.resblock "2"'),
+        ({"upsample_rates": [4, 31], "upsample_kernel_sizes": [248, 124]}, "must be even, and each of"),
+        ({"upsample_kernel_sizes": [256, 144]}, "a multiple of it"),
+        ({"upsample_kernel_sizes": [256, 96]}, "four times or more"),
         ({"resblock_kernel_sizes": [3, 4]}, "must be odd"),
-        ({"resblock": "1"}, "must hold 3 numbers"),
+        (GENERATOR | {"resblock": "1"}, "must hold 3 numbers"),
         ({"hidden_channels": 10**9}, "whole number from 1"),
         ({"flow_share_parameter": True}, "flow_share_parameter"),
         ({"use_spk_conditioned_encoder": False}, "speaker must condition the encoder"),
@@ -210,7 +219,7 @@ def test_the_receptive_field_is_what_the_decoder_has(resblock):
     """A change beyond it changes nothing; at released sizes it is 13 frames, and the 13th is really used."""
     network = golden_network("extra-fix") if resblock == "1" else _tiny_network()
     halo = receptive_field(network.config)
-    decoder, width = network.dec.double(), network.config.inter_channels + network.config.source_channels
+    decoder, width = network.dec.double(), network.config.inter_channels
     speaker = torch.zeros(1, network.config.gin_channels, 1, dtype=torch.double)
     z = torch.randn(1, width, 4 * halo, dtype=torch.double, generator=torch.Generator().manual_seed(1))
     middle, hop = 2 * halo, network.config.hop
@@ -233,7 +242,8 @@ def test_the_receptive_field_is_what_the_decoder_has(resblock):
 
 def _tiny_network():
     torch.manual_seed(0)
-    return Synthesizer(SynthesizerConfig.from_json(CONFIG, VARIANTS["small"]))
+    config = {**CONFIG, "model": CONFIG["model"] | GENERATOR}
+    return Synthesizer(SynthesizerConfig.from_json(config, VARIANTS["small"]))
 
 
 def test_older_configs_with_a_wavenet_flow_invert_what_they_do():

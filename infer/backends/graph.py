@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from models import Synthesizer
 from models.duration import DurationPredictor
 from models.encoder import SPEAKER_LAYER, WINDOW, AttentionStack, ChannelNorm, FeedForward, RelativeAttention
+from models.filter import LOUDEST, Filter, Transform
 from models.flow import WaveNetStack
 from models.generator import LAST_SLOPE, SLOPE, Generator, ResBlock1, ResBlock2
 
@@ -32,12 +33,11 @@ def export(network: Synthesizer, part: str, multiple: int = 1, toom: bool = True
     """A graph of PARTS, serialised. `multiple`: what divides every number of frames that the decoder will be given.
 
     encode: hidden [1, H, 1, T], mask [1, 1, 1, T], speaker [1, G, 1, 1] -> x [1, H, 1, T], mean, log_std [1, I, 1, T],
-    log_durations [1, 1, 1, T]; flow: z_p [1, I, 1, F], mask, speaker -> z; head: z, speaker -> x (as Generator.head);
+    log_durations [1, 1, 1, T]; flow: z_p [1, I, 1, F], mask, speaker -> z; head: z, speaker -> x (as the decoder's);
     tail: x -> wave [1, 1, 1, F * hop]. toom: with Toom-Cook products, for CPUs.
     """
     config, graph = network.config, Graph(toom)
     hidden, latent, speaker = config.hidden_channels, config.inter_channels, config.gin_channels
-    channels = config.upsample_initial_channel // 2
     if part == "encode":
         x, mask, g = graph.input("hidden", hidden), graph.input("mask", 1), graph.input("speaker", speaker, 1)
         x = attention_stack(graph, network.enc_p.encoder, x, mask, g)
@@ -49,9 +49,12 @@ def export(network: Synthesizer, part: str, multiple: int = 1, toom: bool = True
         x, mask, g = graph.input("z_p", latent), graph.input("mask", 1), graph.input("speaker", speaker, 1)
         return graph.serialised(z=flow(graph, network, x, mask, g))
     if part == "head":
-        z, g = graph.input("z", latent), graph.input("speaker", speaker, 1)
-        return graph.serialised(x=head(graph, network.dec, z, g, multiple))
-    return graph.serialised(wave=tail(graph, network.dec, graph.input("x", channels), multiple))
+        z, g = graph.input("z", latent + config.source_channels), graph.input("speaker", speaker, 1)
+        part = filter_head if config.pitch else head
+        return graph.serialised(x=part(graph, network.dec, z, g, multiple))
+    x = graph.input("x", config.head_channels)
+    wave = filter_tail(graph, network.dec, x) if config.pitch else tail(graph, network.dec, x, multiple)
+    return graph.serialised(wave=wave)
 
 
 class Graph:
@@ -335,3 +338,41 @@ def _block(graph: Graph, block: ResBlock1 | ResBlock2, x: str, multiple: int) ->
             y = graph.conv(graph("LeakyRelu", y, alpha=SLOPE), conv, multiple=multiple)
         x = graph("Add", x, y)
     return x
+
+
+def filter_head(graph: Graph, dec: Filter, z: str, speaker: str, multiple: int) -> str:
+    """models.filter.Filter.head."""
+    steps, samples = dec.rates
+    z, source = graph("Split", z, [dec.latent, 2 * steps * samples], axis=1, outputs=2)
+    x = graph("Add", graph.conv(z, dec.conv_pre, multiple=multiple), graph.conv(speaker, dec.cond))
+    for block in dec.blocks:
+        x = _block(graph, block, x, multiple)
+    x = graph.conv(graph("LeakyRelu", x, alpha=SLOPE), dec.conv_post)
+    x = graph("Transpose", graph("Reshape", x, [steps, sum(dec.bins), -1]), perm=[1, 2, 0])
+    x = graph("Reshape", x, [1, sum(dec.bins), 1, -1])
+    return graph("Concat", x, _finer(graph, source, steps, samples), axis=1)
+
+
+def filter_tail(graph: Graph, dec: Filter, x: str) -> str:
+    """Filter.tail."""
+    step = dec.rates[1]
+    *filters, source = graph("Split", x, [*dec.bins, 2 * step], axis=1, outputs=3)
+    waves = graph.split(_finer(graph, source, step, 1), 2)
+    filtered = [_filtered(graph, *each) for each in zip(dec.transforms, waves, filters, strict=True)]
+    return graph("Clip", graph("Add", *filtered), -1.0, 1.0)
+
+
+def _filtered(graph: Graph, transform: Transform, wave: str, logs: str) -> str:
+    """models.filter.Transform.filtered, of log magnitudes."""
+    padding, bins = (transform.window - transform.step) // 2, transform.window // 2 + 1
+    how = {"strides": [1, transform.step], "pads": [0, padding, 0, padding]}
+    spectrum = graph("Reshape", graph("Conv", wave, transform.forth[:, :, None], **how), [2, bins, 1, -1])
+    spectrum = graph("Mul", spectrum, graph("Exp", graph("Min", logs, LOUDEST)))
+    spectrum = graph("Reshape", spectrum, [1, 2 * bins, 1, -1])
+    return graph("ConvTranspose", spectrum, transform.back[:, :, None], **how)
+
+
+def _finer(graph: Graph, source: str, rate: int, rest: int) -> str:
+    """models.source.finer, of 2 * rate * rest channels."""
+    source = graph("Reshape", source, [2, rate, rest, -1])
+    return graph("Reshape", graph("Transpose", source, perm=[0, 2, 3, 1]), [1, 2 * rest, 1, -1])

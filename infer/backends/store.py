@@ -14,10 +14,10 @@ _DIGEST = 32
 
 
 def fingerprint(network: Synthesizer, exporter: Path, *options: object) -> str:
-    """Of the weights, the sizes, the exporter's source and its options."""
+    """Of the weights, the constants, the sizes, the exporter's source and its options."""
     seen = hashlib.blake2b(exporter.read_bytes(), digest_size=_DIGEST)
     seen.update(repr((network.config, options)).encode())
-    for name, value in network.state_dict().items():
+    for name, value in (network.state_dict() | dict(network.named_buffers())).items():
         seen.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         seen.update(value.detach().contiguous().numpy())
     return seen.hexdigest()
