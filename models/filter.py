@@ -76,14 +76,14 @@ class Filter(nn.Module):
             x = block(x, mask)
         x = self.conv_post(F.leaky_relu(x, SLOPE)).unflatten(1, (self.rates[0], -1))  # [B, steps, bins, F]
         x = x.permute(0, 2, 3, 1).flatten(2)
-        return torch.cat((x, finer(source * mask, self.rates[0])), dim=1)
+        return torch.cat((x, finer(source, self.rates[0])), dim=1)
 
     def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The filters: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
         filters, source = x[:, : sum(self.bins)], x[:, sum(self.bins) :]
         mask = x.new_ones(()) if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
         magnitudes = (filters.clamp(max=LOUDEST).exp() * mask).split(self.bins, dim=1)
-        waves = finer(source, self.rates[1]).split(1, dim=1)
+        waves = finer(source * mask, self.rates[1]).split(1, dim=1)
         wave = sum(t.filtered(w, m) for t, w, m in zip(self.transforms, waves, magnitudes, strict=True))
         return wave.clamp(-1, 1) * (mask if mask.dim() == 0 else mask.repeat_interleave(self.rates[1], dim=-1))
 

@@ -23,6 +23,7 @@ from infer.settings import load_settings
 from infer.warmth import Warmth, calls
 from models import VARIANTS, Synthesizer, SynthesizerConfig, halos
 from models.config import CLAP_WIDTH
+from models.filter import LOUDEST
 from tests.networks import golden_network
 from tests.releases import config_of
 from tests.voices import GENERATOR, loaded, make_tiny_voice
@@ -131,6 +132,14 @@ def test_every_family(name, family):
     backend = made(name, network)
     check_encode(backend, network, 21)
     check_frames(backend, network, 47)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_filters_as_loud_as_can_be(name):
+    """Both limits are reached: that of the filters and that of the samples."""
+    network = tiny()
+    network.dec.conv_post.bias.data.add_(LOUDEST)
+    check_frames(made(name, network), network, 47)
 
 
 @pytest.mark.parametrize("kernel", [2, 3, 5, 7, 9, 11, 12, 13])

@@ -326,6 +326,10 @@ CONFIGS: dict[str, tuple[Callable[[], bytes | dict], str]] = {
         }.items()
     },
     "product": (lambda: config_of(FAMILY, upsample_rates=[64] * 3, upsample_kernel_sizes=[64] * 3), "product"),
+    "long kernels": (
+        lambda: config_of(FAMILY, upsample_kernel_sizes=[1024] * 3),
+        "sizes must be at most",
+    ),
     "speakers": (lambda: config_of(FAMILY) | {"data": {"n_speakers": 10**9, "sampling_rate": 1}}, "n_speakers"),
     "a network of 100 GB": (
         lambda: config_of(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.config import SMALL, SynthesizerConfig
-from models.source import HIGHEST, PULSE, Pitch, driven, finer, pulses, turns
+from models.source import HELD, HIGHEST, PULSE, Pitch, driven, finer, held, pulses, turns
 from tests.voices import CONFIG
 
 HOP, RATE = 256, 22050
@@ -40,11 +40,33 @@ def test_a_glide_goes_on_from_frame_to_frame():
     assert (gaps.diff() <= 3).all() and gaps[0] > 180 and gaps[-1] < 125  # periods of 220 samples, then of 110
 
 
-def test_what_is_unvoiced_has_no_pulses_and_each_voiced_stretch_starts_anew():
-    first, second = sentence([0, 0, 150, 160, 170, 0]), sentence([90, 80, 0, 0, 0, 150, 160, 170])
+def test_pitch_moves_evenly_from_centre_to_centre():
+    """A straight glide is exact in every sample, not at the frames' centres alone."""
+    frames, low, high = 40, 304.0, 311.0  # with 32 harmonics from end to end
+    f0 = torch.linspace(low, high, frames)
+    seconds = (torch.arange(frames * HOP, dtype=torch.double) + 0.5 - HOP / 2) / RATE
+    phase = low * seconds + (high - low) / ((frames - 1) * HOP / RATE) * seconds.square() / 2
+    wanted = PULSE * sum(torch.cos(2 * math.pi * k * phase) for k in range(1, 33))
+    within = slice(HOP // 2, -HOP // 2)
+    assert torch.allclose(samples(sentence(f0.tolist()))[within], wanted[within], atol=2e-3)
+
+
+def test_pulses_go_on_a_little_and_each_voiced_stretch_starts_anew():
+    first = sentence([0, 0, 0, 0, 150, 160, 170, 0, 0, 0])
+    second = sentence([90, 80, 0, 0, 0, 0, 0, 0, 150, 160, 170, 0, 0, 0])
     heard = samples(first)
-    assert not heard[: 2 * HOP].any() and not heard[5 * HOP :].any()
-    assert torch.equal(heard[2 * HOP : 4 * HOP], samples(second)[5 * HOP : 7 * HOP])
+    assert not heard[: (4 - HELD) * HOP].any() and not heard[(7 + HELD) * HOP :].any()
+    assert all(frame.any() for frame in heard[(4 - HELD) * HOP : (7 + HELD) * HOP].split(HOP))
+    again = samples(second)[4 * HOP :]
+    assert torch.equal(heard[4 * HOP : 7 * HOP], again[4 * HOP : 7 * HOP])
+    assert (heard[2 * HOP : 9 * HOP] - again[2 * HOP : 9 * HOP]).abs().max() < 1e-12
+
+
+def test_a_held_pitch_is_the_nearest_one():
+    cycles = torch.tensor([[0, 0, 0, 5, 7, 0, 0, 0, 0, 0, 3, 0], [4, 0, 6, 0, 0, 0, 0, 0, 2, 0, 0, 1]]).double()
+    wanted = torch.tensor([[0, 5, 5, 5, 7, 7, 7, 0, 3, 3, 3, 3], [4, 6, 6, 6, 6, 0, 2, 2, 2, 2, 1, 1]]).double()
+    assert torch.equal(held(cycles, 2), wanted) and torch.equal(held(cycles, 0), cycles)
+    assert not held(torch.zeros(1, 4), 2).any()
 
 
 def test_any_latent_gives_finite_pulses():
