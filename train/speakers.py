@@ -54,9 +54,9 @@ SPEAKERS = (
 )
 
 EMOTIONS: dict[str, Style] = {
-    "neutral": Style(rate=160, pitch=50, range=55, volume=75),
-    "happy": Style(rate=185, pitch=60, range=75, volume=82),
-    "sad": Style(rate=125, pitch=41, range=34, volume=55),
+    "neutral": Style(rate=160, pitch=50, range=75, volume=75),
+    "happy": Style(rate=185, pitch=60, range=85, volume=82),
+    "sad": Style(rate=125, pitch=41, range=50, volume=55),
     "angry": Style(rate=195, pitch=53, range=95, volume=95),
 }
 
