@@ -111,9 +111,9 @@ def main() -> None:
             group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
         fake, real = inner(sound(net, latent, noise, who)), inner(real)
         mels, real_mels = log_mels(fake), log_mels(real)
-        magnitude = stft_loss(fake, real)
-        mel = mel_loss(mels, real_mels, heavy[:, EDGE:-EDGE])
-        heard, misheard = ear_losses(ear, scale_mel(mels), scale_mel(real_mels), phones[:, EDGE:-EDGE])
+        heavy, phones = heavy[:, EDGE:-EDGE], phones[:, EDGE:-EDGE]
+        magnitude, mel = stft_loss(fake, real, heavy), mel_loss(mels, real_mels, heavy)
+        heard, misheard = ear_losses(ear, scale_mel(mels), scale_mel(real_mels), phones)
         loss = magnitude + MEL * mel + EAR[0] * heard + EAR[1] * misheard
         scores = (0.0, 0.0, 0.0)
         if judges:

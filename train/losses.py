@@ -21,13 +21,19 @@ def log_spectra(wav: Tensor) -> list[Tensor]:
 
 def log_magnitude(x: Tensor) -> Tensor:
     """Complex -> natural log, of nearly nothing a floor."""
-    return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-5).log()
+    return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-6).log()
 
 
-def stft_loss(fake: Tensor, real: Tensor) -> Tensor:
-    """Both [B, samples] -> L1 of log magnitudes."""
-    apart = [(x - y).abs().mean() for x, y in zip(log_spectra(fake), log_spectra(real), strict=True)]
-    return torch.stack(apart).mean()
+def stft_loss(fake: Tensor, real: Tensor, heavy: Tensor | None = None) -> Tensor:
+    """Both [B, samples] -> L1 of log magnitudes; heavy [B, F]: how much a frame counts."""
+    apart = [(x - y).abs().mean(1) for x, y in zip(log_spectra(fake), log_spectra(real), strict=True)]
+    heavy = fake.new_ones(len(fake), 1) if heavy is None else heavy
+    return torch.stack([weighted(x, F.interpolate(heavy[:, None], x.shape[-1])[:, 0]) for x in apart]).mean()
+
+
+def weighted(apart: Tensor, heavy: Tensor) -> Tensor:
+    """Mean of [B, F] by weights [B, F]."""
+    return (apart * heavy).sum() / heavy.sum()
 
 
 def log_mels(wav: Tensor) -> Tensor:
@@ -43,4 +49,4 @@ def log_mels(wav: Tensor) -> Tensor:
 def mel_loss(fake: Tensor, real: Tensor, heavy: Tensor | None = None) -> Tensor:
     """log_mels of both -> their L1; heavy [B, F]: how much a frame counts."""
     apart = (fake - real).abs().mean(1)
-    return apart.mean() if heavy is None else (apart * heavy).sum() / heavy.sum()
+    return apart.mean() if heavy is None else weighted(apart, heavy)
