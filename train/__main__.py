@@ -18,11 +18,11 @@ from train.data import RUNS
 
 # Steps of the recipe, in the order of need; those of one row do not wait for each other.
 RECIPE = (
-    {"ear": 1_600, "recognise": 3_200},
-    {"decoder": 9_000, "prosody": 10_500},
-    {"rhythm": 4_000, "finetune": 12_000},
+    {"ear": 1_600, "recognise": 4_000},
+    {"decoder": 4_000, "prosody": 10_500},
+    {"rhythm": 4_000, "finetune": 6_000},
 )
-OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 4_000})
+OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 2_000})
 STATES = {"recognise": "recogniser.pt"}  # the others are named as their stage
 STARTS_FROM_A_VOICE = ("prosody", "finetune", "rhythm")
 

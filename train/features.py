@@ -4,7 +4,7 @@ It is known, not learned, so text side and decoder train apart. The decoder is d
 (models/source.py), so the latent's mels are an envelope: what the vocal tract does, without the harmonics.
 
     0-11   F0 as a soft one-hot over a quarter octave each, 55 Hz up; 0 where unvoiced
-    12     log2(F0 / 55 Hz) - 1.5; 0 where unvoiced
+    12     log2(F0 / 55 Hz) - 1.5; where unvoiced, a line between its neighbours, so that nothing jumps at an edge
     13     voiced: 0 or 1
     14-93  log-mels of the envelope, scaled
     94     how periodic: the autocorrelation at F0, 0 to 1
@@ -156,7 +156,9 @@ def latent(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.nda
     voiced = f0 > 0
     out = np.zeros((len(f0), CHANNELS), np.float32)
     out[:, :TENTS] = tents(f0)
-    out[:, LOG2_F0] = np.where(voiced, np.log2(np.maximum(f0, 1) / F0_BASE) - F0_CENTRE, 0)
+    if voiced.any():
+        height = np.log2(f0[voiced] / F0_BASE) - F0_CENTRE
+        out[:, LOG2_F0] = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), height)
     out[:, VOICED] = voiced
     out[:, MEL_SLICE] = scale_mel(envelope(wav, f0))
     out[:, PERIODIC] = periodic.clip(0, 1)
