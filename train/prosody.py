@@ -27,7 +27,7 @@ def prior_std() -> Tensor:
 
 
 PRIOR_STD = prior_std()
-EAR_WEIGHT = 0.2
+EAR_WEIGHT = 0.5
 LONGEST = 600  # frames; attention costs their square
 PARTS = ("enc_p", "dp", "flow")
 
@@ -125,8 +125,8 @@ def initials(batch: Batch) -> Tensor:
 
 
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
-    """L1 of the latent and of its change, which makes a burst a burst; consonants are short, so they count double."""
-    heavy = batch.frame_mask * (1 + expand(initials(batch)[:, None], batch.durations))
+    """L1 of the latent and of its change, which makes a burst a burst; consonants are short, so they count threefold."""
+    heavy = batch.frame_mask * (1 + 2 * expand(initials(batch)[:, None], batch.durations))
     apart = (z - batch.latent) * WEIGHTS.to(z.device)
     both = heavy[..., 1:] * batch.frame_mask[..., :-1]
     near = (apart.abs() * heavy).sum() / heavy.sum()
