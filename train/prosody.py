@@ -125,7 +125,7 @@ def initials(batch: Batch) -> Tensor:
 
 
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
-    """L1 of the latent and of its change, which makes a burst a burst; consonants are short, so they count threefold."""
+    """L1 of the latent and of its change, which makes a burst a burst; consonants, being short, count threefold."""
     heavy = batch.frame_mask * (1 + 2 * expand(initials(batch)[:, None], batch.durations))
     apart = (z - batch.latent) * WEIGHTS.to(z.device)
     both = heavy[..., 1:] * batch.frame_mask[..., :-1]
