@@ -13,7 +13,7 @@ from torch import Tensor
 
 HIGHEST = 10_000.0  # Hz, of the pulses' harmonics
 PULSE = 1 / 16  # amplitude of each
-HELD = 2  # frames by which pulses go on before and after what is voiced
+HELD = 1  # frame by which pulses go on before and after what is voiced
 
 
 @dataclass(frozen=True)
