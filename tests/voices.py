@@ -55,18 +55,23 @@ GENERATOR = {  # what a release has in the place of CONFIG's filter: the decoder
 }
 
 
-def make_tiny_voice(folder: Path, seed: int = 0) -> Path:
-    """Write config.json and G.safetensors (fp16, like the embedded voice) into `folder`, and return it."""
+def make_tiny_voice(folder: Path, seed: int = 0, **model: object) -> Path:
+    """Write config.json and G.safetensors (fp16, like the embedded voice) into `folder`, and return it.
+
+    model: what is other than in CONFIG.
+    """
+    config = {**CONFIG, "model": CONFIG["model"] | model}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Synthesizer(SynthesizerConfig.from_json(CONFIG, SMALL))
+        network = Synthesizer(SynthesizerConfig.from_json(config, SMALL))
     with torch.no_grad():  # random layers take no time and whisper around an offset: give them a pace and a level
         network.dp.proj.bias.fill_(math.log(FRAMES_PER_TOKEN))
         network.sdp.flows["0"].logs.fill_(3.0)  # the stochastic ones vary by some per cent around the same pace
         network.sdp.flows["0"].m.fill_(-math.exp(3.0) * math.log(FRAMES_PER_TOKEN))
-        network.dec.conv_post.bias.fill_(-3.0)
+        if network.config.pitch:
+            network.dec.conv_post.bias.fill_(-3.0)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(CONFIG, ensure_ascii=False, indent=1), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(config, ensure_ascii=False, indent=1), encoding="utf-8")
     save_file({k: v.half().contiguous() for k, v in network.state_dict().items()}, folder / "G.safetensors")
     return folder
 

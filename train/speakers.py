@@ -1,8 +1,4 @@
-"""Who speaks, and in which moods: espeak-ng variants and sliders.
-
-Neutral F0 medians of the first three stand near one, two and three times the frame rate (86.1 Hz), so that the phase
-clock turns slowly; the fourth's stands a quarter above it.
-"""
+"""Who speaks, and in which moods: espeak-ng variants and sliders."""
 
 import json
 from dataclasses import asdict, dataclass, fields
