@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.config import SynthesizerConfig
-from models.generator import SLOPE, ResBlock2
+from models.generator import SLOPE, ResBlock2, masked
 from models.source import finer
 
 LOUDEST = 4.0  # log magnitude
@@ -69,9 +69,8 @@ class Filter(nn.Module):
 
     def head(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """The network: -> log magnitudes of both filters, then pulses and noise [B, head_channels, F * rates[0]]."""
-        mask = z.new_ones(()) if mask is None else mask
         z, source = z[:, : self.latent], z[:, self.latent :]
-        x = self.conv_pre(z * mask) + self.cond(speaker)
+        x = self.conv_pre(masked(z, mask)) + self.cond(speaker)
         for block in self.blocks:
             x = block(x, mask)
         x = self.conv_post(F.leaky_relu(x, SLOPE)).unflatten(1, (self.rates[0], -1))  # [B, steps, bins, F]
@@ -81,11 +80,11 @@ class Filter(nn.Module):
     def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The filters: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
         filters, source = x[:, : sum(self.bins)], x[:, sum(self.bins) :]
-        mask = x.new_ones(()) if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
-        magnitudes = (filters.clamp(max=LOUDEST).exp() * mask).split(self.bins, dim=1)
-        waves = finer(source * mask, self.rates[1]).split(1, dim=1)
+        mask = None if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
+        magnitudes = masked(filters.clamp(max=LOUDEST).exp(), mask).split(self.bins, dim=1)
+        waves = finer(masked(source, mask), self.rates[1]).split(1, dim=1)
         wave = sum(t.filtered(w, m) for t, w, m in zip(self.transforms, waves, magnitudes, strict=True))
-        return wave.clamp(-1, 1) * (mask if mask.dim() == 0 else mask.repeat_interleave(self.rates[1], dim=-1))
+        return masked(wave.clamp(-1, 1), None if mask is None else mask.repeat_interleave(self.rates[1], dim=-1))
 
 
 def halos(config: SynthesizerConfig) -> tuple[int, int]:

@@ -25,8 +25,8 @@ class ResBlock1(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         for conv1, conv2 in zip(self.convs1, self.convs2, strict=True):
-            y = conv1(_masked(F.leaky_relu(x, SLOPE), mask))
-            x = x + conv2(_masked(F.leaky_relu(y, SLOPE), mask))
+            y = conv1(masked(F.leaky_relu(x, SLOPE), mask))
+            x = x + conv2(masked(F.leaky_relu(y, SLOPE), mask))
         return x
 
 
@@ -37,7 +37,7 @@ class ResBlock2(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         for conv in self.convs:
-            x = x + conv(_masked(F.leaky_relu(x, SLOPE), mask))
+            x = x + conv(masked(F.leaky_relu(x, SLOPE), mask))
         return x
 
 
@@ -69,7 +69,7 @@ class Generator(nn.Module):
 
     def head(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """The first stage, a fifth of the work and nearly all of the context: [B, I, F] -> [B, C / 2, F * rates[0]]."""
-        x = self.conv_pre(_masked(z, mask)) + self.cond(speaker)
+        x = self.conv_pre(masked(z, mask)) + self.cond(speaker)
         return self._stage(0, x, mask)[0]
 
     def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -77,17 +77,17 @@ class Generator(nn.Module):
         mask = None if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
         for i in range(1, len(self.rates)):
             x, mask = self._stage(i, x, mask)
-        x = self.conv_post(_masked(F.leaky_relu(x, LAST_SLOPE), mask))
-        return _masked(torch.tanh(x), mask)
+        x = self.conv_post(masked(F.leaky_relu(x, LAST_SLOPE), mask))
+        return masked(torch.tanh(x), mask)
 
     def _stage(self, i: int, x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        x = self.ups[i](_masked(F.leaky_relu(x, SLOPE), mask))
+        x = self.ups[i](masked(F.leaky_relu(x, SLOPE), mask))
         mask = None if mask is None else mask.repeat_interleave(self.rates[i], dim=-1)
         blocks = self.resblocks[i * self.n_kernels : (i + 1) * self.n_kernels]
         return sum(block(x, mask) for block in blocks) / self.n_kernels, mask
 
 
-def _masked(x: Tensor, mask: Tensor | None) -> Tensor:
+def masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from models.filter import Filter
-from models.source import Pitch, driven
+from models.source import driven
 from models.synthesizer import Synthesizer
 from train.common import Average, Clock, arguments, build, corpus, keep, speakers, start
-from train.features import HOP, PITCH, SAMPLE_RATE
+from train.features import HOP
 from train.losses import log_mels, mel_loss, stft_loss
 from train.speakers import read_cast
 
@@ -22,7 +22,7 @@ QUIET = (-1.5, -5.0)  # log magnitudes of pulses and noise that training begins 
 
 def sound(net: Synthesizer, latent: Tensor, noise: Tensor, who: Tensor) -> Tensor:
     """Latent [B, C, F], noise [B, HOP, F], speakers [B] -> wave [B, F * HOP]."""
-    given = driven(latent, noise, Pitch(**PITCH), SAMPLE_RATE)
+    given = driven(latent, noise, net.config.pitch, net.config.sampling_rate)
     return net.dec(given, speakers(net, who)).flatten(1)
 
 

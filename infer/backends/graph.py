@@ -50,8 +50,8 @@ def export(network: Synthesizer, part: str, multiple: int = 1, toom: bool = True
         return graph.serialised(z=flow(graph, network, x, mask, g))
     if part == "head":
         z, g = graph.input("z", latent + config.source_channels), graph.input("speaker", speaker, 1)
-        part = filter_head if config.pitch else head
-        return graph.serialised(x=part(graph, network.dec, z, g, multiple))
+        first = filter_head if config.pitch else head
+        return graph.serialised(x=first(graph, network.dec, z, g, multiple))
     x = graph.input("x", config.head_channels)
     wave = filter_tail(graph, network.dec, x) if config.pitch else tail(graph, network.dec, x, multiple)
     return graph.serialised(wave=wave)
