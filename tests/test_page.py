@@ -345,6 +345,7 @@ def test_a_click_on_a_character_changes_its_reading(visit, engine):
     own.fill("hào")
     own.press("Enter")
     expect(sentence(page, 1).locator("rt").nth(1)).to_have_text("hào", timeout=PATIENT)
+    assert sentence(page, 1).locator(".char").nth(1).evaluate("char => char === document.activeElement")
     page.keyboard.press("Control+z")
     expect(page.locator("#text textarea")).to_have_value("银行行[xing2]长来了。你好。")
 
