@@ -14,10 +14,9 @@ from models.checkpoint import load_checkpoint
 from models.config import SMALL, SynthesizerConfig
 from models.duration import StochasticDurationPredictor
 from train.__main__ import run
-from train.adversary import Adversary, fool_loss, judge_loss
 from train.common import Average, Utterance, build, config, tokens_to_ids, with_blanks
-from train.data import LEAD, Item, boundaries, melody, pinyin, utterance
-from train.decoder import level, sound
+from train.data import LEAD, TAIL, Item, melody, pinyin, timing, utterance, write
+from train.decoder import FRAMES, level, sound, windows
 from train.ear import Ear, ear_losses, frame_labels
 from train.espeak import Event, Teacher, without_gaps
 from train.evaluate import groups_of, locked
@@ -31,11 +30,12 @@ from train.features import (
     TENTS,
     VOICED,
     envelope,
+    even_centres,
     latent,
     log_mel,
     pitch,
 )
-from train.losses import log_mels, mel_loss, stft_loss
+from train.losses import EDGE, cut, log_mels, mel_loss, stft_loss
 from train.pictures import read_log
 from train.prosody import PRIOR_STD, collate, expand, initials
 from train.recognise import count, matched, wanted
@@ -101,39 +101,37 @@ def test_third_tones_inside_a_word_and_silent_marks():
 
 def test_durations_cover_every_phone_and_blank_with_at_least_a_frame():
     tokens = [Token(t) for t in ("ni3", ",", "er4", "…", "!")]
-    intervals = [(0, 2000, 5000), (9000, 9100, 14000)]
-    ends, total = boundaries(tokens, intervals, LEAD)
+    durations, centres, length = timing(tokens, [(0, 2000, 5000), (9000, 9100, 14000)])
     phones, tones = tokens_to_ids([t.text for t in tokens])
-    assert len(ends) == len(phones) == len(tones) and ends[-1] == total
-    assert all(b > a for a, b in zip([0, *ends], ends, strict=False))
+    assert len(durations) == len(phones) == len(tones) and min(durations) >= 1
+    assert sum(durations) == len(centres) and (np.diff(centres) > 0).all() and centres[-1] < length
     comma = [i for i, p in enumerate(phones) if p][2]  # n, i, comma
-    assert ends[comma] - ends[comma - 1] > 10  # it holds the pause of 4000 samples, 16 frames
+    assert sum(durations[comma : comma + 2]) == 16  # it holds the pause of 4000 samples
+    assert length == (LEAD + TAIL) * HOP + 14000
     assert with_blanks([5, 6]) == [0, 5, 0, 6, 0]
+
+
+@pytest.mark.parametrize("late", [0, 60, 128, 200])
+def test_a_phone_begins_where_a_frame_does(late):
+    """Wherever in the teacher's frames a burst lies, 700 samples before its vowel, it is at the same place in ours."""
+    start, split, end = 1500 + late, 3000 + late, 8000 + late
+    durations, centres, length = timing([Token("ta1"), Token("ta1")], [(0, 700, start), (start, split, end)])
+    wave = np.zeros(length)
+    wave[split + LEAD * HOP - 700] = 1.0
+    wave += 0.01 * np.sin(2 * np.pi * 110 * np.arange(length) / SAMPLE_RATE) * (np.arange(length) > split + LEAD * HOP)
+    heard = log_mel(wave, centres)[sum(durations[:8]) - 4 :][:6]  # around where the second vowel begins
+    wave = np.roll(wave, -late)
+    expected = log_mel(wave, np.arange(6) * HOP + HOP // 2 + 3000 + LEAD * HOP - 4 * HOP)
+    assert np.abs(heard - expected)[:3].max() < 1e-6
 
 
 def _utterance(values: np.ndarray):
     phones, tones = tokens_to_ids(["a1"])
     durations = [len(values) - len(phones) + 1] + [1] * (len(phones) - 1)
-    item = Item(0, len(values), ["a1"], durations, 0, 0, 1.0)
+    item = Item(["a1"], durations, 0, 0, 1.0, frames=len(values))
     tensors = (torch.tensor(x) for x in (phones, tones, durations))
-    return Utterance(*tensors, values.astype(np.float16), np.zeros(len(values) * HOP, np.int16), item)
-
-
-def test_discriminators_hear_a_difference_once_trained():
-    generator = torch.Generator().manual_seed(0)
-    real, fake = (torch.randn(2, 4096, generator=generator) * size for size in (0.1, 0.02))
-    torch.manual_seed(0)
-    judges = Adversary()
-    optimizer = torch.optim.Adam(judges.parameters(), 1e-3)
-    before = judge_loss(judges(real), judges(fake)).item()
-    for _ in range(8):
-        loss = judge_loss(judges(real), judges(fake))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    assert judge_loss(judges(real), judges(fake)).item() < 0.8 * before
-    adversarial, matching = fool_loss(judges(real), judges(real))
-    assert matching == 0 < adversarial
+    samples = np.zeros(len(values) * HOP, np.int16)
+    return Utterance(*tensors, values.astype(np.float16), samples, even_centres(len(samples)), item)
 
 
 def test_expand_repeats_tokens():
@@ -142,8 +140,32 @@ def test_expand_repeats_tokens():
 
 
 def test_losses_are_zero_for_equal_waves_and_do_not_see_phase():
-    x = torch.randn(1, 8192, generator=torch.Generator().manual_seed(0))
-    assert stft_loss(x, x) == 0 and stft_loss(-x, x) < 1e-5 and stft_loss(2 * x, x) > 0.6
+    wave = torch.randn(1, 8192, generator=torch.Generator().manual_seed(0))
+    x, turned, loud = (cut(w) for w in (wave, -wave, 2 * wave))
+    assert stft_loss(x, x) == 0 and stft_loss(turned, x) < 1e-5 and stft_loss(loud, x) > 0.6
+
+
+def test_the_teachers_windows_lie_where_its_frames_do(tmp_path):
+    """A decoder that says in even frames what the teacher says in uneven ones is right."""
+    rng = np.random.default_rng(0)
+    wave = (3000 * rng.standard_normal(60 * HOP)).astype(np.int16)
+    apart = np.full(56, HOP)
+    apart[20] = 2 * HOP  # a frame of the teacher's is left out there
+    centres = 300 + np.cumsum(apart)
+    item = Item(["a1"], [1] * 56, 0, 0, 1.0)
+    made = [(wave[:HOP], even_centres(HOP), np.zeros((1, CHANNELS)), item)]  # an utterance before it
+    write(tmp_path / "test-0", [*made, (wave, centres, np.zeros((56, CHANNELS)), item)])
+    kept = {name: np.load(tmp_path / "test-0" / f"{name}.npy") for name in ("wav", "centres")}
+    assert np.array_equal(kept["wav"][HOP:], wave) and np.array_equal(kept["centres"][1:], centres)
+    u = Utterance(*[torch.zeros(0)] * 3, np.zeros((56, CHANNELS)), wave, centres, item)
+    begin = centres[0] - HOP // 2
+    ours = cut(torch.from_numpy(wave[begin : begin + FRAMES * HOP].astype(np.float32) / 32768)[None])
+    for mine, theirs in zip(ours, windows(u, 0), strict=True):
+        at = EDGE * HOP + np.arange(len(theirs)) * (FRAMES - 2 * EDGE) * HOP / len(theirs)
+        before = at + mine.shape[-1] // 2 < 20 * HOP
+        assert before.any() and np.array_equal(mine[0].numpy()[before], theirs[before])
+    jump = log_mels([torch.from_numpy(w)[None] for w in windows(u, 0)])[0].numpy().T
+    assert np.allclose(jump, log_mel(wave / 32768, centres[EDGE : FRAMES - EDGE]), atol=1e-3)
 
 
 def test_a_decoder_begins_with_the_pitch_that_the_latent_tells():
@@ -191,8 +213,9 @@ def test_the_teacher_speaks_at_the_speakers_pitch(tmp_path):
     teacher = Teacher(tmp_path, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)})
     tokens = [Token(t) for t in ("jin1", "tian1", "bu4", "mang2", ",", "hen3", "hao3", ".")]
     for i, (speaker, hertz) in enumerate(zip(SPEAKERS, (172, 86, 232, 112), strict=True)):
-        wav, durations = utterance(teacher, tokens, i, EMOTIONS["neutral"])
-        assert len(wav) == sum(durations) * HOP and len(durations) == len(tokens_to_ids([t.text for t in tokens])[0])
+        wav, durations, centres = utterance(teacher, tokens, i, EMOTIONS["neutral"])
+        assert len(durations) == len(tokens_to_ids([t.text for t in tokens])[0]) and len(centres) == sum(durations)
+        assert abs(len(wav) - sum(durations) * HOP) < 5 * HOP
         f0, _ = pitch(wav / 32768.0, speaker.low, speaker.high)
         assert abs(np.median(f0[f0 > 0]) / hertz - 1) < 0.15
     _, events = teacher.say("ni3 hao3 . ", "s0", EMOTIONS["neutral"])
@@ -214,9 +237,9 @@ def test_the_average_follows_the_weights_and_goes_on_from_a_file(tmp_path):
 def test_initials_are_the_first_phones_of_syllables():
     phones, tones = tokens_to_ids(["ni3", ",", "hao3"])
     durations = torch.ones(len(phones), dtype=torch.long)
-    item = Item(0, len(phones), ["ni3", ",", "hao3"], durations.tolist(), 0, 0, 1.0)
-    silent = np.zeros((len(phones), CHANNELS), np.float16)
-    row = Utterance(torch.tensor(phones), torch.tensor(tones), durations, silent, np.zeros(0, np.int16), item)
+    item = Item(["ni3", ",", "hao3"], durations.tolist(), 0, 0, 1.0, frames=len(phones))
+    silent, none = np.zeros((len(phones), CHANNELS), np.float16), np.zeros(0, np.int16)
+    row = Utterance(torch.tensor(phones), torch.tensor(tones), durations, silent, none, none, item)
     marked = initials(collate([row]))[0].nonzero().flatten().tolist()
     assert marked == [3, 9]  # blanks between; "_" is token 1, n 3, i 5, the comma 7, h 9
 
@@ -224,17 +247,17 @@ def test_initials_are_the_first_phones_of_syllables():
 def test_frames_have_the_label_of_their_phone_and_pauses_none():
     phones, tones = tokens_to_ids(["ni3", ","])
     durations = [1, 2, 1, 3, 2, 2, 2, 4, 1, 2, 1]  # blank _ blank n blank i blank , blank _ blank
-    item = Item(0, 21, ["ni3", ","], durations, 0, 0, 1.0)
-    tensors = (torch.tensor(x) for x in (phones, tones, durations))
-    u = Utterance(*tensors, np.zeros((21, CHANNELS), np.float16), np.zeros(0, np.int16), item)
+    item = Item(["ni3", ","], durations, 0, 0, 1.0, frames=21)
+    tensors, none = (torch.tensor(x) for x in (phones, tones, durations)), np.zeros(0, np.int16)
+    u = Utterance(*tensors, np.zeros((21, CHANNELS), np.float16), none, none, item)
     n, i = phones[3], phones[5]
     assert frame_labels(u).tolist() == [0] * 4 + [n] * 3 + [i] * 6 + [0] * 8
 
 
 def test_the_mels_of_the_losses_are_those_of_the_latent():
     wave, _ = glide(100, 200)
-    ours = log_mels(torch.from_numpy(wave.astype(np.float32))[None])[0].numpy().T
-    assert np.abs(ours - log_mel(wave))[3:-3].max() < 0.01
+    ours = log_mels(cut(torch.from_numpy(wave.astype(np.float32))[None]))[0].numpy().T
+    assert np.abs(ours - log_mel(wave)[EDGE:-EDGE]).max() < 0.01
     mel = torch.randn(2, MELS, 4, generator=torch.Generator().manual_seed(0))
     heavy = torch.tensor([[0.0, 0, 0, 1], [0, 0, 0, 0]])
     assert mel_loss(mel, mel) == 0

@@ -90,8 +90,13 @@ class Utterance:
     tones: Tensor  # [T]
     durations: Tensor  # [T]
     latent: np.ndarray  # [F, CHANNELS] float16
-    wav: np.ndarray  # [F * HOP] int16
+    wav: np.ndarray  # int16
+    centres: np.ndarray  # [F], the sample in the middle of each frame: a frame is not always HOP samples (train.data)
     item: Item
+
+    def sample(self, place: np.ndarray | float) -> np.ndarray:
+        """Samples of places in frames: 0.5 is the first frame's middle."""
+        return np.interp(place, np.arange(len(self.centres)) + 0.5, self.centres)
 
 
 def tokens_to_ids(tokens: list[str]) -> tuple[list[int], list[int]]:
@@ -119,7 +124,7 @@ def corpus(split: str, folder: Path) -> list[Utterance]:
     out = []
     for speaker in range(len(read_cast(folder))):
         where = folder / f"{split}-{speaker}"
-        wav, latent = np.load(where / "wav.npy", mmap_mode="r"), np.load(where / "latent.npy", mmap_mode="r")
+        wav, centres, latent = (np.load(where / f"{name}.npy", mmap_mode="r") for name in ("wav", "centres", "latent"))
         for line in (where / "items.json").read_text().splitlines():
             item = Item(**json.loads(line))
             phones, tones = tokens_to_ids(item.tokens)
@@ -132,7 +137,8 @@ def corpus(split: str, folder: Path) -> list[Utterance]:
                     torch.tensor(tones),
                     torch.tensor(item.durations),
                     latent[item.start : stop],
-                    wav[item.start * HOP : stop * HOP],
+                    wav[item.first : item.first + item.samples],
+                    centres[item.start : stop],
                     item,
                 )
             )

@@ -1,15 +1,17 @@
 """Teacher audio, latents and durations on disk: `python -m train.data` (about three minutes a speaker).
 
 runs/data/<split>-<speaker>/wav.npy      int16 samples, all utterances one after another
+                            centres.npy  int32 [frames], the sample of its utterance in each frame's middle
                             latent.npy   float16 [frames, 96]
-                            f0.npy       float32 [frames]
                             items.json   one Item a line
 """
 
 import argparse
 import json
 import random
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -40,13 +42,15 @@ SEMITONE = 0.19  # of one step of espeak-ng's pitch slider
 
 @dataclass(frozen=True)
 class Item:
-    start: int  # first frame
-    frames: int
     tokens: list[str]
     durations: list[int]  # frames of each phone and blank: "_", syllables (two phones) and marks (one), "_"
     speaker: int
     emotion: int
     rate: float  # spoken rate over the emotion's own
+    start: int = 0  # first frame of the file
+    frames: int = 0
+    first: int = 0  # sample of the file
+    samples: int = 0
 
 
 def melody(tokens: list[Token]) -> list[float]:
@@ -107,46 +111,82 @@ def vowel_first(syllable: str) -> bool:
     return syllable[0] in "aeo"
 
 
-def boundaries(tokens: list[Token], intervals: list[tuple[int, int, int]], lead: int) -> tuple[list[float], int]:
-    """Ends, in frames, of every phone and blank. An initial is its interval; a final is three thirds: blank, final,
-    blank. A pause belongs to its marks. -> ends, number of frames."""
-    to_frame = lambda sample: lead + sample / HOP  # noqa: E731
-    ends: list[float] = [1, lead - 1, lead]  # blank, "_", blank
-    i = 0
-    for n, token in enumerate(tokens):
-        if not token.is_mark:
-            start, split, end = intervals[i]
-            i += 1
+def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[list[int], np.ndarray, int]:
+    """Frames of every phone and blank, the sample at each frame's centre, samples of the whole.
+
+    Each initial, final and pause is rounded to whole frames by itself, and its frames are spread over it. So a phone
+    always begins where a frame does, and a burst lies at the same place in its frames: where in a frame a phone happens
+    to begin, the text cannot tell, and a text side that is shown it anyhow blurs every initial by half a frame.
+    A final is three thirds, blank, final, blank; a pause belongs to its marks.
+    """
+    durations: list[int] = []
+    edges, samples = [0], [0]  # what lies between two of these is stretched evenly
+
+    def reach(edge: int, sample: int) -> None:
+        samples.append(max(sample, samples[-1] + (edge - edges[-1]) * HOP // 2))  # never back, nor standing still
+        edges.append(edge)
+
+    def rest(parts: list[int]) -> None:
+        durations.extend(parts)
+        reach(edges[-1] + sum(parts), samples[-1] + sum(parts) * HOP)
+
+    rest([1, LEAD - 2, 1])  # blank, "_", blank
+    ahead = iter(intervals)
+    upcoming = next(ahead, None)
+    for is_mark, group in groupby(tokens, lambda token: token.is_mark):
+        if is_mark:
+            count = len(list(group))
+            until = upcoming[0] + LEAD * HOP if upcoming else samples[-1] + (TAIL - 4) * HOP
+            left = max(2 * count, round((until - samples[-1]) / HOP))
+            reach(edges[-1] + left, until)
+            for k in range(count, 0, -1):
+                share = left // k
+                left -= share
+                blank = max(1, share // 5)
+                durations += [share - blank, blank]
+            continue
+        for token in group:
+            start, split, end = (sample + LEAD * HOP for sample in upcoming)
+            upcoming = next(ahead, None)
             if vowel_first(token.text):
                 split = start + (end - start) // 4
-            s, e = to_frame(split), to_frame(end)
-            ends += [s, s + (e - s) / 3, s + 2 * (e - s) / 3, e]
-            continue
-        run = 1  # marks in a row share the pause
-        while n + run < len(tokens) and tokens[n + run].is_mark:
-            run += 1
-        begin = ends[-1]
-        if i < len(intervals):
-            until = to_frame(intervals[i][0])
-            ends += [begin + (until - begin) / run * 0.8, begin + (until - begin) / run]
-        else:
-            ends += [begin + (TAIL - 4) / run - 1, begin + (TAIL - 4) / run]
-    ends += [ends[-1] + 3, ends[-1] + 4]  # "_", blank
-    rounded = []
-    for end in ends:
-        rounded.append(max(round(end), rounded[-1] + 1 if rounded else 1))
-    return rounded, rounded[-1]
+            initial = max(1, round((split - samples[-1]) / HOP))
+            if initial > 2:  # its end is what is heard: there frames keep their distance
+                reach(edges[-1] + 2, split - (initial - 2) * HOP)
+                reach(edges[-1] + initial - 2, split)
+            else:
+                reach(edges[-1] + initial, split)
+            final = max(3, round((end - samples[-1]) / HOP))
+            reach(edges[-1] + final, end)
+            durations += [initial, final // 3, final - 2 * (final // 3), final // 3]
+    rest([3, 1])  # "_", blank
+    return durations, np.interp(np.arange(edges[-1]) + 0.5, edges, samples).astype(np.int32), samples[-1]
 
 
 def utterance(teacher: Teacher, tokens: list[Token], speaker: int, style: Style):
-    """-> samples int16 (a whole number of frames), durations."""
+    """-> samples int16, durations, the sample at each frame's centre."""
     samples, events = teacher.say(pinyin(tokens, melody(tokens), style.pitch), f"s{speaker}", style)
-    intervals = syllable_intervals(events, sum(not t.is_mark for t in tokens))
-    ends, total = boundaries(tokens, intervals, LEAD)
-    wav = np.zeros(total * HOP, np.int16)
-    spoken = samples[: min(len(samples), (total - LEAD) * HOP)]
+    durations, centres, length = timing(tokens, syllable_intervals(events, sum(not t.is_mark for t in tokens)))
+    wav = np.zeros(length, np.int16)
+    spoken = samples[: length - LEAD * HOP]
     wav[LEAD * HOP : LEAD * HOP + len(spoken)] = spoken
-    return wav, np.diff([0, *ends]).tolist()
+    return wav, durations, centres
+
+
+def write(folder: Path, made: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]]) -> None:
+    """Waves int16, the samples of their frames' centres, latents, and who says what: the layout that corpus() reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    waves, centres, latents, items = zip(*made, strict=True)
+    np.save(folder / "wav.npy", np.concatenate(waves))
+    np.save(folder / "centres.npy", np.concatenate(centres).astype(np.int32))
+    np.save(folder / "latent.npy", np.concatenate(latents).astype(np.float16))
+    starts, firsts = (np.cumsum([0, *map(len, parts)]) for parts in (latents, waves))
+    placed = [
+        replace(item, start=int(starts[i]), frames=len(latents[i]), first=int(firsts[i]), samples=len(waves[i]))
+        for i, item in enumerate(items)
+    ]
+    lines = [json.dumps(asdict(item), ensure_ascii=False) for item in placed]
+    (folder / "items.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, folder: Path) -> None:
@@ -154,7 +194,7 @@ def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, fo
     teacher = Teacher(folder, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)})
     assert teacher.sample_rate == SAMPLE_RATE
     rng = random.Random(seed)
-    wavs, latents, pitches, items, start, failed = [], [], [], [], 0, 0
+    made, heights, done, failed = [], defaultdict(list), 0, 0
     wanted = int(minutes * 60 * SAMPLE_RATE / HOP)
     with tqdm(total=wanted, desc=f"{split} {SPEAKERS[speaker].name}", unit="frame", mininterval=10) as bar:
         for n, tokens in enumerate(sentences(seed)):
@@ -163,31 +203,24 @@ def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, fo
             rate = (1 + jitter) ** rng.uniform(-1, 1)
             style = Style(round(base.rate * rate), base.pitch, base.range, base.volume)
             try:
-                wav, durations = utterance(teacher, tokens, speaker, style)
+                wav, durations, centres = utterance(teacher, tokens, speaker, style)
             except ValueError:
                 failed += 1
                 continue
-            values, f0 = latent(wav / 32768.0, SPEAKERS[speaker].low, SPEAKERS[speaker].high)
-            wavs.append(wav)
-            latents.append(values.astype(np.float16))
-            pitches.append(f0.astype(np.float32))
-            rate = style.rate / base.rate
-            items.append(Item(start, len(f0), [t.text for t in tokens], durations, speaker, emotion, rate))
-            start += len(f0)
+            values, f0 = latent(wav / 32768.0, SPEAKERS[speaker].low, SPEAKERS[speaker].high, centres)
+            item = Item([t.text for t in tokens], durations, speaker, emotion, style.rate / base.rate)
+            made.append((wav, centres, values.astype(np.float16), item))
+            heights[emotion].append(f0[f0 > 0])
+            done += len(f0)
             bar.update(len(f0))
-            if start >= wanted:
+            if done >= wanted:
                 break
-    np.save(folder / "wav.npy", np.concatenate(wavs))
-    np.save(folder / "latent.npy", np.concatenate(latents))
-    np.save(folder / "f0.npy", np.concatenate(pitches))
-    lines = [json.dumps(asdict(item), ensure_ascii=False) for item in items]
-    (folder / "items.json").write_text("\n".join(lines) + "\n")
-    f0 = np.concatenate(pitches)
+    write(folder, made)
     for e, name in enumerate(EMOTIONS):
-        part = np.concatenate([f0[i.start : i.start + i.frames] for i in items if i.emotion == e])
-        print(f"{SPEAKERS[speaker].name} {name}: F0 median {np.median(part[part > 0]):.1f} Hz, "
-              f"5-95 % {np.percentile(part[part > 0], [5, 95]).round(0)}")  # fmt: skip
-    print(f"{len(items)} utterances, {start * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")
+        f0 = np.concatenate(heights[e])
+        print(f"{SPEAKERS[speaker].name} {name}: F0 median {np.median(f0):.1f} Hz, "
+              f"5-95 % {np.percentile(f0, [5, 95]).round(0)}")  # fmt: skip
+    print(f"{len(made)} utterances, {done * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Stage 1: the decoder on the teacher's latents. `python -m train.decoder --resume`"""
 
 import argparse
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -9,13 +10,12 @@ from torch import Tensor
 from models.filter import Filter
 from models.source import driven
 from models.synthesizer import Synthesizer
-from train.common import Average, Clock, arguments, build, corpus, keep, speakers, start
+from train.common import Average, Clock, Utterance, arguments, build, corpus, keep, speakers, start
 from train.features import HOP
-from train.losses import log_mels, mel_loss, stft_loss
+from train.losses import cut, cut_at, log_mels, mel_loss, stft_loss
 from train.speakers import read_cast
 
 FRAMES = 40  # of a training segment
-EDGE = 4  # frames at each end that the losses leave out: there the teacher's wave goes on, and ours begins
 MEL = 2.0  # weight of the mels' distance, beside that of short spectra
 QUIET = (-1.5, -5.0)  # log magnitudes of pulses and noise that training begins with
 
@@ -26,28 +26,28 @@ def sound(net: Synthesizer, latent: Tensor, noise: Tensor, who: Tensor) -> Tenso
     return net.dec(given, speakers(net, who)).flatten(1)
 
 
-def inner(wave: Tensor) -> Tensor:
-    """[B, samples] without the edges."""
-    return wave[:, EDGE * HOP : -EDGE * HOP]
+def windows(u: Utterance, start: int) -> list[np.ndarray]:
+    """The teacher's wave under a segment's frames, as losses.cut() has the decoder's."""
+    return cut_at(u.wav / np.float32(32768), u.sample(start + np.arange(FRAMES * HOP) / HOP))
 
 
-def batch(data, step: int, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def stack(columns: Iterable[Iterable[np.ndarray]], device: torch.device) -> list[Tensor]:
+    """Segments' parts -> a tensor of each."""
+    return [torch.from_numpy(np.stack(column)).to(device) for column in zip(*columns, strict=True)]
+
+
+def batch(data: list[Utterance], step: int, size: int, device: torch.device) -> tuple[Tensor, ...]:
     """Segments of random utterances, the same for the same step -> latent [B, C, F], noise [B, HOP, F],
-    wave [B, samples], speaker [B]."""
+    speaker [B], windows of the teacher's wave."""
     rng = np.random.default_rng(step)
-    latents, waves, who = [], [], []
-    while len(latents) < size:
-        u = data[rng.integers(len(data))]
-        if u.item.frames < FRAMES:
-            continue
-        start = rng.integers(u.item.frames - FRAMES + 1)
-        latents.append(u.latent[start : start + FRAMES].T)
-        waves.append(u.wav[start * HOP : (start + FRAMES) * HOP])
-        who.append(u.item.speaker)
-    latent = torch.from_numpy(np.stack(latents).astype(np.float32))
-    noise = torch.from_numpy(rng.standard_normal((size, HOP, FRAMES), np.float32))
-    wave = torch.from_numpy(np.stack(waves).astype(np.float32) / 32768)
-    return latent, noise, wave, torch.tensor(who)
+    rows = []
+    for k in rng.integers(len(data), size=size):
+        start = rng.integers(data[k].item.frames - FRAMES + 1)
+        latent = data[k].latent[start : start + FRAMES].T.astype(np.float32)
+        noise = rng.standard_normal((HOP, FRAMES), np.float32)
+        rows.append((latent, noise, np.array(data[k].item.speaker), *windows(data[k], start)))
+    latent, noise, who, *real = stack(rows, device)
+    return latent, noise, who, real
 
 
 @torch.no_grad()
@@ -65,7 +65,8 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1e-3)
     args = arguments(parser, "decoder.pt")
     device = args.device
-    net, data = build(read_cast(args.runs / "data")), corpus("train", args.runs / "data")
+    net = build(read_cast(args.runs / "data"))
+    data = [u for u in corpus("train", args.runs / "data") if u.item.frames >= FRAMES]
     level(net.dec)
     net.to(device)
     optimizer = torch.optim.AdamW(net.dec.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
@@ -74,10 +75,10 @@ def main() -> None:
     average = Average(net.dec, args.out if step else None, decay=0.998)
     clock, seen = Clock(seconds), []
     while step < args.steps:
-        latent, noise, real, who = (x.to(device) for x in batch(data, step, args.batch))
+        latent, noise, who, real = batch(data, step, args.batch, device)
         for group in optimizer.param_groups:
             group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
-        fake, real = inner(sound(net, latent, noise, who)), inner(real)
+        fake = cut(sound(net, latent, noise, who))
         parts = torch.stack((stft_loss(fake, real), mel_loss(log_mels(fake), log_mels(real))))
         loss = parts[0] + MEL * parts[1]
         optimizer.zero_grad()

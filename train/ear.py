@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from text.symbols import SYMBOLS_V2
 from train.common import Clock, Utterance, arguments, corpus, load, save
-from train.features import HOP, MEL_SLICE, MELS, log_mel, scale_mel
+from train.features import MEL_SLICE, MELS, log_mel, scale_mel
 
 WIDTH = 160
 FRAMES = 96  # of a training segment
@@ -107,8 +107,8 @@ def main() -> None:
         for k in rng.integers(len(data), size=args.batch):
             start = rng.integers(data[k].item.frames - FRAMES + 1)
             cut = slice(start, start + FRAMES)
-            wave = data[k].wav[start * HOP : (start + FRAMES) * HOP] / 32768
-            mel = data[k].latent[cut, MEL_SLICE] if rng.random() < 0.5 else scale_mel(log_mel(wave))
+            u = data[k]
+            mel = u.latent[cut, MEL_SLICE] if rng.random() < 0.5 else scale_mel(log_mel(u.wav / 32768, u.centres[cut]))
             mels.append(mel.T.astype(np.float32))
             phones.append(frame_labels(data[k])[cut])
         mel, wanted = torch.from_numpy(np.stack(mels)), torch.from_numpy(np.stack(phones)).to(device)

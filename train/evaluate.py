@@ -116,8 +116,9 @@ def compare(u: Utterance, wav: np.ndarray, speaker: Speaker) -> dict:
     a, b = f0_t[i], f0_v[j]
     both = (a > 0) & (b > 0)
     contours = defaultdict(list)
-    for tone, start, end in final_frames(u.tones, u.durations):
-        inside = both & (i >= start) & (i < end)
+    for tone, *ends in final_frames(u.tones, u.durations):
+        start, end = u.sample(np.array(ends)) / HOP  # in even frames
+        inside = both & (i + 0.5 >= start) & (i + 0.5 < end)
         if inside.sum() >= 4:
             contours[tone].append((semitones(a[inside]), semitones(b[inside])))
     speech = (mel_t.max(1) > -7)[i]

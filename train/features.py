@@ -47,27 +47,32 @@ def mel_filters(n_fft: int = FFT, n_mels: int = MELS, rate: int = SAMPLE_RATE, l
     return (filters / np.maximum(filters.sum(1, keepdims=True), 1e-3)).astype(np.float32)
 
 
-def frames(wav: np.ndarray, size: int) -> np.ndarray:
-    """[samples] (a multiple of HOP) -> [frames, size], frame t centred at sample t*HOP + HOP/2; zeros outside."""
-    pad = size // 2 - HOP // 2
-    padded = np.pad(wav, (pad, size))
-    return np.lib.stride_tricks.sliding_window_view(padded, size)[: len(wav) : HOP][: len(wav) // HOP]
+def even_centres(samples: int) -> np.ndarray:
+    """The middles of frames that follow each other without gaps."""
+    return np.arange(samples // HOP) * HOP + HOP // 2
 
 
-def log_mel(wav: np.ndarray) -> np.ndarray:
+def frames(wav: np.ndarray, size: int, centres: np.ndarray | None = None) -> np.ndarray:
+    """[samples] -> [frames, size], each centred at a sample (even_centres() if none are given); zeros outside."""
+    centres = even_centres(len(wav)) if centres is None else centres
+    padded = np.pad(wav, (size // 2, size))
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[centres]
+
+
+def log_mel(wav: np.ndarray, centres: np.ndarray | None = None) -> np.ndarray:
     """float wave in -1..1 -> natural log of mel magnitudes [frames, MELS]."""
-    spectrum = np.abs(np.fft.rfft(frames(wav, FFT) * np.hanning(FFT + 1)[:-1], axis=1)).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(frames(wav, FFT, centres) * np.hanning(FFT + 1)[:-1], axis=1)).astype(np.float32)
     return np.log(np.maximum(spectrum @ mel_filters().T / (FFT / 4), MEL_FLOOR))
 
 
-def pitch(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
+def pitch(wav: np.ndarray, low: float, high: float, centres: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """F0 [frames] in Hz (0 where unvoiced) and the best normalised autocorrelation [frames].
 
     Window-corrected autocorrelation (Boersma 1993) of 46 ms frames, a Viterbi path over the best candidates.
     """
     size = FFT
     window = np.hanning(size + 1)[:-1]
-    x = frames(wav, size).astype(np.float64)
+    x = frames(wav, size, centres).astype(np.float64)
     x = (x - x.mean(1, keepdims=True)) * window
     n = 2 * size
     power = np.abs(np.fft.rfft(x, n, axis=1)) ** 2
@@ -109,7 +114,7 @@ def pitch(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndar
     return np.where(inside, f0[np.arange(len(part)), path], 0.0), strength
 
 
-def envelope(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
+def envelope(wav: np.ndarray, f0: np.ndarray, centres: np.ndarray | None = None) -> np.ndarray:
     """Natural log of magnitudes in mel bands without the harmonics' ripple [frames, MELS].
 
     A window of three periods, and each frequency's power the mean over one F0 (as in Morise, 2015, without its
@@ -120,7 +125,7 @@ def envelope(wav: np.ndarray, f0: np.ndarray) -> np.ndarray:
     width = np.minimum(FFT, PERIODS * SAMPLE_RATE / f0)
     window = np.where(np.abs(n) < width / 2, 0.5 + 0.5 * np.cos(2 * np.pi * n / width), 0)
     window /= np.sqrt(np.square(window).sum(1, keepdims=True))
-    power = np.abs(np.fft.rfft(frames(wav, FFT) * window, axis=1)) ** 2
+    power = np.abs(np.fft.rfft(frames(wav, FFT, centres) * window, axis=1)) ** 2
     half = f0 / 2 * FFT / SAMPLE_RATE
     pad = int(half.max(initial=0)) + 2
     total = np.pad(np.cumsum(np.pad(power, ((0, 0), (pad, pad)), mode="reflect"), 1), ((0, 0), (1, 0)))
@@ -150,9 +155,11 @@ def unscale_mel(mel):
     return mel * 2.0 - 5.0
 
 
-def latent(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
-    """float wave, F0 limits in Hz -> latent [frames, CHANNELS] float32, F0 [frames]."""
-    f0, periodic = pitch(wav, low, high)
+def latent(
+    wav: np.ndarray, low: float, high: float, centres: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """float wave, F0 limits in Hz, frames' centres -> latent [frames, CHANNELS] float32, F0 [frames]."""
+    f0, periodic = pitch(wav, low, high, centres)
     voiced = f0 > 0
     out = np.zeros((len(f0), CHANNELS), np.float32)
     out[:, :TENTS] = tents(f0)
@@ -160,6 +167,6 @@ def latent(wav: np.ndarray, low: float, high: float) -> tuple[np.ndarray, np.nda
         height = np.log2(f0[voiced] / F0_BASE) - F0_CENTRE
         out[:, LOG2_F0] = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), height)
     out[:, VOICED] = voiced
-    out[:, MEL_SLICE] = scale_mel(envelope(wav, f0))
+    out[:, MEL_SLICE] = scale_mel(envelope(wav, f0, centres))
     out[:, PERIODIC] = periodic.clip(0, 1)
     return out, f0

@@ -1,22 +1,42 @@
-"""Distances between waves."""
+"""Distances of a decoder's wave from the teacher's, of which each frame lies where the frame's middle is said to be.
 
+Both are cut into windows, the decoder's at even steps and the teacher's at the same places of its own frames.
+"""
+
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from train.features import FFT, HOP, MEL_FLOOR, mel_filters
+from train.features import FFT, HOP, MEL_FLOOR, frames, mel_filters
 
 MEL_FILTERS = torch.from_numpy(mel_filters())
-RESOLUTIONS = ((256, 64), (768, 192), (2048, 512))
+WINDOWS = ((256, 64), (768, 192), (2048, 512), (FFT, HOP))  # size and step of three spectra, and of the mels
+EDGE = 4  # frames at each end of a segment where no window lies in the middle: the teacher's wave came from before
 
 
-def log_spectra(wav: Tensor) -> list[Tensor]:
-    """[B, samples] -> log magnitudes [B, bins, frames] for each resolution, scaled so that noise is equal in all."""
+def places(samples: int, step: int) -> np.ndarray:
+    """The middles of a segment's windows."""
+    return np.arange(EDGE * HOP + step // 2, samples - EDGE * HOP, step)
+
+
+def cut(wav: Tensor) -> list[Tensor]:
+    """[B, samples] -> for each of WINDOWS [B, windows, size]."""
     out = []
-    for size, hop in RESOLUTIONS:
-        x = torch.stft(wav, size, hop, window=torch.hann_window(size, device=wav.device), return_complex=True)
-        out.append(log_magnitude(x / size**0.5))
+    for size, step in WINDOWS:
+        at = places(wav.shape[1], step)
+        out.append(wav[:, at[0] - size // 2 : at[-1] + size // 2].unfold(1, size, step))
     return out
+
+
+def cut_at(wav: np.ndarray, at: np.ndarray) -> list[np.ndarray]:
+    """Of a whole wave the windows around its samples `at`, one for each sample of a segment: as cut() has them."""
+    return [frames(wav, size, np.round(at[places(len(at), step)]).astype(int)) for size, step in WINDOWS]
+
+
+def spectrum(windows: Tensor) -> Tensor:
+    """[B, windows, size] -> complex [B, bins, windows]."""
+    return torch.fft.rfft(windows * torch.hann_window(windows.shape[-1], device=windows.device)).mT
 
 
 def log_magnitude(x: Tensor) -> Tensor:
@@ -24,10 +44,14 @@ def log_magnitude(x: Tensor) -> Tensor:
     return 0.5 * (torch.view_as_real(x).square().sum(-1) + 1e-6).log()
 
 
-def stft_loss(fake: Tensor, real: Tensor, heavy: Tensor | None = None) -> Tensor:
-    """Both [B, samples] -> L1 of log magnitudes; heavy [B, F]: how much a frame counts."""
-    apart = [(x - y).abs().mean(1) for x, y in zip(log_spectra(fake), log_spectra(real), strict=True)]
-    heavy = fake.new_ones(len(fake), 1) if heavy is None else heavy
+def stft_loss(fake: list[Tensor], real: list[Tensor], heavy: Tensor | None = None) -> Tensor:
+    """What cut() gives of both -> L1 of log magnitudes; heavy [B, F]: how much a frame inside the edges counts.
+
+    All windows are scaled so that noise is equally loud in them.
+    """
+    logs = [[log_magnitude(spectrum(x) / x.shape[-1] ** 0.5) for x in windows[:-1]] for windows in (fake, real)]
+    apart = [(x - y).abs().mean(1) for x, y in zip(*logs, strict=True)]
+    heavy = apart[0].new_ones(len(apart[0]), 1) if heavy is None else heavy
     return torch.stack([weighted(x, F.interpolate(heavy[:, None], x.shape[-1])[:, 0]) for x in apart]).mean()
 
 
@@ -36,14 +60,10 @@ def weighted(apart: Tensor, heavy: Tensor) -> Tensor:
     return (apart * heavy).sum() / heavy.sum()
 
 
-def log_mels(wav: Tensor) -> Tensor:
-    """[B, F * HOP] -> [B, MELS, F], what features.log_mel gives but for the edges, where the wave is mirrored."""
-    edge = (FFT - HOP) // 2
-    x = F.pad(wav.unsqueeze(1), (edge, edge), mode="reflect").squeeze(1)
-    window = torch.hann_window(FFT, device=wav.device)
-    x = torch.stft(x, FFT, HOP, window=window, return_complex=True, center=False)
-    magnitude = (torch.view_as_real(x).square().sum(-1) + 1e-9).sqrt()
-    return (MEL_FILTERS.to(wav.device) @ magnitude / (FFT / 4)).clamp(min=MEL_FLOOR).log()
+def log_mels(windows: list[Tensor]) -> Tensor:
+    """What cut() gives -> [B, MELS, F], as features.log_mel has them."""
+    magnitude = (torch.view_as_real(spectrum(windows[-1])).square().sum(-1) + 1e-9).sqrt()
+    return (MEL_FILTERS.to(magnitude.device) @ magnitude / (FFT / 4)).clamp(min=MEL_FLOOR).log()
 
 
 def mel_loss(fake: Tensor, real: Tensor, heavy: Tensor | None = None) -> Tensor:

@@ -6,9 +6,8 @@ alignment search, in a few rounds between the sounds of phones and where they li
 """
 
 import argparse
-import json
 from collections import Counter, defaultdict
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +21,9 @@ from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer
 from text import analyse
 from train.common import tokens_to_ids
-from train.data import LEAD, RUNS, TAIL, Item, vowel_first
+from train.data import LEAD, RUNS, TAIL, Item, vowel_first, write
 from train.evaluate import Settings, is_syllable, speak
-from train.features import HOP, MEL_SLICE, SAMPLE_RATE, latent, pitch
+from train.features import HOP, MEL_SLICE, SAMPLE_RATE, even_centres, latent, pitch
 from train.sentences import MARKS
 from train.speakers import SPEAKERS, Speaker, write_cast
 
@@ -229,8 +228,9 @@ def prepare(entries: list[Entry], net: Synthesizer, folder: Path) -> list[tuple[
         found = align_all(heard, names, first)
         made = []
         for (_, tokens, wav, _), values, durations in zip(mine, latents, found, strict=True):
-            item = Item(0, len(values), tokens, even(tokens, durations), number, 0, 1.0)
-            made.append(((wav[: len(values) * HOP] * 32767).astype(np.int16), values, item))
+            item = Item(tokens, even(tokens, durations), number, 0, 1.0)
+            samples = (wav[: len(values) * HOP] * 32767).astype(np.int16)
+            made.append((samples, even_centres(len(samples)), values, item))
         for (entry, tokens, _, cut), durations in zip(mine, found, strict=True):
             seconds = [(a + cut - LEAD * HOP) / SAMPLE_RATE for a, _, _ in intervals(tokens, durations)]
             starts.append((entry.path, seconds))
@@ -251,17 +251,6 @@ def even(tokens: list[str], durations: np.ndarray) -> list[int]:
             out[place : place + 4] = [initial, rest // 3, rest - rest // 3 - rest // 3, rest // 3]
         place += 4 if is_syllable(token) else 2
     return out
-
-
-def write(folder: Path, made: list) -> None:
-    """The layout of train.data."""
-    folder.mkdir(parents=True, exist_ok=True)
-    starts = np.cumsum([0, *(item.frames for _, _, item in made)])
-    np.save(folder / "wav.npy", np.concatenate([samples for samples, _, _ in made]))
-    np.save(folder / "latent.npy", np.concatenate([values for _, values, _ in made]).astype(np.float16))
-    lines = [asdict(replace(item, start=int(s))) for (_, _, item), s in zip(made, starts, strict=False)]
-    text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
-    (folder / "items.json").write_text(text + "\n", encoding="utf-8")
 
 
 def main() -> None:
