@@ -217,7 +217,7 @@ def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, fo
                 break
     write(folder, made)
     for e, name in enumerate(EMOTIONS):
-        f0 = np.concatenate(heights[e])
+        f0 = np.concatenate(heights[e] or [np.zeros(1)])
         print(f"{SPEAKERS[speaker].name} {name}: F0 median {np.median(f0):.1f} Hz, "
               f"5-95 % {np.percentile(f0, [5, 95]).round(0)}")  # fmt: skip
     print(f"{len(made)} utterances, {done * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")

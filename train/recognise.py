@@ -168,8 +168,8 @@ def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=200, help="of speech to learn from")
-    parser.add_argument("--steps", type=int, default=5_500)
+    parser.add_argument("--minutes", type=float, default=300, help="of speech to learn from")
+    parser.add_argument("--steps", type=int, default=8_000)
     args = arguments(parser, "recogniser.pt", voice=False)
     device = args.device
     torch.manual_seed(0)
