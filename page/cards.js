@@ -87,8 +87,6 @@ class CardView {
   // The characters under their pinyin. One of them can be reached by Tab, the others by the arrow keys.
   read() {
     const { card } = this;
-    const chosen = this.picker.contains(document.activeElement); // a hidden field would keep the keys until the next frame
-    this.picker.hidden = true;
     this.chars = card.chars.map((char, i) => {
       if (!char.pinyin) return make("span", { class: "mark" }, WIDE[char.text] ?? char.text);
       const title = char.known.map(([, pinyin]) => pinyin).join(" / ") + (char.mark ? ` · ${say(`mark.${char.mark}`)}` : "");
@@ -108,7 +106,8 @@ class CardView {
     const first = this.chars.find((char) => char.tagName === "BUTTON");
     if (first) first.tabIndex = 0;
     this.said.replaceChildren(...this.chars);
-    if (chosen) (this.chars[this.picked] ?? first)?.focus();
+    if (this.picker.contains(document.activeElement)) this.close(); // a hidden field would keep the keys for a frame
+    else this.picker.hidden = true;
     if (card.changes.length) {
       const told = card.changes.map(({ text, said }) => `${text} → ${said}`).join(say("comma"));
       this.said.append(make("span", { class: "changes" }, told));

@@ -113,6 +113,12 @@ def tokens_to_ids(tokens: list[str]) -> tuple[list[int], list[int]]:
     return with_blanks([*phone_ids(phones), 0]), with_blanks([*tones, 0])
 
 
+def initials(tones: Tensor) -> Tensor:
+    """Which of the tokens [..., T] are initials: a syllable is initial, blank, final, and both phones have its tone."""
+    spoken = tones > 0
+    return spoken & (spoken.cumsum(-1) % 2 == 1)
+
+
 def with_blanks(ids: list[int]) -> list[int]:
     out = [0] * (2 * len(ids) + 1)
     out[1::2] = ids

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from text.symbols import SYMBOLS_V2
-from train.common import Clock, Utterance, arguments, corpus, load, save
+from train.common import Clock, Utterance, arguments, corpus, initials, load, save
 from train.features import MEL_SLICE, MELS, log_mel, scale_mel
 
 WIDTH = 160
@@ -27,10 +27,8 @@ DILATIONS = (1, 1, 2, 4, 1)
 def frame_labels(u: Utterance) -> np.ndarray:
     """[F]: the phone of each frame; 0 in pauses. A final's blanks are its own thirds, so they have its label."""
     phones, spoken = u.phones.numpy().copy(), u.tones.numpy() > 0
-    for t in range(1, len(phones) - 1):
-        final = spoken[t] and (spoken[:t].sum() % 2 == 1)
-        if final:
-            phones[t - 1] = phones[t + 1] = phones[t]
+    finals = np.flatnonzero(spoken & ~initials(u.tones).numpy())
+    phones[finals - 1] = phones[finals + 1] = phones[finals]
     speech = spoken.copy()
     speech[1:] |= spoken[:-1]
     speech[:-1] |= spoken[1:]

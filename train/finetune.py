@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.synthesizer import Synthesizer
-from train.common import Average, Clock, Utterance, arguments, build, corpus, keep, load, speakers, start
+from train.common import Average, Clock, Utterance, arguments, build, corpus, initials, keep, load, speakers, start
 from train.decoder import FRAMES, MEL, sound, stack, windows
 from train.ear import Ear, ear_losses, frame_labels
 from train.features import HOP, PITCH_SLICE, scale_mel
@@ -55,9 +55,7 @@ def segments(
         segment, inside = slice(start, start + FRAMES), slice(start + EDGE, start + FRAMES - EDGE)
         latent, teacher = latents[k][:, segment].astype(np.float32), u.latent[segment].T.astype(np.float32)
         noise = rng.standard_normal((HOP, FRAMES), np.float32)
-        first = u.tones.numpy() > 0
-        first &= first.cumsum() % 2 == 1  # of a syllable's two phones
-        heavy = np.repeat(np.where(first, INITIALS, 1).astype(np.float32), u.durations.numpy())
+        heavy = np.repeat(np.where(initials(u.tones), INITIALS, 1).astype(np.float32), u.durations.numpy())
         who = np.array(u.item.speaker)
         rows.append((latent, teacher, noise, who, frame_labels(u)[inside], heavy[inside], *windows(u, start)))
     parts = stack(rows, device)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer
-from train.common import Clock, Utterance, arguments, build, corpus, keep, load, speakers, start
+from train.common import Clock, Utterance, arguments, build, corpus, initials, keep, load, speakers, start
 from train.ear import Ear, ear_losses, frame_labels
 from train.features import CHANNELS, LOG2_F0, MEL_SLICE, PITCH_SLICE
 from train.speakers import EMOTIONS, read_cast
@@ -118,15 +118,9 @@ def channel_weights() -> Tensor:
 WEIGHTS = channel_weights()
 
 
-def initials(batch: Batch) -> Tensor:
-    """[B, T]: 1 for the initials: tokens are blank, initial, blank, final, blank, and both phones have the tone."""
-    spoken = (batch.tones > 0).float()
-    return spoken * (spoken.cumsum(1) % 2)
-
-
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
     """L1 of the latent and of its change, which makes a burst a burst; consonants, being short, count threefold."""
-    heavy = batch.frame_mask * (1 + 2 * expand(initials(batch)[:, None], batch.durations))
+    heavy = batch.frame_mask * (1 + 2 * expand(initials(batch.tones)[:, None].float(), batch.durations))
     apart = (z - batch.latent) * WEIGHTS.to(z.device)
     both = heavy[..., 1:] * batch.frame_mask[..., :-1]
     near = (apart.abs() * heavy).sum() / heavy.sum()

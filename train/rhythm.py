@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.duration import SMALLEST, TAIL, SplineFlow, StochasticDurationPredictor, knots
-from train.common import Clock, arguments, build, corpus, keep, speakers, start
-from train.prosody import LONGEST, Batch, batches, encode, initials, text_side
+from train.common import Clock, arguments, build, corpus, initials, keep, speakers, start
+from train.prosody import LONGEST, Batch, batches, encode, text_side
 from train.speakers import read_cast
 
 SPREAD = (
@@ -78,7 +78,7 @@ def to_noise(
 
 def spread(batch: Batch) -> Tensor:
     """[B, T]: SPREAD of each token; the blanks beside a final are its thirds."""
-    first, spoken = initials(batch) > 0, batch.tones > 0
+    first, spoken = initials(batch.tones), batch.tones > 0
     inside = spoken | F.pad(spoken[:, :-1], (1, 0)) | F.pad(spoken[:, 1:], (0, 1))
     initial, final, pause = SPREAD
     return torch.where(first, initial, torch.where(inside, final, pause))
