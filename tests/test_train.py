@@ -38,7 +38,7 @@ from train.features import (
 from train.losses import EDGE, cut, log_mels, mel_loss, stft_loss
 from train.pictures import read_log
 from train.prosody import PRIOR_STD, collate, expand
-from train.recognise import count, matched, wanted
+from train.recognise import count, matched, voices, wanted
 from train.recordings import align_all, even, intervals, monotonic_alignment, prepare, read_filelist, sounds, tokens_of
 from train.rhythm import SPREAD, rhythm_loss, to_noise
 from train.sentences import MARKS, Token, sentences, third_tones
@@ -193,6 +193,32 @@ def test_the_judge_wants_what_is_said():
     """A third tone right before another one is the second, across words and a silent mark, but not across a pause."""
     said = wanted(["ma3", "ma3", "'", "ma3", ",", "ma3", "ta1"])
     assert said == ["m", "a2", "m", "a2", "m", "a3", "m", "a3", "t", "a1"]
+
+
+def test_the_judge_hears_voices_between_and_beyond_the_speakers_and_none_of_them():
+    """Low and high ones, each another; the speakers' own tracts lie inside what is drawn."""
+    drawn = voices(64, 777)
+    texts = [text.split("\n", 2)[2] for text in drawn.values()]
+    assert drawn == voices(64, 777) and len(set(texts)) == 64
+    lines = {key: [float(text.split(key)[1].split()[0]) for text in texts] for key in ("pitch ", "formant 1 ")}
+    for speaker in SPEAKERS:
+        assert all(speaker.variant.split("\n", 2)[2].split("roughness")[0] not in text for text in texts)
+        for key, values in lines.items():
+            if key in speaker.variant:
+                own = float(speaker.variant.split(key)[1].split()[0])
+                assert min(values) < own < max(values)
+
+
+@needs_espeak
+def test_the_teacher_takes_the_judges_voices(tmp_path):
+    """A variant file that espeak-ng cannot read would be spoken in its usual voice, at its usual pitch."""
+    drawn = voices(6, 1)
+    teacher = Teacher(tmp_path, drawn)
+    for name, text in drawn.items():
+        low, high = (int(value) for value in text.split("pitch ")[1].split()[:2])
+        samples, _ = teacher.say("ta1 jin1 tian1 zhong1 gong1 . ", name, EMOTIONS["neutral"])
+        f0, _ = pitch(samples / 32768.0, 45, 540)
+        assert low * 0.9 < np.median(f0[f0 > 0]) < high * 1.1
 
 
 def test_errors_are_counted_for_phones_and_for_tones_of_matched_finals():

@@ -23,22 +23,30 @@ from train.sentences import sentences, third_tones
 MELS = 64
 WINDOW = 512  # samples: what tells d from z and t from c is shorter than the 46 ms that F0 needs
 CHANNELS = 192
-_MALE, _FEMALE = "language variant\nname {n}\ngender male\n", "language variant\nname {n}\ngender female\n"
-_FORMANTS = "formant 0 100 100 100\nformant 1 {0} 100 {1}\nformant 2 {0} 100 {1}\nformant 3 {0} 90 {1}\n"
-# Pitches and vocal tracts between and beyond those of the voice's speakers; none is one of them.
-VARIANTS = {
-    "j0": _MALE + "pitch 95 140\n" + _FORMANTS.format(97, 110) + "roughness 1\n",
-    "j1": _FEMALE + "pitch 120 175\n" + _FORMANTS.format(106, 110) + "breath 0 2 3 3 3 3 3 2\n",
-    "j2": _FEMALE + "pitch 180 260\n" + _FORMANTS.format(118, 130) + "roughness 1\n",
-    "j3": _MALE + "pitch 66 95\n" + _FORMANTS.format(94, 120),
-    "j4": _FEMALE + "pitch 140 230\n" + _FORMANTS.format(110, 130),
-    "j6": _FEMALE + "pitch 215 300\n" + _FORMANTS.format(121, 130),
-    "j5": _MALE + "pitch 85 130\n" + _FORMANTS.format(103, 100) + "flutter 4\n",
-    "j7": _FEMALE + "pitch 232 340\n" + _FORMANTS.format(124, 120),
-    "j8": _FEMALE + "pitch 200 300\n" + _FORMANTS.format(116, 125) + "breath 0 1 2 2 2 2 2 1\n",
-    "j10": _FEMALE + "pitch 240 345\n" + _FORMANTS.format(119, 125),
-    "j9": _MALE + "pitch 108 165\n" + _FORMANTS.format(91, 115),
-}
+VOICES = 64
+
+
+def voices(count: int, seed: int) -> dict[str, str]:
+    """Variants for Teacher, drawn at random: pitches and vocal tracts between and beyond those of the voice's speakers.
+
+    A tract is a scale of the formants, each a little off it, with strengths and widths of their own; the shorter it is
+    the higher the pitch, give or take a third. None of them is one of speakers.SPEAKERS.
+    """
+    rng = random.Random(seed)
+    out = {}
+    for k in range(count):
+        scale = rng.uniform(90, 126)
+        low = 80 * 2 ** ((scale - 93) / 20 + rng.uniform(-0.4, 0.4))
+        lines = [f"name j{k}", f"gender {'male' if scale < 104 else 'female'}", f"pitch {low:.0f} {low * 1.45:.0f}"]
+        for formant in range(6):
+            at = 100 + rng.uniform(-5, 5) if formant == 0 else scale + rng.uniform(-2, 2)
+            lines.append(f"formant {formant} {at:.0f} {rng.uniform(85, 105):.0f} {rng.uniform(85, 130):.0f}")
+        lines.append(f"roughness {rng.choice((0, 0, 1, 2))}")
+        lines.append(f"flutter {rng.choice((0, 0, 2, 4))}")
+        if rng.random() < 0.25:
+            lines.append("breath 0 1 2 2 2 2 2 1")
+        out[f"j{k}"] = "\n".join(["language variant", *lines]) + "\n"
+    return out
 
 
 def half_precision(device: torch.device) -> torch.autocast:
@@ -142,15 +150,16 @@ def count(pairs: list[tuple[str, str]]) -> np.ndarray:
 
 
 def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list[str]]]:
-    """(features, labels) of random variants, rates and pitches, with noise, an equaliser and turned phases."""
-    teacher = Teacher(folder, {name: text.format(n=name) for name, text in VARIANTS.items()})
+    """(features, labels) of random voices, rates and pitches, with noise, an equaliser and turned phases."""
+    variants = voices(VOICES, seed)
+    teacher = Teacher(folder, variants)
     rng, noise = random.Random(seed), np.random.default_rng(seed)
     out, seconds = [], 0.0
     with tqdm(total=int(minutes * 60), desc="judge's data", unit="s", mininterval=10) as bar:
         for tokens in sentences(seed):
             style = Style(rng.randint(120, 215), rng.randint(35, 65), rng.randint(35, 100), 80)
             raised = melody(tokens) if rng.random() < 0.5 else None
-            samples, _ = teacher.say(pinyin(tokens, raised, style.pitch), rng.choice(list(VARIANTS)), style)
+            samples, _ = teacher.say(pinyin(tokens, raised, style.pitch), rng.choice(list(variants)), style)
             wav = samples / 32768.0
             spectrum = np.fft.rfft(wav)
             place = np.linspace(0, 1, len(spectrum))
@@ -168,8 +177,8 @@ def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=300, help="of speech to learn from")
-    parser.add_argument("--steps", type=int, default=8_000)
+    parser.add_argument("--minutes", type=float, default=500, help="of speech to learn from")
+    parser.add_argument("--steps", type=int, default=10_000)
     args = arguments(parser, "recogniser.pt", voice=False)
     device = args.device
     torch.manual_seed(0)
