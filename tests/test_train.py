@@ -35,7 +35,7 @@ from train.features import (
     log_mel,
     pitch,
 )
-from train.losses import EDGE, cut, log_mels, mel_loss, stft_loss
+from train.losses import EDGE, cut, level_loss, log_mels, mel_loss, stft_loss
 from train.pictures import read_log
 from train.prosody import PRIOR_STD, collate, expand
 from train.recognise import count, matched, voices, wanted
@@ -143,6 +143,8 @@ def test_losses_are_zero_for_equal_waves_and_do_not_see_phase():
     wave = torch.randn(1, 8192, generator=torch.Generator().manual_seed(0))
     x, turned, loud = (cut(w) for w in (wave, -wave, 2 * wave))
     assert stft_loss(x, x) == 0 and stft_loss(turned, x) < 1e-5 and stft_loss(loud, x) > 0.6
+    mels, turned_mels, loud_mels = (log_mels(windows) for windows in (x, turned, loud))
+    assert level_loss(turned_mels, mels) < 1e-5 and level_loss(loud_mels, mels).item() == pytest.approx(np.log(2), 1e-4)
 
 
 def test_the_teachers_windows_lie_where_its_frames_do(tmp_path):

@@ -1,8 +1,8 @@
 """Stage 3: the decoder learns what the text side really gives it. `python -m train.finetune --resume`
 
 The text side is frozen; its latents (with the prior's noise, at a random scale) are made once for part of the data.
-Log magnitudes and mels are compared, initials counting more, and what the ear (ear.py) hears. Every other batch has the
-teacher's pitch, so that high harmonics stand where they do in its wave.
+Log magnitudes and mels are compared, initials counting more, how loud the frames are, and what the ear (ear.py) hears.
+Every other batch has the teacher's pitch, so that high harmonics stand where they do in its wave.
 """
 
 import argparse
@@ -18,12 +18,13 @@ from train.common import Average, Clock, Utterance, arguments, build, corpus, in
 from train.decoder import FRAMES, MEL, sound, stack, windows
 from train.ear import Ear, ear_losses, frame_labels
 from train.features import HOP, PITCH_SLICE, scale_mel
-from train.losses import EDGE, cut, log_mels, mel_loss, stft_loss
+from train.losses import EDGE, cut, level_loss, log_mels, mel_loss, stft_loss
 from train.prosody import collate, encode, predict, text_side
 from train.speakers import read_cast
 
 NOISE = (0.0, 1.0)  # scales of the prior's noise
 INITIALS = 3.0  # what a frame of an initial counts: they are short, and most of what is misheard
+LEVEL = 0.5  # weight of how loud the frames are
 EAR = (2.0, 0.2)  # weights of what the ear hears and of the phones it takes it for
 
 
@@ -100,17 +101,18 @@ def main() -> None:
         mels, real_mels = log_mels(fake), log_mels(real)
         magnitude, mel = stft_loss(fake, real, heavy), mel_loss(mels, real_mels, heavy)
         heard, misheard = ear_losses(ear, scale_mel(mels), scale_mel(real_mels), phones)
-        loss = magnitude + MEL * mel + EAR[0] * heard + EAR[1] * misheard
+        level = level_loss(mels, real_mels)
+        loss = magnitude + MEL * mel + LEVEL * level + EAR[0] * heard + EAR[1] * misheard
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
         optimizer.step()
         average.update()
-        seen.append((magnitude.item(), mel.item(), heard.item(), misheard.item()))
+        seen.append((magnitude.item(), mel.item(), level.item(), heard.item(), misheard.item()))
         step += 1
         say, store = clock.tick()
         if say:
-            names = ("stft", "mel", "heard", "misheard")
+            names = ("stft", "mel", "level", "heard", "misheard")
             line = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True))
             print(f"step {step}  {line}  {clock.spent:.0f} s", flush=True)
             seen = []

@@ -70,3 +70,8 @@ def mel_loss(fake: Tensor, real: Tensor, heavy: Tensor | None = None) -> Tensor:
     """log_mels of both -> their L1; heavy [B, F]: how much a frame counts."""
     apart = (fake - real).abs().mean(1)
     return apart.mean() if heavy is None else weighted(apart, heavy)
+
+
+def level_loss(fake: Tensor, real: Tensor) -> Tensor:
+    """log_mels of both -> L1 of how loud the frames are, nats. The nearest logs of many bands are quieter than that."""
+    return ((2 * fake).logsumexp(1) - (2 * real).logsumexp(1)).abs().mean() / 2
