@@ -19,7 +19,7 @@ from train.data import RUNS
 # Steps of the recipe, in the order of need; those of one row do not wait for each other.
 RECIPE = (
     {"ear": 1_600, "decoder": 4_000},
-    {"prosody": 16_000, "recognise": 8_000},
+    {"prosody": 16_000, "recognise": 10_000},
     {"rhythm": 4_000, "finetune": 6_000},
 )
 OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 2_000})
@@ -42,7 +42,7 @@ def stage(name: str, steps: int, args: argparse.Namespace) -> list[str]:
     if args.recordings and name in STARTS_FROM_A_VOICE:
         line += ["--from", str(args.voice)]
     if name == "recognise":
-        line += ["--minutes", str(max(2.0, 300 * args.scale))]
+        line += ["--minutes", str(max(2.0, 500 * args.scale))]
     return line
 
 

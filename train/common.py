@@ -25,7 +25,7 @@ MODEL = {
     "emotions": list(EMOTIONS),
     "inter_channels": CHANNELS,
     "hidden_channels": 96,
-    "filter_channels": 192,
+    "filter_channels": 384,
     "n_heads": 2,
     "n_layers": 4,
     "kernel_size": 3,
