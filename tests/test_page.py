@@ -607,6 +607,7 @@ def test_a_click_while_speaking_takes_over(visit, engine):
     wait_until_finished(page)
     expected = pcm(spoken(engine, SENTENCE))
     page.wait_for_function("document.querySelector('.player').dataset.state === 'idle'", timeout=PATIENT)
+    # Only the last pieces: a minute of samples takes longer to come out of the browser than to be spoken.
     np.testing.assert_array_equal(joined(page.evaluate("heard.slice(-20)"))[-len(expected) :], expected)
 
 
