@@ -4,11 +4,11 @@ The page must be running. It is asked to speak one of its own examples, and take
 """
 
 import argparse
-import shutil
 
 from playwright.sync_api import sync_playwright
 
-from tests.test_page import CHROMIUM, PATIENT
+from tests.needs import open_browser
+from tests.test_page import PATIENT
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--phone", action="store_true")
     arguments = parser.parse_args()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+        browser = open_browser(playwright)
         context = browser.new_context(
             locale=arguments.locale,
             color_scheme="dark" if arguments.dark else "light",

@@ -16,11 +16,9 @@ from infer.pipeline import Engine, speak
 from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
 from page.device import PRECISIONS, SAID, WORDS, DeviceTab
-from tests import test_page
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
 from tests.voices import loaded, make_tiny_voice
 
-browser = test_page.browser  # the fixture
 CHANGE = {"device": "cpu", "backend": "torch", "precision": ""}
 
 
