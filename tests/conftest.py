@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,14 @@ from tests.needs import Missing, open_browser
 # The same examples on every machine, and no failure because a machine is busy.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("project")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says at the end how many tests were not run, and why, in a line for each reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} not run: {reason}")
 
 
 def golden() -> Path:
@@ -38,6 +47,6 @@ def browser() -> Iterator[Browser]:
         try:
             running = open_browser(playwright)
         except Missing as missing:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no browser: {missing}")
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
         yield running
         running.close()

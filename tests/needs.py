@@ -1,9 +1,23 @@
-"""What the tests need of the machine beside Python's packages: a browser."""
+"""What the tests need of the machine beside Python's packages: found, else installed where nobody need be asked.
 
+python -m tests.needs          a browser, before the tests
+python3 tests/needs.py venv    what makes .venv, before there is any package
+"""
+
+from __future__ import annotations
+
+import importlib.util
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from playwright.sync_api import Browser, Error, Playwright
+if TYPE_CHECKING:  # no package is there yet when .venv is made
+    from playwright.sync_api import Browser, Playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
@@ -17,14 +31,22 @@ FLAGS = [
     "--use-fake-device-for-media-stream",  # a microphone that beeps
     "--use-fake-ui-for-media-stream",
 ]
+PLAYWRIGHT = [sys.executable, "-m", "playwright"]
+DOWNLOAD = 600  # seconds, for about 110 MB
+HOW = (
+    "to have one: sudo apt install chromium, or .venv/bin/python -m playwright install --with-deps chromium, "
+    "or name yours: CHROMIUM=/path/to/it make test"
+)
 
 
 class Missing(Exception):
-    """Something that the tests need is not here; the message says what, in one line."""
+    """Something that the tests need is not here; the message says what it is and how to get it, in one line."""
 
 
 def open_browser(playwright: Playwright) -> Browser:
     """The first Chromium that starts: the one that CHROMIUM names, else the system's, else Playwright's own."""
+    from playwright.sync_api import Error
+
     named = os.environ.get("CHROMIUM")
     paths = [named] if named else [*filter(None, map(shutil.which, NAMES)), None]  # None: Playwright's own
     broken = []
@@ -34,4 +56,95 @@ def open_browser(playwright: Playwright) -> Browser:
         except Error as error:
             if path or "Executable doesn't exist" not in str(error):
                 broken.append(path or "Playwright's Chromium")
-    raise Missing(f"{' and '.join(broken)} cannot start" if broken else "there is no Chromium")
+    raise Missing(f"{' and '.join(broken)} cannot start" if broken else f"there is no Chromium; {HOW}")
+
+
+def fault() -> str:
+    """Why no browser starts here; empty where one does."""
+    from playwright.sync_api import sync_playwright
+
+    try:
+        with sync_playwright() as playwright:
+            open_browser(playwright).close()
+    except Missing as missing:
+        return str(missing)
+    return ""
+
+
+def as_root() -> list[str] | None:
+    """What makes root of a command and asks nobody: nothing for root, a sudo without password; None without either."""
+    if os.geteuid() == 0:
+        return []
+    sudo = ["sudo", "-n"]
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return sudo if shutil.which("sudo") and not subprocess.run([*sudo, "true"], **quiet).returncode else None
+
+
+def install(*packages: str) -> None:
+    """Installs Debian's packages where that asks nobody; whether it worked is seen by what is there then."""
+    root = as_root()
+    if root is None or not shutil.which("apt-get"):
+        return
+    print("Installing", *packages, "with apt-get", flush=True)
+    apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y", "--no-install-recommends"]
+    apt += ["-o", "Acquire::http::Timeout=30", "-o", "DPkg::Lock::Timeout=120"]
+    for command in ([*apt, "update"], [*apt, "install", *packages]):
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def install_browser() -> None:
+    install("chromium", "fonts-noto-cjk")  # with Chinese for the page's pictures
+
+
+def download_browser() -> None:
+    """Playwright's own Chromium, and the libraries that it lacks where they can be installed without asking."""
+    print(f"Downloading Playwright's Chromium, about 110 MB, for at most {DOWNLOAD // 60} minutes", flush=True)
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        environment = os.environ | {"TMPDIR": folder, "PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": "10000"}  # ms
+        command = [*PLAYWRIGHT, "install", "--only-shell", "chromium"]
+        process = subprocess.Popen(command, env=environment, process_group=0, **quiet)
+        try:
+            process.wait(timeout=DOWNLOAD)
+        except subprocess.TimeoutExpired:
+            return
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # it has children
+            process.wait()
+    root = as_root()
+    if process.returncode == 0 and root is not None and fault():
+        subprocess.run([*root, *PLAYWRIGHT, "install-deps", "chromium"], stdin=subprocess.DEVNULL)
+
+
+def bring_browser() -> None:
+    """A browser that starts, else Missing."""
+    # A package brings the libraries, too, but a person's system is left alone where a download will do.
+    ways = [install_browser, download_browser] if os.geteuid() == 0 else [download_browser, install_browser]
+    while (wrong := fault()) and ways and "CHROMIUM" not in os.environ:
+        ways.pop(0)()
+    if wrong:
+        raise Missing(wrong)
+
+
+def bring_venv() -> None:
+    """ensurepip, which Debian has in a package of its own, else Missing."""
+    package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
+    if not importlib.util.find_spec("ensurepip"):
+        install(package)
+        importlib.invalidate_caches()
+    if not importlib.util.find_spec("ensurepip"):
+        raise Missing(f"{sys.executable} has no ensurepip, which .venv is made with; sudo apt install {package}")
+
+
+def main() -> None:
+    try:
+        bring_venv() if sys.argv[1:] == ["venv"] else bring_browser()
+    except Missing as missing:
+        if sys.argv[1:] == ["venv"] or os.environ.get("CI") == "true":
+            sys.exit(f"make: {missing}")
+        print(f"make test: the tests of the page will be skipped: {missing}")
+
+
+if __name__ == "__main__":
+    main()
