@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from text.numerals import COUNTED, cardinal, counted, digits, number
+from text.numerals import COUNTED, cardinal, counted, digits, number, sign_of
 from text.units import CURRENCIES, DOUBTFUL_UNITS, POWERS_OF_TEN, SIGNS, UNITS
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇"
@@ -552,8 +552,10 @@ _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True
 _SUPERSCRIPTS = {char: unicodedata.normalize("NFKC", char).replace("−", "-") for char in "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ"}
 _POWER = r"(?:[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+|\^[-−]?(?:\d+|[A-Za-z])|\^\{[-−]?\w+\})"
 _FORMULA_SIGNS = r"+\-−×÷*/·=<>≤≥≦≧≠≈≡±√^"
+_SCIENTIFIC = r"\d+(?:\.\d+)?[eE][-−+]?\d{1,3}"
 _FORMULA_TOKEN = re.compile(
-    rf"(?P<fraction>(?<![\d./])\d+/\d+(?![\d./]))|(?P<percent>{NUM}[%‰])|(?P<unit>{NUM} ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
+    rf"(?P<scientific>(?<![A-Za-z\d.]){_SCIENTIFIC}(?![A-Za-z\d.]))"
+    rf"|(?P<fraction>(?<![\d./])\d+/\d+(?![\d./]))|(?P<percent>{NUM}[%‰])|(?P<unit>{NUM} ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
     rf"|(?P<unit_alone>(?:(?<=[⁰¹²³⁴⁵⁶⁷⁸⁹])|(?<=\^\d)|(?<=\^\d\d)) ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
     rf"|(?P<number>{NUM})|(?P<power>{_POWER})|(?P<word>[A-Za-z]+)|(?P<sign>.)"
 )
@@ -582,7 +584,9 @@ def _formula(m: re.Match[str]) -> str | None:
     said: list[str] = []
     for token in _FORMULA_TOKEN.finditer(written):
         part = token[0]
-        if token["fraction"]:
+        if token["scientific"]:
+            said.append(_times_a_power_of_ten(part))
+        elif token["fraction"]:
             a, b = part.split("/")
             divides = int(b) == 0 or int(a) % int(b) == 0
             said.append(f"{number(a)}除以{number(b)}" if divides else _fraction_words(a, b))
@@ -641,7 +645,7 @@ def _money(m: re.Match[str]) -> str:
     name = CURRENCIES[m["c"]]
     if m["again"] and (name == "元" or m["again"] != "元"):
         name = m["again"]
-    sign = number((m["sign"] or "") + "0")[:-1]
+    sign = sign_of(m["sign"] or "")
     figures = [(m["a"], m["pa"] or ""), (m["b"], m["p"] or "")] if m["b"] else [(m["a"], m["pa"] or "")]
     return sign + "到".join(_amount(*figure, name) for figure in figures) + name + ("加" if m["plus"] else "")
 
@@ -776,7 +780,7 @@ def _always(_m: re.Match[str]) -> str:
 
 @_rule(rf"{_START}(?:{_SIGN})?(?P<w>\d+)? ?(?P<f>[{VULGAR}])|(?P<alone>[{VULGAR}])")
 def _vulgar_fraction(m: re.Match[str]) -> str:
-    sign = "负" if m[0][0] in _MINUS else ""
+    sign = sign_of(m[0])
     a, b = unicodedata.normalize("NFKC", m["f"] or m["alone"]).split("⁄")
     return sign + (number(m["w"]) + "又" if m["w"] else "") + _fraction_words(a, b)
 
@@ -795,7 +799,7 @@ def _fraction(m: re.Match[str]) -> str | None:
         or re.search("血压[为是::]? ?$", _before(m))
     ):
         return None
-    sign = number((m["sign"] or "") + "0")[:-1]
+    sign = sign_of(m["sign"] or "")
     return sign + (number(m["w"]) + "又" if m["w"] else "") + _fraction_words(a, b)
 
 
@@ -803,7 +807,7 @@ def _fraction_words(a: str, b: str) -> str:
     return f"{number(b, '二')}分之{number(a, '二')}"
 
 
-@_rule(rf"{_START}(?<![A-Za-z])(?P<n>{NUM})(?P<p>{_POWER})(?![A-Za-z\d])")
+@_rule(rf"(?<![A-Za-z])(?P<n>{SIGNED})(?P<p>{_POWER})(?![A-Za-z\d])")
 def _power(m: re.Match[str]) -> str:
     """10⁸, 2^10."""
     words = _power_words(m["p"])
@@ -815,12 +819,16 @@ def _power_of_a_letter(m: re.Match[str]) -> str:
     return f" {m['n'].upper()} {_power_words(m['p'])}"
 
 
-@_rule(rf"{_START}(?<![A-Za-z])(?P<n>\d+(?:\.\d+)?)[eE](?P<p>[-+]?\d{{1,3}})(?![A-Za-z\d.])")
+@_rule(rf"(?<![A-Za-z])(?:{_SIGN})?{_START}{_SCIENTIFIC}(?![A-Za-z\d.])")
 def _scientific(m: re.Match[str]) -> str:
     """1e-5 -> 一乘十的负五次方."""
-    return f"{number(m['n'])}乘十" + _power_words(
-        "^" + m["p"].lstrip("+").lstrip("0").replace("-0", "-") or "0"
-    ).replace("的平方", "的二次方").replace("的立方", "的三次方")
+    return _times_a_power_of_ten(m[0])
+
+
+def _times_a_power_of_ten(written: str) -> str:
+    figure, power = re.split("[eE]", written)
+    words = _power_words(f"^{int(power.replace('−', '-'))}").replace("的平方", "的二次方").replace("的立方", "的三次方")
+    return f"{number(figure)}乘十{words}"
 
 
 # Ordinals and Roman numerals.
@@ -1025,16 +1033,15 @@ def _plain_number(written: str, before: str, after: str) -> str:
             "二" if _RANKED.search(before) and not re.match(" ?(?:个|[小分]|米|公)", after) else counted(written, after)
         )
     figure = written.lstrip("-−+±")
-    if figure.isdecimal() and len(figure) > 7 and not COUNTED.match(after) and not re.search("000$", figure):
-        return (
-            number(written)[: len(written) - len(figure)] + digits(figure, "幺") if len(figure) > 7 else number(written)
-        )
+    if figure.isdecimal() and len(figure) > 7 and not COUNTED.match(after) and not figure.endswith("000"):
+        return sign_of(written) + digits(figure, "幺")
     return number(written)
 
 
-@_rule(rf"(?<![\w.{DONE}])\.(?P<n>\d+)(?![\d.])")
+@_rule(rf"(?:{_SIGN})?(?<![\w.{DONE}])\.(?P<n>\d+)(?![\d.])")
 def _bare_decimals(m: re.Match[str]) -> str:
-    return "零点" + digits(m["n"])
+    """.5, -.5."""
+    return sign_of(m[0]) + "零点" + digits(m["n"])
 
 
 @_rule(r"\d+")
