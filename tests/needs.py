@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -34,14 +35,10 @@ FLAGS = [
 ]
 PLAYWRIGHT = [sys.executable, "-m", "playwright"]
 DOWNLOAD = 600  # seconds, for about 110 MB
-PACKAGES = (
-    "chromium",
-    "libatomic1",
-    "fonts-noto-cjk",
-)  # Playwright's Node.js asks for the second, pictures for the third
+PACKAGES = ("chromium", "libatomic1", "fonts-noto-cjk")  # with what Playwright's Node.js and Chinese pictures need
 HOW = (
-    f"to have one: sudo apt install {' '.join(PACKAGES)}, or .venv/bin/python -m playwright install --with-deps chromium, "
-    "or name yours: CHROMIUM=/path/to/it make test"
+    f"to have one: sudo apt install {' '.join(PACKAGES)}, or .venv/bin/python -m playwright install --with-deps "
+    "chromium, or name yours: CHROMIUM=/path/to/it make test"
 )
 
 
@@ -68,7 +65,7 @@ def start(playwright: Playwright) -> Browser:
 def driver_fault() -> str:
     """Why Playwright's driver does not start, which is a program of Node.js; empty where it does."""
     done = subprocess.run([*PLAYWRIGHT, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    return done.stderr.strip().rpartition("\n")[2] or "no reason given" if done.returncode else ""
+    return re.split("[\n/]", done.stderr.strip())[-1] or "no reason given" if done.returncode else ""
 
 
 @contextmanager

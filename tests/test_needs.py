@@ -100,7 +100,7 @@ def test_a_named_browser_is_that_one_or_none(bare, monkeypatch):
 
 
 def test_a_driver_that_lacks_a_library_is_a_line_with_the_reason(bare, monkeypatch):
-    add(bare, "driver", "echo several >&2; echo 'node: no libatomic.so.1' >&2; exit 127")
+    add(bare, "driver", "echo several >&2; echo '/a/b/node: no libatomic.so.1' >&2; exit 127")
     monkeypatch.setattr(needs, "PLAYWRIGHT", [str(bare / "driver")])
     assert needs.fault().startswith("Playwright cannot start (node: no libatomic.so.1); to have one: sudo apt install ")
 
@@ -108,6 +108,7 @@ def test_a_driver_that_lacks_a_library_is_a_line_with_the_reason(bare, monkeypat
 @pytest.mark.usefixtures("bare")
 def test_without_a_browser_one_line_says_how_to_get_one(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["needs"])
+    monkeypatch.setattr(needs, "fault", lambda: f"Chromium is not here; {needs.HOW}")
     monkeypatch.setattr(needs, "download_browser", lambda: None)
     needs.main()
     said = capsys.readouterr().out
