@@ -4,11 +4,12 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from tests.needs import Missing, open_browser
 
@@ -40,13 +41,12 @@ def writable_copy(source: Path, target: Path) -> Path:
     return target
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module")  # not of the session: some tests want a loop of their own in this thread
 def browser() -> Iterator[Browser]:
     """A headless Chromium; a person may be without one, who is told, but never CI."""
-    with sync_playwright() as playwright:  # of a module, not of the session: others may want a loop of their own
+    with ExitStack() as stack:
         try:
-            running = open_browser(playwright)
+            running = stack.enter_context(open_browser())
         except Missing as missing:
             (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
         yield running
-        running.close()

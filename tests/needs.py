@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # no package is there yet when .venv is made
@@ -33,9 +35,10 @@ FLAGS = [
 ]
 PLAYWRIGHT = [sys.executable, "-m", "playwright"]
 DOWNLOAD = 600  # seconds, for about 110 MB
+PACKAGES = ("chromium", "libatomic1", "fonts-noto-cjk")  # with what Playwright's Node.js and Chinese pictures need
 HOW = (
-    "to have one: sudo apt install chromium, or .venv/bin/python -m playwright install --with-deps chromium, "
-    "or name yours: CHROMIUM=/path/to/it make test"
+    f"to have one: sudo apt install {' '.join(PACKAGES)}, or .venv/bin/python -m playwright install --with-deps "
+    "chromium, or name yours: CHROMIUM=/path/to/it make test"
 )
 
 
@@ -43,7 +46,7 @@ class Missing(Exception):
     """Something that the tests need is not here; the message says what it is and how to get it, in one line."""
 
 
-def open_browser(playwright: Playwright) -> Browser:
+def start(playwright: Playwright) -> Browser:
     """The first Chromium that starts: the one that CHROMIUM names, else the system's, else Playwright's own."""
     from playwright.sync_api import Error
 
@@ -56,19 +59,35 @@ def open_browser(playwright: Playwright) -> Browser:
         except Error as error:
             if path or "Executable doesn't exist" not in str(error):
                 broken.append(path or "Playwright's Chromium")
-    raise Missing(f"{' and '.join(broken)} cannot start" if broken else f"there is no Chromium; {HOW}")
+    raise Missing(f"{' and '.join(broken) or 'Chromium'} {'cannot start' if broken else 'is not here'}; {HOW}")
+
+
+def driver_fault() -> str:
+    """Why Playwright's driver does not start, which is a program of Node.js; empty where it does."""
+    done = subprocess.run([*PLAYWRIGHT, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return re.split("[\n/]", done.stderr.strip())[-1] or "no reason given" if done.returncode else ""
+
+
+@contextmanager
+def open_browser() -> Iterator[Browser]:
+    """A headless Chromium, while it is used; Missing where none starts."""
+    from playwright.sync_api import sync_playwright
+
+    if wrong := driver_fault():
+        raise Missing(f"Playwright cannot start ({wrong}); {HOW}")
+    with sync_playwright() as playwright:
+        browser = start(playwright)
+        yield browser
+        browser.close()
 
 
 def fault() -> str:
     """Why no browser starts here; empty where one does."""
-    from playwright.sync_api import sync_playwright
-
     try:
-        with sync_playwright() as playwright:
-            open_browser(playwright).close()
+        with open_browser():
+            return ""
     except Missing as missing:
         return str(missing)
-    return ""
 
 
 def as_root() -> list[str] | None:
@@ -93,7 +112,7 @@ def install(*packages: str) -> None:
 
 
 def install_browser() -> None:
-    install("chromium", "fonts-noto-cjk")  # with Chinese for the page's pictures
+    install(*PACKAGES)
 
 
 def download_browser() -> None:

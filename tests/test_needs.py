@@ -20,8 +20,8 @@ for word; do case $word in -*|*=*) ;; *) said="$said $word";; esac; done
 echo "${0##*/}$said" >>"${0%/*}/calls"
 """
 SUDO = '[ "$1" = -n ] && shift && exec "$@"'
-APT = 'case $* in *"install chromium fonts-noto-cjk") : >"${0%/*}/chromium";; esac'
-PACKAGES = ["apt-get update", "apt-get install chromium fonts-noto-cjk"]
+APT = 'case $* in *"install chromium libatomic1 fonts-noto-cjk") : >"${0%/*}/chromium";; esac'
+PACKAGES = ["apt-get update", "apt-get install chromium libatomic1 fonts-noto-cjk"]
 
 
 @pytest.fixture
@@ -99,16 +99,23 @@ def test_a_named_browser_is_that_one_or_none(bare, monkeypatch):
     assert not calls(bare)
 
 
+def test_a_driver_that_lacks_a_library_is_a_line_with_the_reason(bare, monkeypatch):
+    add(bare, "driver", "echo several >&2; echo '/a/b/node: no libatomic.so.1' >&2; exit 127")
+    monkeypatch.setattr(needs, "PLAYWRIGHT", [str(bare / "driver")])
+    assert needs.fault().startswith("Playwright cannot start (node: no libatomic.so.1); to have one: sudo apt install ")
+
+
 @pytest.mark.usefixtures("bare")
 def test_without_a_browser_one_line_says_how_to_get_one(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["needs"])
+    monkeypatch.setattr(needs, "fault", lambda: f"Chromium is not here; {needs.HOW}")
     monkeypatch.setattr(needs, "download_browser", lambda: None)
     needs.main()
     said = capsys.readouterr().out
-    assert said.count("\n") == 1 and "will be skipped: there is no Chromium; " in said
+    assert said.count("\n") == 1 and "will be skipped: Chromium is not here; " in said
     assert all(way in said for way in ("apt install chromium", "playwright install --with-deps chromium", "CHROMIUM="))
     monkeypatch.setenv("CI", "true")
-    with pytest.raises(SystemExit, match="there is no Chromium"):
+    with pytest.raises(SystemExit, match="Chromium is not here"):
         needs.main()
 
 
@@ -123,7 +130,7 @@ def test_what_was_not_run_is_counted_at_the_end_and_fails_in_ci(ci, status, said
         text=True,
     )
     assert done.returncode == status
-    assert f"{said}there is no Chromium; to have one: " in done.stdout
+    assert f"{said}Chromium is not here; to have one: " in done.stdout
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
@@ -151,10 +158,10 @@ def test_playwrights_own_is_downloaded_and_found(monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as hub:
         threading.Thread(target=hub.serve_forever, args=(0.01,), daemon=True).start()
         monkeypatch.setenv("PLAYWRIGHT_DOWNLOAD_HOST", f"http://127.0.0.1:{hub.server_port}")
-        assert needs.fault().startswith("there is no Chromium; ")
+        assert needs.fault().startswith("Chromium is not here; ")
         needs.download_browser()
         hub.shutdown()
-    assert needs.fault() == "Playwright's Chromium cannot start"  # as that of the hub does not
+    assert needs.fault().startswith("Playwright's Chromium cannot start; ")  # as that of the hub does not
 
 
 def test_a_download_without_end_is_ended_with_its_children(bare, monkeypatch):
