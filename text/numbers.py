@@ -19,7 +19,7 @@ DONE = "\uffff"  # stands for a character that a rule has claimed; no character,
 VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉"
 CIRCLED = "\u2460-\u249b\u24ea\u24eb-\u24ff\u2776-\u2793\u3251-\u325f\u32b1-\u32bf"
 
-NUM = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+NUM = r"(?:\d{1,3}(?:,\d{3}){1,10}(?!\d)|\d+)(?:\.\d+)?"
 _START = r"(?<![\d.])"
 _MINUS = "-−"
 # A minus is none between two things (3-5, A-5, 3个-5个); a plus is none behind a word (苹果+3).
@@ -124,8 +124,8 @@ _TLD = (
 
 @_rule(
     r"(?<![A-Za-z0-9@.])(?:(?:https?|ftp)://[\w.~:/?#\[\]@!$&'()*+,;=%-]*[\w/=&#~%+-]"
-    r"|[\w.+-]*\w@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
-    rf"|(?:[A-Za-z0-9-]+\.)+(?:{_any(_TLD)})(?![A-Za-z0-9-]|\.[A-Za-z0-9])(?::\d+)?"
+    r"|[\w.+-]{0,63}\w@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+    rf"|(?:[A-Za-z0-9-]{{1,63}}\.)+(?:{_any(_TLD)})(?![A-Za-z0-9-]|\.[A-Za-z0-9])(?::\d+)?"
     r"(?:/(?:[\w.~:/?#\[\]@!$&'*+,;=%-]*[\w/=&#~%+-])?)?"
     r"|www\.[\w.~:/?#@!$&'*+;=%-]*[\w/])",
     re.ASCII,
@@ -191,7 +191,7 @@ def _identity_card(m: re.Match[str]) -> str:
     return digits(m[0][:17], "幺") + (digits(m[0][17], "幺") if m[0][17].isdecimal() else " X")
 
 
-@_rule(r"(?<![\dA-Za-z.])\d{1,3}(?:\.\d{1,3}){3}(?:(?P<slash>[:/])(?P<port>\d{1,5}))?(?![\d.]*\d)")
+@_rule(r"(?<![\dA-Za-z.])\d{1,3}(?:\.\d{1,3}){3}(?:(?P<slash>[:/])(?P<port>\d{1,5}))?(?!\.{0,9}\d)")
 def _ip_address(m: re.Match[str]) -> str | None:
     host = re.match(r"[\d.]+", m[0])[0].split(".")
     if any(int(part) > 255 for part in host):
@@ -238,7 +238,7 @@ def _standard(m: re.Match[str]) -> str:
     return digits_and(m["it"], {"-": "杠", ".": "点"})
 
 
-@_rule(rf"(?:{_any(_NAMED)})(?:是|为|[::])? ?[A-Z]{{0,3}}(?P<it>\d{{3,}})(?![\d.,%:/-]*\d)(?![A-Za-z%])")
+@_rule(rf"(?:{_any(_NAMED)})(?:是|为|[::])? ?[A-Z]{{0,3}}(?P<it>\d{{3,}})(?![.,%:/-]{{0,9}}\d)(?![A-Za-z%])")
 def _named(m: re.Match[str]) -> str | None:
     """尾号8888, 拨打12306, 波音747: digit by digit, unless they count something."""
     return None if COUNTED.match(_after(m)) else digits(m["it"], "幺")
@@ -256,7 +256,7 @@ def _emergency(m: re.Match[str]) -> str:
 
 
 @_rule(
-    r"(?<![\d.第])(?:100(?:1[0-9]|86)|123(?:0[56]|1[0-9]|2[0-9]|3[0-9]|4[58]|5[0-9]|6[0-9]|8[0-9]|9[0-9])|12345|11185|9[56]\d{3})(?![\d.,:%/-]*\d)(?![A-Za-z%‰])"
+    r"(?<![\d.第])(?:100(?:1[0-9]|86)|123(?:0[56]|1[0-9]|2[0-9]|3[0-9]|4[58]|5[0-9]|6[0-9]|8[0-9]|9[0-9])|12345|11185|9[56]\d{3})(?![.,:%/-]{0,9}\d)(?![A-Za-z%‰])"
 )
 def _service_number(m: re.Match[str]) -> str | None:
     """12306, 10086, 95588: nobody counts to them; 95000元 is an amount."""
@@ -560,20 +560,19 @@ _FORMULA_TOKEN = re.compile(
     rf"|(?P<number>{NUM})|(?P<power>{_POWER})|(?P<word>[A-Za-z]+)|(?P<sign>.)"
 )
 _OPERAND = r"[\dA-Za-zα-ωΑ-Ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉]"
+_RELATION = re.compile(rf"{_OPERAND} ?(?:[=<>≤≥≦≧≠≈≡×÷±]|\+(?!\+)) ?[-−+±√(\dA-Za-zα-ωΑ-Ω∞]")
 _FUNCTIONS = frozenset("sin cos tan cot log ln lg lim max min exp mod det".split())
 
 
 @_rule(
-    rf"(?<![A-Za-z\d.])(?P<it>[\dA-Za-zα-ωΑ-Ω(√±\-−][\dA-Za-zα-ωΑ-Ω.,()%‰∞Δ°℃⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ₀-₉ {{}}|{_FORMULA_SIGNS}]*"
+    r"(?<![A-Za-z\d.])(?P<it>[\dA-Za-zα-ωΑ-Ω(√±\-−]"
+    rf"[\dA-Za-zα-ωΑ-Ω.,()%‰∞Δ°℃⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ₀-₉ {{}}|{_FORMULA_SIGNS}]{{0,300}}"
     r"[\dA-Za-zα-ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉])"
 )
 def _formula(m: re.Match[str]) -> str | None:
     """3+5=8, x²+y²=z²: a whole formula, in which - is 减 and / 除以; letters stand alone, mc is m c."""
     written = re.sub(r"(?<=\d) ?[xX*] ?(?=\d)", "×", m["it"])
-    sign = r"[=<>≤≥≦≧≠≈≡×÷±]|\+(?!\+)"
-    if not re.search(rf"{_OPERAND} ?(?:{sign}) ?[-−+±√(\dA-Za-zα-ωΑ-Ω∞]", written) or re.search(
-        r"--|[-=]>|<-|\.\.", written
-    ):
+    if not _RELATION.search(written) or re.search(r"--|[-=]>|<-|\.\.", written):
         return None
     if any(
         len(word) > 2 and word not in _FUNCTIONS and word not in UNITS for word in re.findall(r"[A-Za-z]+", written)
@@ -839,7 +838,7 @@ def _ordinal(m: re.Match[str]) -> str:
     return _to(m["a"], m["b"], say=lambda written: cardinal(written, "二"))
 
 
-@_rule(r"(?<![A-Za-z])(?:N[oO]\. ?|№ ?|no\.)(?P<n>\d+)(?![\d.]*\d)")
+@_rule(r"(?<![A-Za-z])(?:N[oO]\. ?|№ ?|no\.)(?P<n>\d+)(?!\.{0,9}\d)")
 def _number_sign(m: re.Match[str]) -> str:
     """No.1 -> 第一; No.20240501 -> 编号 and its digits."""
     return "编号" + digits(m["n"], "幺") if len(m["n"]) > 3 or m["n"][0] == "0" else "第" + cardinal(m["n"], "二")
@@ -898,7 +897,7 @@ def _circled(m: re.Match[str]) -> str | None:
     value = unicodedata.numeric(m[0], None)
     if value is None:
         return None
-    first = re.search(rf"(?:^|[^{HAN}\w{DONE}]) *[{CIRCLED}] ?[{HAN}]", m.string)
+    first = re.search(rf"(?:^|[^{HAN}\w{DONE}])[{CIRCLED}] ?[{HAN}]", m.string)
     is_list = bool(first and m["word"])
     inside = is_list and first.start() < m.start() - 1 and re.search(f"[{HAN}]$", _before(m))
     return ("," if inside else "") + cardinal(str(int(value)), "二") + ("," if is_list else "")
