@@ -1,6 +1,5 @@
 """What a user can choose (SpeechRequest), what comes back (Speech), and what can go wrong (SpeechError)."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
@@ -24,6 +23,15 @@ class BadRequest(SpeechError):
 
 class MissingFiles(SpeechError):
     """The voice needs model files that are not here."""
+
+
+def shown(value: Any) -> str:
+    """A value that is at fault, for a sentence: never more than 40 characters of it."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits; a list in itself, as deep as can be
+        return "this"
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def _option(default: Any, en: str, zh: str, low: float | None = None, high: float | None = None, step: float = 0.05):
@@ -79,7 +87,7 @@ class SpeechRequest:
             value, low, high = getattr(self, option.name), option.metadata.get("low"), option.metadata.get("high")
             if option.type in (str, "str"):
                 if not isinstance(value, str):
-                    raise BadRequest(f"{option.name} must be text, not {value!r}.", f"{option.name} 必须是文字。")
+                    raise BadRequest(f"{option.name} must be text, not {shown(value)}.", f"{option.name} 必须是文字。")
                 continue
             if option.type in (bytes, "bytes"):
                 if not isinstance(value, bytes):
@@ -87,11 +95,11 @@ class SpeechRequest:
                 continue
             whole = option.type in (int, "int")
             number = isinstance(value, int) if whole else isinstance(value, int | float)
-            if not number or isinstance(value, bool) or not math.isfinite(value) or not low <= value <= high:
+            if not number or isinstance(value, bool) or not low <= value <= high:  # NaN is in no range
                 kind, kind_zh = ("a whole number", "整数") if whole else ("a number", "数")
                 raise BadRequest(
-                    f"{option.name} must be {kind} from {low:g} to {high:.10g}, not {value!r}.",
-                    f"{option.name} 必须是 {low:g} 到 {high:.10g} 之间的{kind_zh}，而不是 {value!r}。",
+                    f"{option.name} must be {kind} from {low:g} to {high:.10g}, not {shown(value)}.",
+                    f"{option.name} 必须是 {low:g} 到 {high:.10g} 之间的{kind_zh}，而不是 {shown(value)}。",
                 )
 
     @property
