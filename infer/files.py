@@ -19,8 +19,8 @@ from filelock import FileLock, Timeout
 from infer.request import BadRequest
 
 MOST_BYTES = 10_000_000  # of a text, a table, a project: more is a mistake, or has no end
-PATIENCE = 20.0  # seconds that a writer waits for another program's writing, which takes milliseconds
-PART = ".part"  # ends the name of a file that is being written
+PATIENCE, POLL = 20.0, 0.005  # seconds that a writer waits for another's writing, which takes milliseconds
+PART, STEM = ".part", 40  # ends the name of a file that is being written, after so many characters of its own
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ def whole(path: Path, mode: int | None = None) -> Iterator[Path]:
         raise OSError(errno.EEXIST, "it is there already and is no file", str(path))
     if mode is None and there:
         mode = stat.S_IMODE(there.st_mode)
-    part = path.with_name(f".{path.name[:32]}.{secrets.token_hex(4)}{PART}")
+    part = path.with_name(f".{path.name[:STEM]}.{secrets.token_hex(4)}{PART}")
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600))
         yield part
@@ -109,19 +109,20 @@ def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> No
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
+def alone(path: Path, files: str = "*") -> Iterator[None]:
     """Between reading a file and writing what follows from it: no thread and no other program does the same meanwhile.
 
-    path: the file, or a folder for all files in it. The lock is a file beside it, or in it, that stays. What another
-    had begun to write when it was killed goes. Raises OSError.
+    path: the file, or a folder for those `files` in it (a pattern). The lock is a file beside it, or in it, that stays.
+    What another had begun to write when it was killed goes. Raises OSError.
     """
     folder = path.is_dir()
-    home, name = (path, "") if folder else (path.parent, f".{path.name}")
+    home, lock = (path, ".lock") if folder else (path.parent, f".{path.name}.lock")
+    files = files if folder else glob.escape(path.name[:STEM])
     if not os.access(home, os.W_OK):  # the lock would be tried for as long as another's is
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(home))
     try:
-        with FileLock(home / f"{name}.lock", timeout=PATIENCE, mode=0o600 if folder else -1):
-            for part in home.glob(f"{glob.escape(name[:33])}.*{PART}"):
+        with FileLock(home / lock, timeout=PATIENCE, mode=0o600 if folder else -1, poll_interval=POLL):
+            for part in home.glob(f".{files}.*{PART}"):
                 part.unlink(missing_ok=True)
             yield
     except Timeout as error:

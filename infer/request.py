@@ -1,6 +1,5 @@
 """What a user can choose (SpeechRequest), what comes back (Speech), and what can go wrong (SpeechError)."""
 
-import reprlib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
@@ -29,6 +28,15 @@ class MissingFiles(SpeechError):
 MOST_TEXT = 1_000_000  # characters, whatever max_characters says: 60 hours of speech
 
 
+def shown(value: Any) -> str:
+    """A value that is at fault, for a sentence: never more than 40 characters of it."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits; a list in itself, as deep as can be
+        return "this"
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
 def _option(
     default: Any,
     en: str,
@@ -43,13 +51,6 @@ def _option(
     low, high: the range of a number. most: characters of a text.
     """
     return field(default=default, metadata={"en": en, "zh": zh, "low": low, "high": high, "step": step, "most": most})
-
-
-def shown(value: Any) -> str:
-    """What was given, for a message: whatever it is, not longer than a line."""
-    if isinstance(value, int) and abs(value) >= 2**64:  # Python refuses to write numbers of 4,300 digits
-        return "so large a number"
-    return reprlib.repr(value) if not isinstance(value, str) or len(value) > 60 else repr(value)
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class SpeechRequest:
                 continue
             whole = option.type in (int, "int")
             number = isinstance(value, int) if whole else isinstance(value, int | float)
-            if not number or isinstance(value, bool) or not low <= value <= high:  # NaN is not either
+            if not number or isinstance(value, bool) or not low <= value <= high:  # NaN is in no range
                 kind, kind_zh = ("a whole number", "整数") if whole else ("a number", "数")
                 raise BadRequest(
                     f"{option.name} must be {kind} from {low:g} to {high:.10g}, not {shown(value)}.",

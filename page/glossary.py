@@ -1,21 +1,20 @@
 """The glossary's file on the page: how words are read, for every text. One listener's changes never undo another's."""
 
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 import text
+from infer.files import alone, write_whole
 from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
-from page import answering, private, whole_characters, write_whole
+from page import answering, private, whole_characters
 
 ASSETS = Path(__file__).resolve().parent
 LARGEST, MOST_LINES = 200_000, 20_000  # characters and lines that can be changed here; a larger file is still read
-_WRITING = (
-    threading.Lock()
-)  # between reading what is there and writing what follows from it; for all files, being short
 
 WORDS = {  # key -> Chinese, English
     "title": ("读音表", "Glossary"),
@@ -122,11 +121,11 @@ def save(path: Path, content: str, base: str) -> str | None:
     _check_size(base)
     content = whole_characters(content)
     check(content)
-    with _WRITING:
+    with _changing(path):
         there = read(path)
         if there not in (base, content):
             return together(base, content, there)
-        _write(path, content)
+        write_whole(path, content)
     return None
 
 
@@ -156,11 +155,11 @@ def remember(path: Path, term: Any, reading: Any) -> None:
             f"{term!r} cannot stand in the glossary: a word has no blank, semicolon, line break, = or # in it.",
             f"“{term}”不能写进读音表：词里不能有空格、分号、换行、等号，也不能以 # 开头。",
         )
-    with _WRITING:
+    with _changing(path):
         lines = [old for old in read(path).strip("\n").split("\n") if not (term in old and _term(old) == term)]
         content = "\n".join([*lines, line, ""]).lstrip("\n")  # of a word said twice the last counts
         check(content)
-        _write(path, content)
+        write_whole(path, content)
 
 
 def _term(line: str) -> str | None:
@@ -172,10 +171,13 @@ def _term(line: str) -> str | None:
     return terms[0] if len(terms) == 1 else None
 
 
-def _write(path: Path, content: str) -> None:
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Between reading what is there and writing what follows from it: for all pages of all servers, being short."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content, mode=path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        with alone(path):
+            yield
     except OSError as error:
         raise SpeechError(
             f"The glossary's file cannot be written ({error.strerror}); make room or give the right to write, then "
