@@ -304,6 +304,7 @@ def preset_values(values: Any) -> dict[str, Any]:
     """Values of a request's options and the id of a sample, each as SpeechRequest takes it. Raises BadRequest."""
     if not isinstance(values, dict) or not isinstance(values.get("sample", ""), str):
         raise BadRequest("A preset holds the values of controls.", "预设只能保存各项设置的值。")
+    values = {name: whole_characters(value) if isinstance(value, str) else value for name, value in values.items()}
     SpeechRequest.from_dict({"text": "", **{name: value for name, value in values.items() if name != "sample"}})
     return _clean(values, LARGEST_PRESET)
 
