@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from infer import audio
+from infer import audio, clips
 from infer.request import BadRequest
 from page import answering
 
@@ -133,7 +133,7 @@ def prepared(data: bytes) -> tuple[bytes, float]:
     """A sound file of any format -> a wav of at most SECONDS, mono, and its seconds. Raises BadRequest."""
     if len(data) > LARGEST:
         raise _too_large(len(data), LARGEST)
-    samples, rate = audio.read_clip(data)
+    samples, rate = clips.read_clip(data)
     samples = samples[: SECONDS * rate]
     for fault, key in ((len(samples) < SHORTEST * rate, "short"), (np.abs(samples).max() < QUIETEST, "silent")):
         if fault:

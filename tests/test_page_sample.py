@@ -19,7 +19,7 @@ from gradio.context import Context
 from playwright.sync_api import Page, expect, sync_playwright
 
 import webui
-from infer import audio
+from infer import clips
 from infer.pipeline import Engine
 from infer.request import BadRequest
 from infer.settings import load_settings
@@ -162,7 +162,7 @@ def shut_out(page: Page, part: str) -> list[str]:
 
 def kept(page: Page, parts: Parts) -> tuple[np.ndarray, int]:
     """What the server has of the sample in use."""
-    return audio.read_clip(parts.samples.get(page.evaluate("window.studio.request().sample")))
+    return clips.read_clip(parts.samples.get(page.evaluate("window.studio.request().sample")))
 
 
 def test_a_chosen_file_is_brought_played_and_removed(visit, parts):
@@ -219,8 +219,8 @@ def test_the_microphone_is_heard_and_let_go(visit, parts):
 
 def test_what_the_browser_cannot_decode_the_server_may(visit, parts):
     page = visit(before="OfflineAudioContext.prototype.decodeAudioData = () => Promise.reject(new Error('unknown'))")
-    choose(page, sound(tone(2), format="AIFF"), "a.aiff")
-    expect(page.locator(".sample-name")).to_have_text("a.aiff · 2.0 秒")
+    choose(page, sound(tone(2), format="FLAC"), "a.flac")
+    expect(page.locator(".sample-name")).to_have_text("a.flac · 2.0 秒")
     samples, rate = kept(page, parts)
     assert rate == 44100 and np.abs(samples - tone(2)).max() < 1e-3
     expect(page.get_by_role("button", name="播放")).to_be_visible()  # as a wav that the server has made
@@ -321,7 +321,7 @@ def test_many_channels_of_silence_stay_small():
     """A flac of 8 channels and a minute is a few kB, and was a gigabyte in memory."""
     samples = np.zeros((61 * 8000, 8), np.float32)
     samples[100, 0] = 0.8
-    mono, rate = audio.read_clip(sound(samples, 8000, "FLAC"))
+    mono, rate = clips.read_clip(sound(samples, 8000, "FLAC"))
     assert len(mono) == 60 * rate and mono.dtype == np.float32 and mono[100] == pytest.approx(0.1, abs=1e-4)
     wav, seconds = prepared(sound(samples, 8000, "FLAC"))
     assert seconds == 30 and len(wav) < 30 * 8000 * 2 + 100
