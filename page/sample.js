@@ -138,7 +138,10 @@ async function take(file, called) {
   const { mono, cut } = await decoded(file).catch(() => ({}));
   const problem = mono ? problemOf(mono) : "";
   let wav = mono && wavOf(mono);
-  const got = problem ? {} : await ask("take_sample", await base64(wav ?? file).catch(() => ""));
+  const got = problem ? {} : await ask("take_sample", {
+        data: await base64(wav ?? file).catch(() => ""),
+        listener: window.listener ?? "",
+      });
   if (!wav && got.id) wav = await fetched(got.id);
   if (mine !== turn) return;
   if (problem || got.error) return tell("", problem || got.error[language]);
