@@ -25,6 +25,7 @@ COMMENT_LIMIT = 51_000  # libsndfile leaves a longer one out of wav, and breaks 
 PACKED = "zlib:"  # before the base64 of what zlib made of a long comment
 UNPACKED_LIMIT = 4 << 20  # bytes; what a stranger's file unpacks to beyond them is no recipe
 OPUS_RATES = (8000, 12000, 16000, 24000, 48000)  # Hz; RFC 6716 knows no other
+NESTED = 50_000  # lists and objects in a comment: a million of them take seconds, in which nobody else is answered
 HEAD = 2 << 20  # bytes of a file in which its comment stands: it comes before the sound
 BLOCK = 65536  # samples handed to the encoder at once: libvorbis needs a deep stack for long writes
 
@@ -83,7 +84,7 @@ def metadata(file: Path | io.BytesIO) -> dict[str, Any]:
         if comment.startswith(PACKED):
             packed = base64.b64decode(comment.removeprefix(PACKED))
             comment = zlib.decompressobj().decompress(packed, UNPACKED_LIMIT).decode()
-        found = json.loads(comment)
+        found = json.loads(comment) if comment.count("[") + comment.count("{") <= NESTED else None
     except (ValueError, zlib.error, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

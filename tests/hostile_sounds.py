@@ -31,6 +31,11 @@ def wav(
     return b"RIFF" + struct.pack("<I", len(chunks) + 4) + b"WAVE" + chunks
 
 
+def commented(comment: bytes) -> bytes:
+    """A wav's beginning with that comment."""
+    return b"RIFF    WAVELIST    INFOICMT" + struct.pack("<I", len(comment)) + comment
+
+
 def gsm_wav() -> bytes:
     """Its reader takes any rate, and a clip of a minute is then of 10^11 samples."""
     return wav(0x31, 0, rate=LARGEST_RATE, data=bytes(65 * 16), more=struct.pack("<HH", 2, 320))
