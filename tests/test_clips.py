@@ -94,6 +94,22 @@ def test_a_damaged_wav_is_one_sentence(data):
     refused(data, "wav header is damaged|no format that is known")
 
 
+@pytest.mark.parametrize("subtype", ["PCM_24", "FLOAT", "DOUBLE"])
+def test_a_damaged_wav_is_read_or_refused(subtype):
+    data, random, read = hostile.written(SINE[:99], 24_000, "WAVEX", subtype), np.random.default_rng(0), 0
+    for _ in range(500):
+        damaged = bytearray(data)
+        for at in random.integers(4, len(data), 3):
+            damaged[at] = random.integers(256)
+        try:
+            mono, rate = read_clip(bytes(damaged))
+        except BadRequest:
+            continue
+        read += 1
+        assert mono.dtype == np.float32 and 8_000 <= rate <= 192_000
+    assert 0 < read < 500
+
+
 @pytest.mark.parametrize("magic", [b"fLaC", b"OggS", b"\xff\xfb\x90\x64", b"ID3\3\0\0\0\0\0\0\xff\xfb\x90\x64"])
 def test_what_is_damaged_is_one_sentence(magic):
     refused(magic + np.random.default_rng(0).bytes(9_999), "it is damaged, or takes more than")
