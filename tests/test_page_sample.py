@@ -2,7 +2,6 @@
 
 import base64
 import io
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from gradio.context import Context
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import webui
 from infer import clips
@@ -27,11 +26,10 @@ from page import batch, sample
 from page.files import Files
 from page.sample import EACH, IDLE, Samples, prepared
 from tests import hostile_sounds
-from tests.test_page import CHROMIUM, PATIENT
+from tests.test_page import PATIENT
 from tests.voices import make_tiny_voice
 
 expect.set_options(timeout=PATIENT / 4)
-MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 # What the rest of the page offers: the language, and the controls.
 HEAD = """
@@ -90,14 +88,6 @@ def engine(tmp_path_factory) -> Engine:
 def parts(engine, tmp_path_factory) -> Iterator[Parts]:
     with serving(engine, tmp_path_factory.mktemp("work")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM + MICROPHONE)
-        yield running
-        running.close()
 
 
 @pytest.fixture
