@@ -14,7 +14,7 @@ from torch import Tensor
 import bert
 import emotional
 from emotional.table import WORDS, emotion_weights, in_words
-from infer import audio
+from infer import clips
 from infer.backends import Backend
 from infer.devices import Device
 from infer.models import command
@@ -208,7 +208,7 @@ class Features:
                 except emotional.MissingModel as error:
                     raise MissingFiles(_without_paths(error, self.clap_path)) from error
         if isinstance(prompt, bytes):
-            vector = self._clap.audio(*audio.read_clip(prompt)).float().cpu()
+            vector = self._clap.file(prompt, clips.read_clip).float().cpu()
         else:
             vector = self._clap.text(prompt or NEUTRAL).float().cpu()
         if vector.shape != (CLAP_WIDTH,):
