@@ -118,7 +118,7 @@ class Contract:
             (id, name)
             for id, block in blocks.blocks.items()
             for name in vars(block)
-            if getattr(getattr(block, name), "_is_server_fn", False)
+            if getattr(getattr(block, name), "_is_server_fn", None) is True
         }
 
     def session(self, path: str, asked: Any) -> str:

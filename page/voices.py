@@ -118,7 +118,7 @@ class VoicesTab:
 
     def check(self, event: gr.EventData, request: gr.Request) -> Iterator[str]:
         """The doctor's report in the card whose button was clicked. It reads the whole file, which takes its time."""
-        name, language = str(getattr(event, "voice", "")), language_of(request)
+        name, language = str((event._data or {}).get("voice", "")), language_of(request)
         yield self.voices(request, name, lines_html([(SAID["checking"][language], "checking")]))
         try:
             files = self.engine.files(name)
