@@ -5,6 +5,7 @@ python webui.py --port 7861 --device cpu --set max_characters=2000
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
@@ -12,8 +13,8 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -30,11 +31,11 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     warnings.simplefilter("ignore")
     import gradio as gr
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from page import LOOPBACK, batch, device, editor, glossary, language_of, lines_html, sample, shelf, voices
+    from page import batch, device, editor, glossary, language_of, lines_html, private, sample, shelf, signin, voices
     from page.early import Early
     from page.files import Files
+    from page.guard import Contract, Guard, loopback
     from page.sample import Samples
     from page.studio import EMOTIONS, PROMPTS, Studio
 
@@ -47,6 +48,7 @@ const tell = () => {
 watch("value", tell);
 tell();
 """
+SESSIONS = 256  # open pages whose state is kept, 130 kB each; Gradio alone keeps 10,000
 SHORTCUTS = {"host": "host", "port": "webui.port", "device": "webui.device"}
 
 
@@ -137,6 +139,8 @@ class Page:
     def visit(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
         """A page has been opened: who listens, and the voices as last looked for."""
         listener = self.listeners.setdefault(request.session_hash, token_urlsafe(16))
+        while len(self.listeners) > SESSIONS:  # a page that was never closed: what it says now, it says as a stranger
+            del self.listeners[next(iter(self.listeners))]
         return {"listener": listener}, *self.offer(voice, request)
 
     def offer(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
@@ -174,8 +178,15 @@ class Page:
         return [(known.get(n, (n, n))[language], "" if n == names[0] else n) for n in names]
 
     def apply(self, wanted: str, request: gr.Request) -> list[Any]:
-        """The controls set as a project or a recipe says, {option: value}; what it does not say has its default."""
-        values = defaults() | json.loads(wanted)
+        """The controls set as a project or a recipe says, {option: value}; what it does not say has its default.
+
+        What no page would say changes nothing.
+        """
+        try:
+            values = defaults() | json.loads(wanted)
+            SpeechRequest.from_dict(values)
+        except (ValueError, TypeError, SpeechError):
+            return [gr.skip() for _ in CONTROLS[1:]]
         info, language = self.info(self.chosen(values["voice"])), language_of(request)
         choices = {
             "voice": self.choices(),
@@ -292,7 +303,9 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
                 device.build(engine)
 
         controls = [parts[control.name] for control in CONTROLS]
+        # preprocess: Gradio takes a voice for an error that it has not offered to this page; ours is looked up.
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+        quiet |= {"preprocess": False}
         # Every click counts, also one that comes while the last is still being served.
         always = quiet | {"trigger_mode": "multiple"}
         speak.click(None, controls, None, js="(...values) => { window.studio.speak(values) }", **always)
@@ -398,7 +411,7 @@ def serve(settings: Settings) -> None:
                 f"choose one with: python webui.py --port {port + 1}",
             ) from error
         print(f"Page: {blocks.local_url} (Ctrl+C ends it)", flush=True)
-        if host not in LOOPBACK and not settings["user"]:
+        if not loopback(host) and not settings["user"]:
             print("Every machine that reaches this one can use the page; set user and password to ask for both.")
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a service manager: tidy up as well
         try:
@@ -409,35 +422,40 @@ def serve(settings: Settings) -> None:
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:
     """Serves a page in the background, with the files that it makes. Raises OSError when the port is taken."""
+    host = settings["host"].strip("[]")
     blocks.queue(max_size=64).launch(
-        server_name=settings["host"],
+        server_name=f"[{host}]" if ":" in host else host,  # so that addresses made of it can be read
         server_port=settings["webui.port"],
         share=settings["webui.share"],
-        auth=(settings["user"], settings["password"]) if settings["user"] else None,
+        auth=signin.Door(settings["user"], settings["password"]) if settings["user"] else None,
         debug=False,
         quiet=True,
         run_history=False,
         enable_monitoring=False,
         prevent_thread_lock=True,
-        app_kwargs={"middleware": middleware(settings)},
+        state_session_capacity=SESSIONS,
+        app_kwargs={
+            "middleware": [Middleware(Early, script=(ASSETS / "early.js").read_text("utf-8"))],
+            "lifespan": partial(guarded, blocks, settings),
+        },
         **look(),
     )
-    files.mount(blocks.app, partial(signed_in, blocks.app))
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not a line for all that is no HTTP
+    files.mount(blocks.app, partial(signin.signed_in, blocks.app))
+    signin.mount(blocks.app)
 
 
-def middleware(settings: Settings) -> list[Middleware]:
-    """What stands before Gradio. A page for this machine alone answers to no other name: else a site whose name is
-    made to point here could speak with it from the listener's browser."""
-    early = Middleware(Early, script=(ASSETS / "early.js").read_text("utf-8"))
-    if settings["user"] or settings["webui.share"] or settings["host"] not in LOOPBACK[:2]:
-        return [early]
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK[:2]), www_redirect=False), early]
+@asynccontextmanager
+async def guarded(blocks: gr.Blocks, settings: Settings, app: Any) -> AsyncIterator[None]:
+    """Puts the guard in front of all that Gradio has, its own middleware too, which may run only here.
 
-
-def signed_in(app: Any, cookies: Mapping[str, str]) -> bool:
-    """Whether who sends these cookies may see the page; Gradio's own check cannot be called from outside."""
-    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-    return app.auth is None or any(cookies.get(name) in app.tokens for name in names if name in cookies)
+    A page for this machine alone answers to no other name: else a site whose name is made to point here could speak
+    with it from the listener's browser.
+    """
+    alone = private(settings) and not settings["user"]
+    allowed = partial(signin.signed_in, app)
+    app.middleware_stack = Guard(app.middleware_stack, Contract(blocks), allowed, *([loopback] if alone else []))
+    yield
 
 
 if __name__ == "__main__":

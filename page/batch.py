@@ -561,6 +561,7 @@ def build(engine: Engine, files: Files, samples: Samples, folder: Path | None = 
     def batch_start(ask: dict) -> dict[str, Any]:
         return {"id": batches.start(ask).id}
 
+    @answering
     async def batch_look(ask: dict) -> dict[str, Any]:
         """{"id", "seen": rows} -> Job.shown; waits a little, and is the sign that somebody still listens."""
         job = batches.jobs.get(ask["id"])

@@ -12,7 +12,7 @@
   const dark = () => (localStorage.getItem("look") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const paint = () => document.body.classList.toggle("dark", dark());
   window.switchLanguage = () => {
-    document.cookie = `language=${["en", "zh"][window.pageLanguage]}; path=/; max-age=31536000; samesite=lax`;
+    document.cookie = `language=${["en", "zh"][window.pageLanguage]}; path=/; max-age=31536000; samesite=strict`;
     location.reload();
   };
   window.switchLook = () => {

@@ -92,7 +92,7 @@ class Studio:
             return await self.pieces(ask)
 
         named = ("voices", "read", "reading", "remember", "speak", "stop", "file", "look", "open")
-        return [pieces, *(answering(_plain(getattr(self, name))) for name in named)]
+        return [answering(pieces), *(answering(_plain(getattr(self, name))) for name in named)]
 
     # --- what can be chosen, and how it is read ------------------------------------------------------------------
 

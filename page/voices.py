@@ -118,7 +118,7 @@ class VoicesTab:
 
     def check(self, event: gr.EventData, request: gr.Request) -> Iterator[str]:
         """The doctor's report in the card whose button was clicked. It reads the whole file, which takes its time."""
-        name, language = str(event.voice), language_of(request)
+        name, language = str((event._data or {}).get("voice", "")), language_of(request)
         yield self.voices(request, name, lines_html([(SAID["checking"][language], "checking")]))
         try:
             files = self.engine.files(name)
@@ -330,7 +330,8 @@ def build(
 
         return pressed
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # preprocess: the chosen voice may be one that Gradio has not offered to this page.
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "preprocess": False}
     at_once = quiet | {"queue": False}
     tab.select(on_open, voice, [*changing, *rows, refused], **at_once)
     refresh.click(on_refresh, voice, changing, **at_once)

@@ -687,7 +687,8 @@ def test_a_password_is_asked_for(voices, tmp_path, browser):
     process, server = start(voices, tmp_path / "server", "--set", "user=alice", "--set", "password=secret")
     try:
         page = browser.new_page(locale="zh-CN")
-        assert page.request.get(server.url + "config").status == 401
+        assert page.request.get(server.url + "config").status == 404
+        assert page.request.get(server.url + "gradio_api/queue/data").status == 401
         assert page.request.get(server.url + "made/x/a.wav").status == 401
         page.goto(server.url)
         page.locator("input[type=password]").wait_for(timeout=PATIENT)
