@@ -195,7 +195,7 @@ def test_what_makes_the_environment_is_brought_or_named(bare, monkeypatch, broug
     if brought:
         needs.bring_venv()
     else:
-        with pytest.raises(needs.Missing, match=f"no ensurepip.*sudo apt install {package}"):
+        with pytest.raises(needs.Missing, match=f"no ensurepip.*: sudo apt install {package}"):
             needs.bring_venv()
     assert calls(bare) == ["apt-get update", f"apt-get install {package}"]
 
