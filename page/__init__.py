@@ -6,7 +6,6 @@ voices.py is the tab of voices and models, report.py the checkpoint doctor's rep
 import functools
 import html
 import tempfile
-import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from infer import log
 from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
 
@@ -48,7 +48,7 @@ def answering(work: Callable[[Any], Any]) -> Callable[[Any, gr.Request], Any]:
         except SpeechError as error:
             return {"error": [error.zh, str(error)]}
         except Exception as error:  # whatever it was, the page goes on
-            traceback.print_exc()
+            log.failure(work.__name__, error)
             name = type(error).__name__
             return {
                 "error": [
