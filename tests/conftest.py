@@ -1,8 +1,13 @@
 """What the tests share."""
 
+import logging
 import shutil
+import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # The same examples on every machine, and no failure because a machine is busy.
@@ -23,3 +28,12 @@ def writable_copy(source: Path, target: Path) -> Path:
     for file in source.iterdir():
         shutil.copyfile(file, target / file.name)
     return target
+
+
+@pytest.fixture(autouse=True)
+def errors_told_as_before() -> Iterator[None]:
+    """A main program says how its process tells errors (infer/log.py); the next test is another program."""
+    before = sys.excepthook, threading.excepthook, logging.getLogRecordFactory()
+    yield
+    sys.excepthook, threading.excepthook = before[:2]
+    logging.setLogRecordFactory(before[2])
