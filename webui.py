@@ -21,11 +21,11 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
-from infer import selftest
+from infer import log, selftest
 from infer.pipeline import Engine
 from infer.request import MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings, SettingsError, load_settings
-from infer.voice import VoiceInfo
+from infer.voices import BrokenVoice, VoiceInfo
 
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
     warnings.simplefilter("ignore")
@@ -366,6 +366,7 @@ def main(argv: list[str] | None = None) -> int:
     shortcuts = [f"{path}={getattr(arguments, name)}" for name, path in SHORTCUTS.items() if getattr(arguments, name)]
     try:
         settings = load_settings(arguments.config, [*arguments.set, *shortcuts])
+        log.set_up(settings["webui.debug"])
         serve(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -396,7 +397,7 @@ def serve(settings: Settings) -> None:
         )
         if selftest.is_due(engine):
             print(selftest.check(engine).sentence[0])
-    except MissingFiles as error:
+    except (MissingFiles, BrokenVoice) as error:
         print(error)  # the page says it too, and other voices may do without
     port, host = settings["webui.port"], settings["host"]
     files = Files()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from infer import audio, clips, subtitles
+from infer import audio, clips, log, subtitles
 from infer import project as projects
 from infer.pipeline import Engine
 from infer.project import Project
@@ -125,9 +125,14 @@ def read_project(arguments: argparse.Namespace) -> Project:
 
 def run(arguments: argparse.Namespace) -> None:
     report = (lambda *_: None) if arguments.quiet else (lambda line: print(line, file=sys.stderr))
-    engine = Engine(load_settings(arguments.config, arguments.set))
+    settings = load_settings(arguments.config, arguments.set)
+    log.set_up(settings["webui.debug"])
+    engine = Engine(settings)
     if arguments.list:
         for info in engine.voices().values():
+            if not info.family:
+                print(f"{info.id}\t{info.missing[0][0]}")
+                continue
             print(
                 f"{info.id}\tspeakers: {', '.join(info.speakers)}\temotions: {', '.join(info.emotions) or '(in words)'}"
             )

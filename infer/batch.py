@@ -33,7 +33,7 @@ import soundfile
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from infer import audio
+from infer import audio, log
 from infer.__main__ import add_options, exit_code, options
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, shown
@@ -564,7 +564,9 @@ def command(arguments: argparse.Namespace) -> None:
         )
     base = SpeechRequest("", **options(arguments))
     found = items(arguments.file, arguments.paragraphs)
-    engine = Engine(load_settings(arguments.config, arguments.set))
+    settings = load_settings(arguments.config, arguments.set)
+    log.set_up(settings["webui.debug"])
+    engine = Engine(settings)
     if engine.device.note:
         report(engine.device.note)
     began, results = time.perf_counter(), []

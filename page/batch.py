@@ -16,7 +16,6 @@ import shutil
 import tempfile
 import threading
 import time
-import traceback
 from asyncio import sleep
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from typing import Any
 
 import gradio as gr
 
-from infer import audio
+from infer import audio, log
 from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items, run
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
@@ -476,7 +475,7 @@ class Batches:
                 ),
             )
         except Exception as error:  # whatever it was, the page must not wait for ever
-            traceback.print_exc()
+            log.failure("a batch", error)
             chinese, english = (words.format(type(error).__name__) for words in WORDS["unexpected"])
             job.state, job.error = "failed", (chinese, english)
         finally:

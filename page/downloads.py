@@ -2,10 +2,10 @@
 
 import threading
 import time
-import traceback
 from collections import deque
 from dataclasses import dataclass, field
 
+from infer import log
 from infer.models import FetchError, Item, Plan, bring, look_up, place
 from infer.request import SpeechError
 from infer.settings import Settings
@@ -110,7 +110,7 @@ class Downloads:
         except FetchError as error:
             download.error = self._without_paths(error, download.item)
         except Exception as error:  # whatever it was, the page must not wait for ever
-            traceback.print_exc()
+            log.failure(f"fetching {download.item.name}", error)
             kind = type(error).__name__
             download.error = (
                 f"下载 {download.item.name} 时出错（{kind}）。已下载的部分还在，请再试一次；原因见终端。",

@@ -1,7 +1,10 @@
 """What the tests share."""
 
+import logging
 import os
 import shutil
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -40,6 +43,15 @@ def writable_copy(source: Path, target: Path) -> Path:
     for file in source.iterdir():
         shutil.copyfile(file, target / file.name)
     return target
+
+
+@pytest.fixture(autouse=True)
+def errors_told_as_before() -> Iterator[None]:
+    """A main program says how its process tells errors (infer/log.py); the next test is another program."""
+    before = sys.excepthook, threading.excepthook, logging.getLogRecordFactory()
+    yield
+    sys.excepthook, threading.excepthook = before[:2]
+    logging.setLogRecordFactory(before[2])
 
 
 @pytest.fixture(scope="module")  # not of the session: some tests want a loop of their own in this thread
