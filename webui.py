@@ -6,9 +6,7 @@ python webui.py --port 7861 --device cpu --set max_characters=2000
 import argparse
 import json
 import os
-import signal
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -21,6 +19,8 @@ from secrets import token_urlsafe
 from typing import Any
 
 from infer import selftest
+from infer.ending import Interrupted, end_work, leave, listen
+from infer.files import TemporaryFolder, clear_away
 from infer.pipeline import Engine
 from infer.request import MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings, SettingsError, load_settings
@@ -34,7 +34,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
 
     from page import LOOPBACK, batch, device, editor, glossary, language_of, lines_html, sample, shelf, voices
     from page.early import Early
-    from page.files import Files
+    from page.files import TEMPORARY, Files
     from page.sample import Samples
     from page.studio import EMOTIONS, PROMPTS, Studio
 
@@ -360,8 +360,8 @@ def main(argv: list[str] | None = None) -> int:
     except SpeechError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        pass
+    except Interrupted as told:
+        return told.code if told.code == 130 else 0  # a service manager asks for it: that is no failure
     return 0
 
 
@@ -386,8 +386,9 @@ def serve(settings: Settings) -> None:
     except MissingFiles as error:
         print(error)  # the page says it too, and other voices may do without
     port, host = settings["webui.port"], settings["host"]
+    clear_away(TEMPORARY)
     files = Files()
-    with tempfile.TemporaryDirectory(prefix="speech-") as folder, closing(files):
+    with TemporaryFolder(TEMPORARY) as folder, closing(files):
         os.environ["GRADIO_TEMP_DIR"] = folder
         blocks = build(engine, files)
         try:
@@ -400,11 +401,12 @@ def serve(settings: Settings) -> None:
         print(f"Page: {blocks.local_url} (Ctrl+C ends it)", flush=True)
         if host not in LOOPBACK and not settings["user"]:
             print("Every machine that reaches this one can use the page; set user and password to ask for both.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a service manager: tidy up as well
         try:
             threading.Event().wait()
         finally:
+            end_work(0)  # first of all: the server waits for the answers that it owes
             blocks.close(verbose=False)
+            end_work()
 
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:
@@ -441,4 +443,5 @@ def signed_in(app: Any, cookies: Mapping[str, str]) -> bool:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    listen()
+    leave(main())

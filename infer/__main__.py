@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from infer import audio, subtitles
 from infer import project as projects
+from infer.ending import Interrupted, leave, listen
 from infer.pipeline import Engine
 from infer.project import Project
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
@@ -177,8 +178,8 @@ def exit_code(call: Callable[[], None]) -> int:
     """Calls it; what goes wrong is a sentence on stderr and a number."""
     try:
         call()
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as told:
+        return told.code if isinstance(told, Interrupted) else 130
     except (BadRequest, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -192,4 +193,5 @@ def exit_code(call: Callable[[], None]) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    listen()
+    leave(main())

@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from infer import audio
 from infer.__main__ import add_options, exit_code, options
+from infer.ending import leave, listen
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.settings import load_settings
@@ -570,4 +571,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    listen()
+    leave(main())

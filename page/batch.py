@@ -29,10 +29,10 @@ import gradio as gr
 
 from infer import audio
 from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items, run
+from infer.ending import ending
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.voice import Voice
-from infer.warmth import ending
 from page import answering
 from page.files import KEPT, Files
 from page.sample import Samples, decoded
@@ -422,7 +422,7 @@ class Batches:
             ended = [old for old in self.jobs.values() if old.ended.is_set()]
             for old in ended[: max(0, len(ended) - REMEMBERED)]:
                 del self.jobs[old.id]
-        threading.Thread(target=self._run, args=(job,), name="batch").start()
+        threading.Thread(target=self._run, args=(job,), name="batch", daemon=False).start()
         return job
 
     def take(self, job: Job, what: str) -> str:
