@@ -28,7 +28,7 @@ from typing import Any
 import gradio as gr
 
 from infer import audio
-from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items, run
+from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items_in, run
 from infer.ending import ending
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
@@ -184,10 +184,7 @@ def found(name: str, data: bytes, paragraphs: bool = False, fit: bool = False) -
     """The items of a file that has come from a page; its name is shown and never used as a path. Raises BadRequest."""
     stem, _, ending = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
     safe = f"{_safe(stem) or 'file'}.{re.sub('[^A-Za-z0-9]', '', ending)[:8]}"
-    with tempfile.TemporaryDirectory(prefix="batch-") as folder:
-        file = Path(folder, safe)
-        file.write_bytes(data[: MOST_BYTES + 1])
-        read = items(file, paragraphs)
+    read = items_in(Path(safe), data, paragraphs)
     return read if fit else [replace(item, slot=None) for item in read]
 
 
