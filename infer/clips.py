@@ -26,6 +26,7 @@ import numpy as np
 import soundfile
 
 from infer.decoder import CHANNELS, RATES, SECONDS, bounded, mixed
+from infer.files import head
 from infer.request import BadRequest
 
 try:
@@ -83,9 +84,10 @@ def read_clip(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def read_file(path: Path) -> bytes:
-    """A clip's file as a request takes it, an m4a as wav if ffmpeg is there; of a long one the beginning. OSError."""
-    with path.open("rb") as file:
-        data = file.read(LARGEST)
+    """A clip's file as a request takes it, an m4a as wav if ffmpeg is there; of a long one the beginning.
+
+    Raises BadRequest."""
+    data = head(path, LARGEST)
     if kind_of(data) != "m4a" or not (ffmpeg := shutil.which("ffmpeg")):
         return data
     # No protocol but this pipe, whatever the file refers to; "cache" keeps what must be read twice.

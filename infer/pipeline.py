@@ -25,6 +25,7 @@ from infer import backends, devices, log, shapes
 from infer.backends import Backend
 from infer.decoding import decode
 from infer.devices import Device
+from infer.ending import ending
 from infer.models import command
 from infer.record import Record, Spoken
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
@@ -213,7 +214,8 @@ class Engine:
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
         """The speech of a request, piece by piece, as it is made: put end to end, the pieces are the whole.
 
-        Stops within one decoder window when `cancelled` turns true or the iterator is closed. Raises SpeechError.
+        Stops within one decoder window when `cancelled` turns true, the iterator is closed or the program ends. Raises
+        SpeechError.
         """
         asked = time.perf_counter()
         self.check_length(request)
@@ -243,7 +245,7 @@ class Engine:
             coming: Future | None = ahead.submit(prepare, 0, timings)
             start = 0.0
             for place, utterance in enumerate(spoken):
-                if cancelled():
+                if cancelled() or ending():
                     return
                 phones, characters, latent, timings = coming.result()
                 coming = None
@@ -272,7 +274,7 @@ class Engine:
                     )
                     notices = []
                     start += len(samples) / voice.config.sampling_rate
-                    if cancelled():
+                    if cancelled() or ending():
                         return
                     if coming is None and place < len(spoken) - 1:  # not before the first sound: it would have to share
                         coming = ahead.submit(prepare, place + 1, {})

@@ -66,7 +66,8 @@ class Features:
         return [
             (
                 f"This voice needs {name}: run make models or {command(folder)}, or put {', '.join(files)} of the "
-                f"model repository {source} into {folder_name(folder)}, or set missing_features: zeros to speak without.",
+                f"model repository {source} into {folder_name(folder)}, or set missing_features: zeros to speak "
+                "without.",
                 f"这个音色需要 {name}：请运行 make models 或 {command(folder)} 下载，或把模型仓库 {source} 的 "
                 f"{'、'.join(files).replace(' or ', ' 或 ')} 放进 {folder_name(folder)}；"
                 "或设置 missing_features: zeros，不带它说话。",

@@ -27,11 +27,11 @@ from typing import Any
 import gradio as gr
 
 from infer import audio, log
-from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items, run
+from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items_in, run
+from infer.ending import ending
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.voice import Voice
-from infer.warmth import ending
 from page import answering
 from page.files import KEPT, Files
 from page.sample import Samples, decoded
@@ -183,10 +183,7 @@ def found(name: str, data: bytes, paragraphs: bool = False, fit: bool = False) -
     """The items of a file that has come from a page; its name is shown and never used as a path. Raises BadRequest."""
     stem, _, ending = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
     safe = f"{_safe(stem) or 'file'}.{re.sub('[^A-Za-z0-9]', '', ending)[:8]}"
-    with tempfile.TemporaryDirectory(prefix="batch-") as folder:
-        file = Path(folder, safe)
-        file.write_bytes(data[: MOST_BYTES + 1])
-        read = items(file, paragraphs)
+    read = items_in(Path(safe), data, paragraphs)
     return read if fit else [replace(item, slot=None) for item in read]
 
 
@@ -421,7 +418,7 @@ class Batches:
             ended = [old for old in self.jobs.values() if old.ended.is_set()]
             for old in ended[: max(0, len(ended) - REMEMBERED)]:
                 del self.jobs[old.id]
-        threading.Thread(target=self._run, args=(job,), name="batch").start()
+        threading.Thread(target=self._run, args=(job,), name="batch", daemon=False).start()
         return job
 
     def take(self, job: Job, what: str) -> str:

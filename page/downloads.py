@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from infer import log
+from infer.ending import ending
 from infer.models import FetchError, Item, Plan, bring, look_up, place
 from infer.request import SpeechError
 from infer.settings import Settings
@@ -47,7 +48,7 @@ class Download:
 
     def progress(self, label: str, done: int, total: int) -> None:
         """A Progress of infer.models. What is fetched counts over all files, the rest for one file."""
-        if self.stopped.is_set():
+        if self.stopped.is_set() or ending():
             raise Stopped
         if label in self._before:
             self.step, self.done, self.total = "fetch", self._before[label] + done, self._whole

@@ -1,7 +1,6 @@
 """Files that a listener may fetch: at an address that nobody can guess, without the place where they lie."""
 
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -11,15 +10,18 @@ from urllib.parse import quote
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 
+from infer.files import TemporaryFolder
+
 KEPT = 3600  # seconds that a file stays on disk for its listener
 ROUTE = "/made"
+TEMPORARY = "speech-"  # begins the name of every temporary folder of a server
 
 
 class Files:
     """A temporary folder of finished files. Each is forgotten after KEPT seconds, and all of them at the end."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="speech-")
+        self._folder = TemporaryFolder(TEMPORARY)
         self._made: dict[str, tuple[float, Path, str]] = {}  # by token: when, where, the name it is offered under
         self._lock = threading.Lock()
 

@@ -20,13 +20,13 @@ from pypinyin.contrib.tone_convert import to_tone
 
 from infer import audio, log, subtitles
 from infer import project as projects
+from infer.ending import ending
 from infer.look import look
 from infer.pipeline import Engine
 from infer.project import Project, split
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.takes import Takes
 from infer.voices import VoiceInfo
-from infer.warmth import ending
 from page import answering, private
 from page.files import Files
 from page.glossary import remember
@@ -159,7 +159,7 @@ class Studio:
         self._check([request.text for request in requests])
         self.leave(listener)
         run = self.runs[listener] = Run(listener)
-        threading.Thread(target=self._make, args=(run, requests), name="speak").start()
+        threading.Thread(target=self._make, args=(run, requests), name="speak", daemon=False).start()
         return {"run": run.id}
 
     def _make(self, run: Run, requests: Sequence[SpeechRequest]) -> None:
