@@ -67,7 +67,7 @@ def write(path: Path, samples: np.ndarray, rate: int, request: SpeechRequest | N
 
 
 def recipe(file: Path | io.BytesIO) -> SpeechRequest | None:
-    """The request that made a file, from its metadata; None when it holds none. Otherwise as `metadata`."""
+    """The request that made a file, from its metadata; None when it holds none. Raises OSError."""
     try:
         return SpeechRequest.from_dict(metadata(file))
     except (ValueError, TypeError, BadRequest):
