@@ -82,6 +82,14 @@ class ClapEmotion:
         key = ("audio", hashlib.sha256(samples.data).digest(), rate)
         return self._cached(key, lambda: self._of_audio(samples, rate))
 
+    def file(self, data: bytes, read: Callable[[bytes], tuple[np.ndarray, int]]) -> Tensor:
+        """As `audio`, of a file that `read` turns into samples and Hz; it is read no more while its vector is kept."""
+        key = ("file", hashlib.sha256(data).digest())
+        with self._lock:
+            known = key in self._cache
+        clip = None if known else read(data)  # outside of the lock: a decoder may take seconds
+        return self._cached(key, lambda: self.audio(*(clip or read(data))))
+
     def _cached(self, key: tuple, compute: Callable[[], Tensor]) -> Tensor:
         with self._lock:
             if key not in self._cache:

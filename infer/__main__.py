@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from infer import audio, subtitles
+from infer import audio, clips, subtitles
 from infer import project as projects
 from infer.pipeline import Engine
 from infer.project import Project
@@ -82,7 +82,7 @@ def _add(result: argparse.ArgumentParser, option: Field) -> None:
 
 def _content(path: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return clips.read_file(Path(path))
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be read ({error.strerror}); name a sound file") from error
 

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,15 @@ from tqdm import tqdm
 from infer import audio
 from infer.__main__ import add_options, exit_code, options
 from infer.pipeline import Engine
-from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
+from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, shown
 from infer.settings import load_settings
 from text.markup import parse
 
 MOST_BYTES, MOST_ITEMS = 10_000_000, 10_000
+MOST_LINES = 500_000  # of a file, before it is taken apart: a subtitle has four or five
 LONGEST = 12 * 3600  # seconds of a joined file: a wav of 16 bits and 44,100 Hz ends at 4 GB, which is 13.5 hours
 NAME = 24  # characters of a text in the name of its file
+NAME_FROM = 500  # characters that are looked at for it: a long run of accents takes quadratic time to put in order
 TOLERANCE = 0.05  # seconds that a line may be longer than its slot, or late: nobody hears it, and mp3 pads as much
 REPORT = "report.jsonl"
 
@@ -50,6 +52,8 @@ _OPTIONS = {option.name: option for option in fields(SpeechRequest) if not isins
 _FASTEST = _OPTIONS["speed"].metadata["high"]
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"  # hours may be left out in vtt
 _TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}", re.ASCII)
+_LONG_NUMBER = re.compile(r"&#(?=[0-9]{9})")
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # as str.splitlines knows them
 _TAG = re.compile(r"<(?:/?[A-Za-z]|\d\d:)[^<>]*>|\{\\[^{}]*\}")  # <i>, <00:00:01.000>, {\an8}
 
 
@@ -80,13 +84,14 @@ class Item:
                 values[name] = type(_OPTIONS[name].default)(cell)
             except ValueError as error:
                 raise BadRequest(
-                    f"{name} must be a number, not {cell!r}.", f"{name} 必须是数，而不是 {cell!r}。"
+                    f"{name} must be a number, not {shown(cell)}.", f"{name} 必须是数，而不是 {shown(cell)}。"
                 ) from error
         return base.but(text=self.text, **values)
 
     def file(self, total: int, format: str) -> str:
         """Its file's name among `total`: 001-你好.wav. Only letters, digits, - and _, whatever the text holds."""
-        name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", self.name or parse(self.text, {}).text))
+        said = self.name or parse(self.text[:NAME_FROM], {}).text
+        name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", said[:NAME_FROM]))
         stem = f"{self.number:0{max(3, len(str(total)))}}-{name.strip('_-')[:NAME]}"
         return f"{stem.rstrip('_-')}.{format}"
 
@@ -148,6 +153,11 @@ def items(file: Path, paragraphs: bool = False) -> list[Item]:
             f"{file.name} 超过 {MOST_BYTES // 1_000_000} MB；请分成几个文件。",
         )
     text, notices = decode(data)
+    if sum(map(text.count, _LINE_ENDS)) > MOST_LINES:
+        raise BadRequest(
+            f"{file.name} has more than {MOST_LINES} lines; cut it into several files.",
+            f"{file.name} 超过 {MOST_LINES} 行；请分成几个文件。",
+        )
     found = reader(text)
     if not found:
         raise BadRequest(
@@ -156,8 +166,8 @@ def items(file: Path, paragraphs: bool = False) -> list[Item]:
         )
     if len(found) > MOST_ITEMS:
         raise BadRequest(
-            f"{file.name} has {len(found)} items and the limit is {MOST_ITEMS}; cut it into several files.",
-            f"{file.name} 有 {len(found)} 条，上限是 {MOST_ITEMS} 条；请分成几个文件。",
+            f"{file.name} has more than {MOST_ITEMS} items, which is the limit; cut it into several files.",
+            f"{file.name} 超过 {MOST_ITEMS} 条的上限；请分成几个文件。",
         )
     return [replace(found[0], notices=notices), *found[1:]]
 
@@ -179,11 +189,14 @@ def decode(data: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def _lines(text: str) -> list[Item]:
-    return [Item(i, said, line=line) for i, (line, said) in enumerate(filter(itemgetter(1), _numbered(text)), 1)]
+    """One more than the limit at most, which is enough to refuse the file; so do the others."""
+    said = islice(filter(itemgetter(1), _numbered(text)), MOST_ITEMS + 1)
+    return [Item(i, said, line=line) for i, (line, said) in enumerate(said, 1)]
 
 
 def _paragraphs(text: str) -> list[Item]:
-    parts = [list(part) for written, part in groupby(_numbered(text), lambda line: bool(line[1])) if written]
+    parts = (list(part) for written, part in groupby(_numbered(text), lambda line: bool(line[1])) if written)
+    parts = islice(parts, MOST_ITEMS + 1)
     return [Item(i, "\n".join(said for _, said in part), line=part[0][0]) for i, part in enumerate(parts, 1)]
 
 
@@ -197,16 +210,22 @@ def _rows(text: str) -> list[Item]:
     reader = csv.reader(io.StringIO(table, newline=""), delimiter=delimiter)
     before = len(text[: len(text) - len(table)].splitlines())  # empty lines above the header
     try:
-        header, rows = next(reader, []), []
-        while True:
+        columns, rows = _columns(next(reader, [])), []
+        while len(rows) <= MOST_ITEMS:
             line = before + reader.line_num + 1  # before it is read: a cell may have several lines
             if (row := next(reader, None)) is None:
                 break
-            rows.append((line, row))
+            if any(cell.strip() for cell in row):
+                rows.append((line, row))
     except csv.Error as error:
         raise BadRequest(
             f"The table cannot be read ({error}); save it as csv again.", f"读不了表格（{error}）；请重新存成 csv。"
         ) from error
+    return [_row(number, line, columns, row) for number, (line, row) in enumerate(rows, 1)]
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    """The names of a table's columns. Raises BadRequest for one that means nothing, and if none is text."""
     columns = [cell.strip().lower() for cell in header]
     if "text" not in columns:
         raise BadRequest(
@@ -216,11 +235,11 @@ def _rows(text: str) -> list[Item]:
     for i, column in enumerate(columns):
         if column not in (*_OPTIONS, "name") or column in columns[:i]:
             raise BadRequest(
-                f"The column {column!r} is no option, or there twice; the options are {', '.join(_OPTIONS)} and name.",
-                f"列名 {column!r} 不是选项，或重复了；可用的有：{'、'.join(_OPTIONS)}、name。",
+                f"The column {shown(column)} is no option, or there twice; the options are {', '.join(_OPTIONS)} and "
+                "name.",
+                f"列名 {shown(column)} 不是选项，或重复了；可用的有：{'、'.join(_OPTIONS)}、name。",
             )
-    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
-    return [_row(number, line, columns, row) for number, (line, row) in enumerate(rows, 1)]
+    return columns
 
 
 def _row(number: int, line: int, columns: Sequence[str], row: Sequence[str]) -> Item:
@@ -249,7 +268,7 @@ def _subtitles(text: str) -> list[Item]:
             found[-1][3].append(line)
         else:
             inside = False
-    entities = html.unescape if text.startswith("WEBVTT") else str
+    entities = _without_entities if text.startswith("WEBVTT") else str
     lines = [(*at, entities(_TAG.sub("", " ".join(lines)).replace("\\N", " ").strip())) for *at, lines in found]
     backwards = ("The line ends before it begins; correct its times.", "这一行的结束时间不晚于开始时间；请改正。")
     lines = sorted((line for line in lines if line[3]), key=itemgetter(0))
@@ -257,6 +276,11 @@ def _subtitles(text: str) -> list[Item]:
         Item(i, said, slot=(start, end), fault=None if end > start else backwards, line=number)
         for i, (start, end, number, said) in enumerate(lines, 1)
     ]
+
+
+def _without_entities(text: str) -> str:
+    """&amp; as &, as in html; a number longer than any character's stays as it is, for Python refuses the longest."""
+    return html.unescape(_LONG_NUMBER.sub("&amp;#", text))
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:

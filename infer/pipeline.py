@@ -294,12 +294,12 @@ class Engine:
                 f"{place} 里的 g2pW 不能用（{error}）；请重新下载，或设置 g2pw_path: '' 不用它。",
             ) from error
 
-    def glossary(self, request: SpeechRequest) -> dict[str, tuple[str, ...]]:
+    def glossary(self, request: SpeechRequest) -> text.Glossary:
         """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the faulty line."""
         file = self.settings.path(self.settings["glossary"]) if self.settings["glossary"] else None
         try:
-            kept = file.read_text("utf-8-sig") if file and file.is_file() else ""
-            return text.parse_glossary(kept) | text.parse_glossary(request.readings)
+            kept = text.read_glossary(file) if file else text.Glossary({})
+            return kept | text.parse_glossary(request.readings)
         except text.GlossaryError as error:
             raise BadRequest(str(error), f"读音表有误：{error}") from error
         except (OSError, UnicodeDecodeError) as error:

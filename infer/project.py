@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from infer.request import BadRequest, Speech, SpeechRequest
+from infer.request import BadRequest, Speech, SpeechRequest, shown
 from text import Utterance
 
 FORMAT, VERSION = "bert-vits2 project", 1
@@ -89,8 +89,8 @@ class Project:
             )
         if values.get("version") != VERSION:
             raise BadRequest(
-                f"The project has version {values.get('version')!r} and this program reads {VERSION}; update it.",
-                f"项目文件的版本是 {values.get('version')!r}，本程序只认识 {VERSION}；请更新程序。",
+                f"The project has version {shown(values.get('version'))} and this program reads {VERSION}; update it.",
+                f"项目文件的版本是 {shown(values.get('version'))}，本程序只认识 {VERSION}；请更新程序。",
             )
         controls, cards = values.get("controls", {}), values.get("cards", [])
         if not isinstance(controls, Mapping) or not isinstance(cards, Sequence) or isinstance(cards, str):

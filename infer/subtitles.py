@@ -26,7 +26,7 @@ _MARK = re.compile(r"\W")
 _CHINESE = re.compile(r"[\u3400-\u9fff]+")
 _WHOLE = (  # not cut inside, beside what is said otherwise: foreign words and what joins them, dates, 3 with its 个
     re.compile(r"[A-Za-z0-9\u00c0-\u024f](?:[!-~\u00c0-\u024f]*[A-Za-z0-9%\u00c0-\u024f])?"),
-    re.compile(r"\d+(?:\s?[年月日号时点分秒]\s?\d+)+"),
+    re.compile(r"(?<!\d)\d+(?:\s?[年月日号时点分秒]\s?\d+)+"),
     re.compile(r"\d\s?\w"),
 )
 

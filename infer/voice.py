@@ -14,11 +14,11 @@ from torch import Tensor
 import bert
 import emotional
 from emotional.table import WORDS, emotion_weights, in_words
-from infer import audio
+from infer import clips
 from infer.backends import Backend
 from infer.devices import Device
 from infer.models import command
-from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
+from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest, shown
 from infer.settings import Settings
 from infer.warmth import Warmth, calls
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint, recognise
@@ -208,7 +208,7 @@ class Features:
                 except emotional.MissingModel as error:
                     raise MissingFiles(_without_paths(error, self.clap_path)) from error
         if isinstance(prompt, bytes):
-            vector = self._clap.audio(*audio.read_clip(prompt)).float().cpu()
+            vector = self._clap.file(prompt, clips.read_clip).float().cpu()
         else:
             vector = self._clap.text(prompt or NEUTRAL).float().cpu()
         if vector.shape != (CLAP_WIDTH,):
@@ -309,8 +309,8 @@ class Voice:
                 known = list(self.speakers)
                 more = f" … ({len(known)})" if len(known) > 8 else ""
                 raise BadRequest(
-                    f"The voice {self.id!r} has no speaker {name!r}; it has {', '.join(known[:8])}{more}.",
-                    f"音色 {self.id!r} 没有说话人 {name!r}；可选：{'、'.join(known[:8])}{more}。",
+                    f"The voice {self.id!r} has no speaker {shown(name)}; it has {', '.join(known[:8])}{more}.",
+                    f"音色 {self.id!r} 没有说话人 {shown(name)}；可选：{'、'.join(known[:8])}{more}。",
                 )
             weights[self.speakers[name]] += weight
         return (weights / weights.sum() @ self._speaker_table).reshape(1, -1, 1)
@@ -348,36 +348,42 @@ class Voice:
         weights, understood = emotion_weights(prompt, _emotion_words(self.config))
         if not understood:
             notices.append((
-                f"This voice does not know the emotion {prompt!r} and speaks as {known[0]}; "
+                f"This voice does not know the emotion {shown(prompt)} and speaks as {known[0]}; "
                 f"it knows {', '.join(known)}.",
-                f"此音色不懂情感 {prompt!r}，按 {known[0]} 说；它懂：{'、'.join(known)}。",
+                f"此音色不懂情感 {shown(prompt)}，按 {known[0]} 说；它懂：{'、'.join(known)}。",
             ))  # fmt: skip
         elif prompt and prompt not in known and not all(name.isdigit() for name in known):
             english, chinese = in_words(weights, known)
             notices.append(
-                (f"The emotion {prompt!r} is understood as {english}.", f"情感“{prompt}”理解为：{chinese}。")
+                (
+                    f"The emotion {shown(prompt)} is understood as {english}.",
+                    f"情感 {shown(prompt)} 理解为：{chinese}。",
+                )
             )
         return torch.tensor([weights], dtype=torch.float32)
 
 
-_PART = re.compile(r"(?P<name>.+?)\s*(?:[(（]\s*(?P<weight>\d+(?:\.\d+)?|\.\d+)\s*[)）])?")
+_WEIGHT = re.compile(r"\d{1,40}(?:\.\d{1,40})?|\.\d{1,40}")
 
 
 def parse_mix(wanted: str) -> dict[str, float]:
     """Speakers and their weights: "a(2)+b(1)", "a+b"; a name alone has weight 1. Raises BadRequest."""
     mix: dict[str, float] = {}
-    for part in re.split(r"[+＋]", wanted):
-        match = _PART.fullmatch(part.strip())
-        if not match:
+    for part in wanted.replace("＋", "+").split("+"):
+        name, weight = part.strip(), "1"
+        begin = max(name.rfind("("), name.rfind("（"))
+        if begin > 0 and name[-1] in ")）" and _WEIGHT.fullmatch(inside := name[begin + 1 : -1].strip()):
+            name, weight = name[:begin].rstrip(), inside
+        if not name:
             raise BadRequest(
-                f"The mix of speakers {wanted!r} cannot be read; write it as a(2)+b(1).",
-                f"看不懂说话人的混合 {wanted!r}；请写成 甲(2)+乙(1)。",
+                f"The mix of speakers {shown(wanted)} cannot be read; write it as a(2)+b(1).",
+                f"看不懂说话人的混合 {shown(wanted)}；请写成 甲(2)+乙(1)。",
             )
-        mix[match["name"]] = mix.get(match["name"], 0.0) + float(match["weight"] or 1)
+        mix[name] = mix.get(name, 0.0) + float(weight)
     if not 0 < sum(mix.values()) < 1e9:
         raise BadRequest(
-            f"The weights of {wanted!r} add up to nothing; give at least one speaker a weight above 0.",
-            f"{wanted!r} 的权重之和为零；请至少给一位说话人大于 0 的权重。",
+            f"The weights of {shown(wanted)} add up to nothing; give at least one speaker a weight above 0.",
+            f"{shown(wanted)} 的权重之和为零；请至少给一位说话人大于 0 的权重。",
         )
     return mix
 

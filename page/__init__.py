@@ -6,10 +6,8 @@ voices.py is the tab of voices and models, report.py the checkpoint doctor's rep
 import functools
 import html
 import inspect
-import tempfile
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,20 +82,6 @@ def _fault(error: Exception) -> dict[str, Any]:
             "cause.",
         ]
     }
-
-
-def write_whole(path: Path, content: str, mode: int = 0o600) -> None:
-    """A UTF-8 file that is there as a whole or not at all, also when two write it at once. Raises OSError."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
-        try:
-            part.write(content.encode())
-            part.close()
-            Path(part.name).chmod(mode)
-            Path(part.name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(part.name).unlink()
-            raise
 
 
 def whole_characters(text: str) -> str:

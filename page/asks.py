@@ -44,7 +44,7 @@ ASKS: dict[str, Any] = {
     "device_use": {"language": Count, "device": Name, "backend": Name, "precision": Name},
     "read_glossary": Any,
     "save_glossary": {"text": Text, "base": Text},
-    "take_sample": File,
+    "take_sample": {"data": File, "listener": Name},
     "kept_sample": Name,
     "list_kept": Any,
     "keep_project": {"project": Project, "seconds": float, "when?": float | None},
@@ -54,6 +54,7 @@ ASKS: dict[str, Any] = {
     "save_preset": {"name": Text, "values": Any},
     "delete_preset": {"name": Text},
     "check_project": Any,
+    "check_preset": {"values": Any},
     "read_recipe": File,
 }
 

@@ -1,13 +1,29 @@
 """What the tests share."""
 
+import os
 import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
+from playwright.sync_api import Browser
+
+from tests.needs import Missing, open_browser
 
 # The same examples on every machine, and no failure because a machine is busy.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("project")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says at the end how many tests were not run, and why, in a line for each reason."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in skipped)
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"{count} not run: {reason}")
 
 
 def golden() -> Path:
@@ -23,3 +39,14 @@ def writable_copy(source: Path, target: Path) -> Path:
     for file in source.iterdir():
         shutil.copyfile(file, target / file.name)
     return target
+
+
+@pytest.fixture(scope="module")  # not of the session: some tests want a loop of their own in this thread
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; a person may be without one, who is told, but never CI."""
+    with ExitStack() as stack:
+        try:
+            running = stack.enter_context(open_browser())
+        except Missing as missing:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+        yield running

@@ -108,6 +108,12 @@ def test_no_subtitles_take_long(file, part):
     assert time.perf_counter() - began < 5
 
 
+def test_numbers_of_characters_that_nobody_has_stay_as_they_are(file):
+    written = f"WEBVTT\n\n00:01.000 --> 00:02.000\n&#{'1' * 5000}; &#22909; &amp;\n"
+    (item,) = items(file(written, "in.vtt"))
+    assert item.text == f"&#{'1' * 5000}; 好 &"
+
+
 def test_items_know_their_line(file):
     assert [i.line for i in items(file("一\r\n\r\n二\n"))] == [1, 3]
     assert [i.line for i in items(file("\n一\n二\n \n三"), paragraphs=True)] == [2, 5]
@@ -146,7 +152,12 @@ def test_encodings(file):
         ("text,sped\n你好,1", "in.csv", "'sped' is no option"),
         ("text,text\n你好,1", "in.csv", "'text' is no option, or there twice"),
         ("text,emotion_audio\n你好,/etc/passwd", "in.csv", "'emotion_audio' is no option"),
-        ("好\n" * 10_001, "in.txt", "10001 items and the limit is 10000"),
+        ("好\n" * 10_001, "in.txt", "more than 10000 items"),
+        ("text\n" + "好\n\n" * 10_001, "in.csv", "more than 10000 items"),
+        ("好\n\n" * 10_001, "in.srt", "nothing to say"),
+        ("text\n" + "a\n" * 500_000, "in.csv", "more than 500000 lines"),
+        ("\v" * 500_001, "in.txt", "more than 500000 lines"),
+        ("x" * 9_000_000 + "\n", "in.csv", "cannot be read|must be text"),
         (b"x" * 10_000_001, "in.txt", "more than 10 MB"),
     ],
 )

@@ -2,15 +2,16 @@
 
 import io
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from infer import audio
+from infer import audio, clips
 from infer.__main__ import main
 from infer.pipeline import Engine, speak
-from infer.request import SpeechRequest
+from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
 from tests.voices import make_tiny_voice
 
@@ -105,3 +106,16 @@ def test_silence_never_stands_for_speech(run, tmp_path):
     assert run("你好。", "-q", "-o", str(out)) == 0
     samples, _ = soundfile.read(out)
     assert np.abs(samples).max() > 0.01
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no file without an end")
+def test_a_sample_of_the_emotion_is_read_to_its_bound(run, tmp_path, monkeypatch):
+    asked = []
+
+    def stream(_, request):
+        asked.append(request)
+        raise BadRequest("Enough.")
+
+    monkeypatch.setattr(Engine, "stream", stream)
+    assert run("你好。", "-q", "-o", str(tmp_path / "a.wav"), "--emotion-audio", "/dev/zero") == 2
+    assert len(asked[0].emotion_audio) == clips.LARGEST

@@ -18,9 +18,7 @@ from infer.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
 from page.look import WORDS
-from tests import test_page
 
-browser = test_page.browser  # the fixture
 PAGE = Path(__file__).resolve().parents[1] / "page"
 TEXT = "妈麻马骂。你好，世界！今天天气真好。"
 

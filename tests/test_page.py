@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 import webui
 from infer import audio, subtitles
@@ -38,16 +37,6 @@ LIMIT = 3000  # max_characters of the server under test
 SENTENCE = "你好，世界。银行里有2个人！"
 LONG = "春天来了，小河解冻了。" * 250  # minutes of sound: nobody clicks as late as that
 PATIENT = 60_000  # milliseconds; only a page that hangs comes near
-
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 # What the browser is given to sound: when, how much, and the samples themselves.
 LISTEN = """
@@ -138,17 +127,6 @@ def server(voices, tmp_path_factory) -> Iterator[Server]:
     assert addresses <= {"127.0.0.1", "localhost", "unix"}, "the server talks to nobody else"
     left = [path for path in (folder / "temporary").rglob("*") if path.suffix[1:] in audio.FORMATS]
     assert not left and not list((folder / "temporary").glob("speech-*")), "no file of a listener stays behind"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.fail("Chromium is missing, which this test drives; install it, on Debian with: apt install chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield running
-        running.close()
 
 
 @pytest.fixture

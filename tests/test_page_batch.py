@@ -25,7 +25,7 @@ from tests import test_page_sample
 from tests.test_page import PATIENT
 from tests.test_page_sample import Parts, drop, serving, shut_out, sound, tone
 
-browser, engine = test_page_sample.browser, test_page_sample.engine  # the fixtures
+engine = test_page_sample.engine  # the fixture
 CONTROLS = {"voice": "tiny", "speaker": "乙", "emotion": "", "speed": 1, "seed": 7, "pause": 0.2}  # of the small page
 BASE = SpeechRequest("", voice="tiny", speaker="乙", seed=7)
 SRT = """1

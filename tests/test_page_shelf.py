@@ -17,11 +17,9 @@ from infer.project import Card, Project
 from infer.request import SpeechRequest
 from infer.settings import load_settings
 from page import glossary, shelf
-from tests import test_page
 from tests.test_page import PATIENT, part, say, start, wait_until_finished
 from tests.voices import make_tiny_voice
 
-browser = test_page.browser  # the fixture
 EVIL = "<img src=x onerror='hacked=1'>${hacked=1}"
 # A studio as the editor makes it (page/editor.js), which notes what it is asked.
 STUDIO = """<script>

@@ -22,13 +22,11 @@ from infer.voice import VoiceInfo
 from models import VARIANTS
 from models.checkpoint.doctor import Report, examine
 from page import downloads, report, voices
-from tests import test_page
 from tests.releases import make_release
 from tests.test_fetch import Hub
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
 from tests.voices import make_tiny_voice
 
-browser = test_page.browser  # the fixture
 EVIL = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 REPO = bert.REPOSITORIES[ROBERTA]
 SIZE = 3 << 20  # bytes of the weights on the hub: what is in them matters to nobody here

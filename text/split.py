@@ -1,7 +1,8 @@
 """Where a text is cut: paragraphs, sentences, and pieces short enough for BERT, for memory and for a first sound."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from text.normalize import LINE_BREAKS
 from text.readings import runs
@@ -19,8 +20,10 @@ _SENTENCE_END = re.compile(
     rf"(?:[。｡！!？?]+|(?<![.\d])\.(?=\s|$)|(?<=[\u3400-\u9fff])\.(?![.\w]))[。｡！!？?.]*[{_CLOSERS}]*"
 )
 _SOFT_BREAK = re.compile(r"[，,；;、：\s…—]")
+_WORD = re.compile(r"[\w.:/%-]*", re.ASCII)
 _QUOTATION = re.compile(r"“[^“”]*”|「[^「」]*」|『[^『』]*』|《[^《》]*》|（[^（）]*）|\([^()]*\)|\"[^\"]*\"")
 _IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
+_OTHER_WORD = re.compile(r"[^\W\u3400-\u9fff]")
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, str]]:
@@ -39,15 +42,23 @@ def sentences(paragraph: str, kept: Sequence[tuple[int, int]] = ()) -> Iterator[
     character (嗯。吧！) stays with the next one, at the end of a paragraph with the one before.
     """
     quoted = [m.span() for m in _QUOTATION.finditer(paragraph) if m.end() - m.start() <= COMFORTABLE]
-    spans = [*kept, *((start, end - 1) for start, end in quoted)]  # a cut before the closing mark goes behind it
+    spans = _joined([*kept, *((start, end - 1) for start, end in quoted)])  # before the closing mark goes behind it
+    begins = [begin for begin, _ in spans]
+
+    def around(place: int) -> int | None:
+        """Where the stretch begins that a cut at `place` would break."""
+        i = bisect_left(begins, place) - 1
+        return begins[i] if i >= 0 and place < spans[i][1] else None
+
     ends = [match.end() for match in _SENTENCE_END.finditer(paragraph)]
-    ends = [end for end in ends if not any(start < end < stop for start, stop in spans)]
+    ends = [end for end in ends if around(end) is None]
     start = 0
     for end in [*_worth_a_sentence(paragraph, ends), len(paragraph)]:
         end = _past_straight_quote(paragraph, start, end)
         while end - start > RAW_MOST:
             place = start + _last_soft_break(paragraph[start : start + RAW_MOST])
-            place = next((a for a, b in spans if start < a < place < b), place)
+            begin = around(place)
+            place = begin if begin is not None and begin > start else place
             yield start, paragraph[start:place]
             start = place
         if end > start:
@@ -55,19 +66,34 @@ def sentences(paragraph: str, kept: Sequence[tuple[int, int]] = ()) -> Iterator[
             start = end
 
 
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((begin, end))
+    return joined
+
+
 def _worth_a_sentence(paragraph: str, ends: list[int]) -> list[int]:
     """Those of the ends of sentences that have more than one character since the one before, and after them."""
     worth: list[int] = []
+    start, said = 0, 0  # the end before, and the characters since the last that is worth it
     for end in ends:
-        if _is_more_than_one(paragraph[worth[-1] if worth else 0 : end]):
+        said += _sayable(paragraph[start:end])
+        start = end
+        if said > 1:
             worth.append(end)
+            said = 0
     rest = paragraph[worth[-1] :] if worth else ""
-    return worth[:-1] if rest.strip() and not _is_more_than_one(rest) else worth
+    return worth[:-1] if rest.strip() and _sayable(rest) < 2 else worth
 
 
-def _is_more_than_one(part: str) -> bool:
-    """Whether there are two things to pronounce in it: two characters, or a word of another script."""
-    return len(_IDEOGRAPH.findall(part)) > 1 or bool(re.search(r"[^\W\u3400-\u9fff]", part))
+def _sayable(part: str) -> int:
+    """How many things there are to pronounce in it, up to two: characters, or a word of another script for two."""
+    return min(2, len(_IDEOGRAPH.findall(part))) if not _OTHER_WORD.search(part) else 2
 
 
 def pieces(text: str, tied: Collection[int] = (), lead: int = 0) -> list[str]:
@@ -118,8 +144,8 @@ def _last_soft_break(text: str) -> int:
     if places and places[-1] > len(text) // 2:
         return places[-1]
     # No pause: not inside a number or a Latin word, unless it fills the whole piece.
-    tail = re.search(r"[\w.:/%-]*$", text, re.ASCII)
-    return tail.start() if tail and tail.start() > len(text) // 2 else len(text)
+    word = len(text) - _WORD.match(text[::-1]).end()
+    return word if word > len(text) // 2 else len(text)
 
 
 def _past_straight_quote(paragraph: str, start: int, end: int) -> int:
