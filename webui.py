@@ -7,9 +7,7 @@ import argparse
 import json
 import logging
 import os
-import signal
 import sys
-import tempfile
 import threading
 import time
 import warnings
@@ -21,11 +19,13 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
-from infer import selftest
+from infer import log, selftest
+from infer.ending import Interrupted, end_work, leave, listen
+from infer.files import TemporaryFolder, clear_away
 from infer.pipeline import Engine
 from infer.request import MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings, SettingsError, load_settings
-from infer.voice import VoiceInfo
+from infer.voices import BrokenVoice, VoiceInfo
 
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
     warnings.simplefilter("ignore")
@@ -34,7 +34,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
 
     from page import batch, device, editor, glossary, language_of, lines_html, private, sample, shelf, signin, voices
     from page.early import Early
-    from page.files import Files
+    from page.files import TEMPORARY, Files
     from page.guard import Contract, Guard, loopback
     from page.sample import Samples
     from page.studio import EMOTIONS, PROMPTS, Studio
@@ -368,6 +368,7 @@ def main(argv: list[str] | None = None) -> int:
     shortcuts = [f"{path}={getattr(arguments, name)}" for name, path in SHORTCUTS.items() if getattr(arguments, name)]
     try:
         settings = load_settings(arguments.config, [*arguments.set, *shortcuts])
+        log.set_up(settings["webui.debug"])
         serve(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -375,8 +376,8 @@ def main(argv: list[str] | None = None) -> int:
     except SpeechError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        pass
+    except Interrupted as told:
+        return told.code if told.code == 130 else 0  # a service manager asks for it: that is no failure
     return 0
 
 
@@ -398,11 +399,12 @@ def serve(settings: Settings) -> None:
         )
         if selftest.is_due(engine):
             print(selftest.check(engine).sentence[0])
-    except MissingFiles as error:
+    except (MissingFiles, BrokenVoice) as error:
         print(error)  # the page says it too, and other voices may do without
     port, host = settings["webui.port"], settings["host"]
+    clear_away(TEMPORARY)
     files = Files()
-    with tempfile.TemporaryDirectory(prefix="speech-") as folder, closing(files):
+    with TemporaryFolder(TEMPORARY) as folder, closing(files):
         os.environ["GRADIO_TEMP_DIR"] = folder
         blocks = build(engine, files)
         try:
@@ -415,11 +417,12 @@ def serve(settings: Settings) -> None:
         print(f"Page: {blocks.local_url} (Ctrl+C ends it)", flush=True)
         if not loopback(host) and not settings["user"]:
             print("Every machine that reaches this one can use the page; set user and password to ask for both.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a service manager: tidy up as well
         try:
             threading.Event().wait()
         finally:
+            end_work(0)  # first of all: the server waits for the answers that it owes
             blocks.close(verbose=False)
+            end_work()
 
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:
@@ -461,4 +464,5 @@ async def guarded(blocks: gr.Blocks, settings: Settings, app: Any) -> AsyncItera
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    listen()
+    leave(main())

@@ -12,6 +12,7 @@ import soundfile
 from scipy.signal import resample_poly
 
 from infer.comments import comment_of
+from infer.files import write_whole
 from infer.request import BadRequest, SpeechRequest
 
 FORMATS = {  # name -> libsndfile's format and subtype
@@ -65,12 +66,12 @@ def file_rate(format: str, rate: int) -> int:
 
 
 def write(path: Path, samples: np.ndarray, rate: int, request: SpeechRequest | None = None, format: str = "") -> None:
-    """A file in the format of its suffix, or the one given. Raises BadRequest."""
-    path.write_bytes(encode(samples, rate, format or path.suffix.lower().lstrip(".") or "wav", request))
+    """A file in the format of its suffix, or the one given. Raises BadRequest, OSError."""
+    write_whole(path, encode(samples, rate, format or path.suffix.lower().lstrip(".") or "wav", request))
 
 
 def recipe(file: Path | io.BytesIO) -> SpeechRequest | None:
-    """The request that made a file, from its metadata; None when it holds none. Otherwise as `metadata`."""
+    """The request that made a file, from its metadata; None when it holds none. Raises OSError."""
     try:
         return SpeechRequest.from_dict(metadata(file))
     except (ValueError, TypeError, BadRequest):

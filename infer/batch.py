@@ -7,7 +7,6 @@ was, and only what has changed is made again. Exit codes: those of python -m inf
 """
 
 import argparse
-import codecs
 import csv
 import html
 import io
@@ -20,7 +19,7 @@ import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import groupby, islice
@@ -33,14 +32,16 @@ import soundfile
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from infer import audio
-from infer.__main__ import add_options, exit_code, options
+from infer import audio, log
+from infer.__main__ import Parser, add_options, check_place, exit_code, options
+from infer.ending import leave, listen
+from infer.files import MOST_BYTES, PART, decode, read, read_from, whole, write_whole, writing
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, shown
 from infer.settings import load_settings
 from text.markup import parse
 
-MOST_BYTES, MOST_ITEMS = 10_000_000, 10_000
+MOST_ITEMS = 10_000
 MOST_LINES = 500_000  # of a file, before it is taken apart: a subtitle has four or five
 LONGEST = 12 * 3600  # seconds of a joined file: a wav of 16 bits and 44,100 Hz ends at 4 GB, which is 13.5 hours
 NAME = 24  # characters of a text in the name of its file
@@ -126,33 +127,20 @@ class Result:
 
 
 def items(file: Path, paragraphs: bool = False) -> list[Item]:
-    """What a txt, csv, srt or vtt file asks for. Raises BadRequest if the file as a whole is at fault.
+    """What a file asks for; see `items_in`. Raises BadRequest."""
+    _reader(file, paragraphs)
+    return items_in(file, read(file, MOST_BYTES), paragraphs)
+
+
+def items_in(file: Path, data: bytes, paragraphs: bool = False) -> list[Item]:
+    """What a txt, csv, srt or vtt file of this content asks for. Raises BadRequest if it is at fault as a whole.
 
     txt: an item for each line that is not empty, or, for `paragraphs`, for each stretch between empty lines. csv: a
     header that names `text` and any options of a request, and `name` for the file; empty cells mean the default.
     srt, vtt: an item for each subtitle, in order of time, with its slot.
     """
-    readers = {"txt": _paragraphs if paragraphs else _lines, "csv": _rows, "srt": _subtitles, "vtt": _subtitles}
-    reader = readers.get(file.suffix.lower().lstrip("."))
-    if reader is None:
-        raise BadRequest(
-            f"{file.name}: the ending must be one of {', '.join(readers)}.",
-            f"{file.name}：扩展名须为 {'、'.join(readers)} 之一。",
-        )
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise BadRequest(
-            f"{file.name} cannot be read ({error.strerror}); name a file that is there.",
-            f"读不了 {file.name}（{error.strerror}）；请给出存在的文件。",
-        ) from error
-    if len(data) > MOST_BYTES:
-        raise BadRequest(
-            f"{file.name} has more than {MOST_BYTES // 1_000_000} MB; cut it into several files.",
-            f"{file.name} 超过 {MOST_BYTES // 1_000_000} MB；请分成几个文件。",
-        )
-    text, notices = decode(data)
+    reader = _reader(file, paragraphs)
+    text, notices = decode(read_from(io.BytesIO(data), file.name, MOST_BYTES))
     if sum(map(text.count, _LINE_ENDS)) > MOST_LINES:
         raise BadRequest(
             f"{file.name} has more than {MOST_LINES} lines; cut it into several files.",
@@ -172,20 +160,16 @@ def items(file: Path, paragraphs: bool = False) -> list[Item]:
     return [replace(found[0], notices=notices), *found[1:]]
 
 
-def decode(data: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """UTF-8, UTF-16 with its mark, or else GB18030, and the notice that it was guessed. Raises BadRequest."""
-    notices: tuple[tuple[str, str], ...] = ()
-    try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            text = data.decode("utf-16")
-        else:
-            text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("gb18030", errors="replace")
-        notices = (("The file is no UTF-8 and was read as GB18030.", "文件不是 UTF-8，已按 GB18030 读取。"),)
-    if "\0" in text or ("\ufffd" in text and notices):
-        raise BadRequest("The file is no text; save it as UTF-8 text.", "文件不是文本；请存成 UTF-8 文本。")
-    return text, notices
+def _reader(file: Path, paragraphs: bool) -> Callable[[str], list[Item]]:
+    """By the ending. Raises BadRequest."""
+    readers = {"txt": _paragraphs if paragraphs else _lines, "csv": _rows, "srt": _subtitles, "vtt": _subtitles}
+    reader = readers.get(file.suffix.lower().lstrip("."))
+    if reader is None:
+        raise BadRequest(
+            f"{file.name}: the ending must be one of {', '.join(readers)}.",
+            f"{file.name}：扩展名须为 {'、'.join(readers)} 之一。",
+        )
+    return reader
 
 
 def _lines(text: str) -> list[Item]:
@@ -346,8 +330,7 @@ def run(
             results.append(result)
             yield result
     finally:
-        with _whole(report) as part:
-            part.write_text(report_of(results), encoding="utf-8")
+        write_whole(report, report_of(results))
     files = [result for result in results if result.file]
     if not files or not (joined or zipped):
         return
@@ -394,8 +377,7 @@ def _said(
     samples = np.concatenate([piece.samples for piece in pieces])
     rate, request = pieces[0].sampling_rate, pieces[0].request
     data = audio.encode(samples, rate, path.suffix.lstrip("."), request)
-    with _whole(path) as part:
-        part.write_bytes(data)
+    write_whole(path, data)
     seconds = len(samples) / rate
     notices = (*pieces[0].notices, *_too_long(seconds, request.speed, slot))
     return Result(item, "made", path.name, seconds, request.speed, notices=notices)
@@ -476,7 +458,7 @@ def _join(results: Sequence[Result], folder: Path, out: Path) -> None:
     rate = audio.file_rate(format, soundfile.info(folder / results[0].file).samplerate)
     container, subtype = audio.FORMATS[format]
     try:
-        with _whole(out) as part, soundfile.SoundFile(part, "w", rate, 1, subtype, format=container) as file:
+        with whole(out) as part, soundfile.SoundFile(part, "w", rate, 1, subtype, format=container) as file:
             written = 0  # samples
             for result in results:
                 pcm, own = soundfile.read(folder / result.file, dtype="int16")
@@ -499,7 +481,7 @@ def _blocks_of_silence(samples: int) -> Iterator[np.ndarray]:
 
 
 def _pack(files: Sequence[Path], out: Path) -> None:
-    with _whole(out) as part, zipfile.ZipFile(part, "w") as archive:  # sound does not get smaller
+    with whole(out) as part, zipfile.ZipFile(part, "w") as archive:  # sound does not get smaller
         for file in files:
             archive.write(file, file.name)
 
@@ -510,8 +492,7 @@ def _unpack(out: Path, folder: Path, names: set[str]) -> None:
         with zipfile.ZipFile(out) as archive:
             for name in names & set(archive.namelist()):
                 if not (folder / name).exists():
-                    with _whole(folder / name) as part:
-                        part.write_bytes(archive.read(name))
+                    write_whole(folder / name, archive.read(name))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise BadRequest(
             f"{out.name} is there already and no zip file of sounds ({error}); name another or remove it.",
@@ -521,28 +502,17 @@ def _unpack(out: Path, folder: Path, names: set[str]) -> None:
 
 def _remove(folder: Path, names: Sequence[str]) -> None:
     """Removes our files, and the folder if nothing else is in it."""
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+    for file in (*(folder / name for name in names), *folder.glob(f".*{PART}")):  # the parts: of a run that was killed
+        file.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A place to write to, which becomes `path` when all went well: a file is whole or not there."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(prog="python -m infer.batch", description="Speak the lines of a file.")
+    result = Parser(prog="python -m infer.batch", description="Speak the lines of a file.")
     result.add_argument("file", type=Path, help="txt (a line each), csv (with a header), srt or vtt")
     where = result.add_mutually_exclusive_group(required=True)
     where.add_argument("-o", "--output", type=Path, metavar="OUT", help="a folder, or a .zip, of numbered files")
@@ -562,14 +532,22 @@ def command(arguments: argparse.Namespace) -> None:
             f"{out}: --join wants a file that ends in {', '.join(audio.FORMATS)}, and -o a folder or a .zip.",
             f"{out}：--join 须为 {'、'.join(audio.FORMATS)} 文件，-o 须为文件夹或 .zip。",
         )
+    if arguments.join:
+        check_place(out, (arguments.file, arguments.emotion_audio or None))
     base = SpeechRequest("", **options(arguments))
     found = items(arguments.file, arguments.paragraphs)
-    engine = Engine(load_settings(arguments.config, arguments.set))
+    settings = load_settings(arguments.config, arguments.set)
+    log.set_up(settings["webui.debug"])
+    engine = Engine(settings)
     if engine.device.note:
         report(engine.device.note)
     began, results = time.perf_counter(), []
     running = run(engine, found, out, base, arguments.format, arguments.again)
-    with closing(running), tqdm(total=len(found), unit=" items", disable=arguments.quiet, leave=False) as bar:
+    with (
+        writing(out),
+        closing(running),
+        tqdm(total=len(found), unit=" items", disable=arguments.quiet, leave=False) as bar,
+    ):
         for result in running:
             results.append(result)
             lines = [str(result.error)] if result.error else [english for english, _ in result.notices]
@@ -590,8 +568,9 @@ def command(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return exit_code(partial(command, parser().parse_args(argv)))
+    return exit_code(lambda: command(parser().parse_args(argv)))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    listen()
+    leave(main())

@@ -3,8 +3,8 @@
 first bytes -> its kind -> a wav: its samples alone, read here; all else: a decoder in a process of its own, with bounds
 on its memory, its time and what it may answer. Nothing else reaches libsndfile, which knows 20 formats more.
 
-libsndfile 1.2.2 is the latest release and has open advisories. Shut out with their formats are CVE-2022-33065 (au and
-mat4), CVE-2026-88372 (mat4) and the frames without end of G.721, G.723 and XI; CVE-2026-37555 (IMA ADPCM in wav and
+The libsndfile that soundfile brings, 1.2.2, has open advisories. Shut out with their formats are CVE-2022-33065 (au
+and mat4), CVE-2026-88372 (mat4) and the frames without end of G.721, G.723 and XI; CVE-2026-37555 (IMA ADPCM in wav and
 w64) with the header of every wav, which libsndfile never sees. CVE-2024-50612 (Vorbis) and CVE-2025-56226 (MP3, a
 leak) are in encoders, which get no samples and no header but ours. What remains, known or not, is in the decoders of
 flac, mp3, Vorbis and Opus: it meets a process that knows nothing of the server's, and ends.
@@ -26,6 +26,7 @@ import numpy as np
 import soundfile
 
 from infer.decoder import CHANNELS, RATES, SECONDS, bounded, mixed
+from infer.files import head
 from infer.request import BadRequest
 
 try:
@@ -83,9 +84,10 @@ def read_clip(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def read_file(path: Path) -> bytes:
-    """A clip's file as a request takes it, an m4a as wav if ffmpeg is there; of a long one the beginning. OSError."""
-    with path.open("rb") as file:
-        data = file.read(LARGEST)
+    """A clip's file as a request takes it, an m4a as wav if ffmpeg is there; of a long one the beginning.
+
+    Raises BadRequest."""
+    data = head(path, LARGEST)
     if kind_of(data) != "m4a" or not (ffmpeg := shutil.which("ffmpeg")):
         return data
     # No protocol but this pipe, whatever the file refers to; "cache" keeps what must be read twice.
@@ -216,7 +218,7 @@ def _limit(pid: int) -> None:
 def _check(rate: int, channels: int) -> None:
     if not bounded(rate, channels):
         raise _unread(
-            f"it has {channels} channels at {rate} Hz, and 1 to {CHANNELS} at {RATES[0]} to {RATES[1]} Hz are read",
+            f"it is of {rate} Hz in {channels} channels; {RATES[0]} to {RATES[1]} Hz in 1 to {CHANNELS} are read",
             f"它有 {channels} 个声道、{rate} Hz，而这里只读 1 到 {CHANNELS} 个声道、{RATES[0]} 到 {RATES[1]} Hz",
         )
 

@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
-from infer.request import BadRequest
+from infer.request import BadRequest, SpeechError
 
 MOST_BYTES = 10_000_000  # of a text, a table, a project: more is a mistake, or has no end
 PATIENCE, POLL = 20.0, 0.005  # seconds that a writer waits for another's writing, which takes milliseconds
@@ -27,9 +27,21 @@ PART, STEM = ".part", 40  # ends the name of a file that is being written, after
 
 def read(path: Path, most: int = MOST_BYTES) -> bytes:
     """What a file holds, and no more than `most` bytes of memory, whatever it is. Raises BadRequest."""
+    with _opened(path) as file:
+        return read_from(file, path.name or str(path), most)
+
+
+def head(path: Path, most: int) -> bytes:
+    """The first `most` bytes of a file, or all. Raises BadRequest."""
+    with _opened(path) as file:
+        return file.read(most)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with open(path, "rb", opener=_without_waiting) as opened:
-            return read_from(opened, path.name or str(path), most)
+        with open(path, "rb", opener=_without_waiting) as file:
+            yield file
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = getattr(error, "strerror", None) or str(error)
         raise BadRequest(
@@ -100,6 +112,20 @@ def whole(path: Path, mode: int | None = None) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Around writing what a user has asked for: its folder is made, and what goes wrong is a SpeechError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SpeechError(
+            f"{path} cannot be written ({reason}); make room there, or name another place.",
+            f"{path} 写不进去（{reason}）；请腾出空间，或换一个位置。",
+        ) from error
 
 
 def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> None:

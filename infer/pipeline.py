@@ -6,7 +6,6 @@ The shapes in brackets are the only ones a device ever sees (infer/shapes.py); a
 the request's seed and the sentence's place.
 """
 
-import logging
 import threading
 import time
 from collections import OrderedDict
@@ -22,17 +21,20 @@ import torch
 from torch import Tensor
 
 import text
-from infer import backends, devices, shapes
+from infer import backends, devices, log, shapes
 from infer.backends import Backend
 from infer.decoding import decode
 from infer.devices import Device
+from infer.ending import ending
 from infer.models import command
 from infer.record import Record, Spoken
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
 from infer.settings import Settings, SettingsError
-from infer.voice import Features, Voice, VoiceFiles, VoiceInfo, describe, find_voices
+from infer.voice import Features, Voice
+from infer.voices import Catalogue, VoiceFiles, VoiceInfo, some
 from infer.warmth import Warmth
 from models import Synthesizer, SynthesizerConfig, align
+from models.config import plain
 from models.source import driven
 from models.synthesizer import sample_prior
 from text import Utterance, g2pw
@@ -58,17 +60,14 @@ class Engine:
         self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
         self.backend, self.backend_note = backends.choose(settings["backend"], self.device)
         self.features = Features(settings, self.device)
-        found = find_voices(settings)
-        if not found:
+        self.catalogue = Catalogue(settings)
+        self.default_voice = self.catalogue.default()
+        if not self.default_voice:
             raise SpeechError(
                 f"There is no voice in {', '.join(settings['voices'])}; put a folder with config.json and "
                 "G_*.pth there, or restore the embedded voice with: git checkout voices",
                 f"{'、'.join(settings['voices'])} 里没有音色；请放入含 config.json 与 G_*.pth 的文件夹。",
             )
-        wanted = settings["voice"]
-        if wanted and wanted not in found:
-            raise SpeechError(f"voice: there is no voice {wanted!r}; there are {', '.join(found)}.")
-        self.default_voice = wanted or next(iter(found))
         self.record = Record()
         self.reason: tuple[str, str] | None = None  # why `use` was called last, in English and Chinese
         self.report: Report | None = None  # of the last self-test of this device
@@ -77,18 +76,21 @@ class Engine:
         self._switching = threading.Lock()
 
     def voices(self) -> dict[str, VoiceInfo]:
-        """All voices that are there now, by id, with their speakers and what they lack."""
-        return {name: describe(files, self.features) for name, files in find_voices(self.settings).items()}
+        """All voices that are there now, by id, with their speakers and what they lack; broken ones say why."""
+        found = self.catalogue.find().items()
+        return {name: self.catalogue.describe(files, self.features.missing) for name, files in found}
 
     def files(self, name: str = "") -> VoiceFiles:
-        """Where a voice lies now. Raises BadRequest that names the others."""
+        """Where a voice lies now. Raises BadRequest that names the others, BrokenVoice for one without its files."""
         name = name or self.default_voice
-        found = find_voices(self.settings)
+        found = self.catalogue.find()
         if name not in found:
             raise BadRequest(
-                f"There is no voice {name!r}; there are {', '.join(found)}.",
-                f"没有音色 {name!r}；可选：{'、'.join(found)}。",
+                f"There is no voice {plain(name)!r}; there are {some(list(found))}.",
+                f"没有音色 {plain(name)!r}；可选：{some(list(found))}。",
             )
+        if fault := found[name].fault:
+            raise found[name].broken(fault)
         return found[name]
 
     @property
@@ -162,7 +164,7 @@ class Engine:
             except SpeechError:
                 raise
             except Exception as error:  # whatever a driver throws
-                logging.getLogger(__name__).warning("%s on %s", name, where.torch, exc_info=True)
+                log.failure(f"loading {name} on {where.torch}", error)
                 kind = type(error).__name__
                 raise SpeechError(
                     f"The voice {files.id!r} cannot be loaded on {where.torch} with {name} ({kind}; the terminal has "
@@ -212,7 +214,8 @@ class Engine:
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
         """The speech of a request, piece by piece, as it is made: put end to end, the pieces are the whole.
 
-        Stops within one decoder window when `cancelled` turns true or the iterator is closed. Raises SpeechError.
+        Stops within one decoder window when `cancelled` turns true, the iterator is closed or the program ends. Raises
+        SpeechError.
         """
         asked = time.perf_counter()
         self.check_length(request)
@@ -242,7 +245,7 @@ class Engine:
             coming: Future | None = ahead.submit(prepare, 0, timings)
             start = 0.0
             for place, utterance in enumerate(spoken):
-                if cancelled():
+                if cancelled() or ending():
                     return
                 phones, characters, latent, timings = coming.result()
                 coming = None
@@ -271,7 +274,7 @@ class Engine:
                     )
                     notices = []
                     start += len(samples) / voice.config.sampling_rate
-                    if cancelled():
+                    if cancelled() or ending():
                         return
                     if coming is None and place < len(spoken) - 1:  # not before the first sound: it would have to share
                         coming = ahead.submit(prepare, place + 1, {})

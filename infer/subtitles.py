@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
+from infer.files import write_whole
 from infer.project import by_card
 from infer.request import BadRequest, Speech
 from text.markup import parse
@@ -255,7 +256,7 @@ def format_of(path: Path) -> str:
 
 def write(path: Path, pieces: Sequence[Speech]) -> None:
     """Subtitles in the format of the file's ending, UTF-8. Raises BadRequest, OSError."""
-    path.write_text(FORMATS[format_of(path)](pieces), encoding="utf-8")
+    write_whole(path, FORMATS[format_of(path)](pieces))
 
 
 def _clock(seconds: float, point: str) -> str:

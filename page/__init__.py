@@ -6,7 +6,6 @@ voices.py is the tab of voices and models, report.py the checkpoint doctor's rep
 import functools
 import html
 import inspect
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
+from infer import log
 from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
 from page.asks import adapter
@@ -54,7 +54,7 @@ def answering(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
             check(data)
             return work(data)
         except Exception as error:
-            return _fault(error)
+            return _fault(work.__name__, error)
 
     @functools.wraps(work, assigned=("__name__", "__doc__"))
     async def answer_later(data: Any) -> Any:
@@ -62,18 +62,18 @@ def answering(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
             check(data)
             return await work(data)
         except Exception as error:
-            return _fault(error)
+            return _fault(work.__name__, error)
 
     made = answer_later if inspect.iscoroutinefunction(work) else answer
     del made.__wrapped__  # Gradio reads the signature, to know what is wanted
     return made
 
 
-def _fault(error: Exception) -> dict[str, Any]:
+def _fault(where: str, error: Exception) -> dict[str, Any]:
     """What went wrong, for the page, which goes on whatever it was."""
     if isinstance(error, SpeechError):
         return {"error": [error.zh, str(error)]}
-    traceback.print_exception(error)
+    log.failure(where, error)
     name = type(error).__name__
     return {
         "error": [

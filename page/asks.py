@@ -53,8 +53,8 @@ ASKS: dict[str, Any] = {
     "clear_history": Any,
     "save_preset": {"name": Text, "values": Any},
     "delete_preset": {"name": Text},
-    "check_project": Any,
     "check_preset": {"values": Any},
+    "check_project": Any,
     "read_recipe": File,
 }
 

@@ -16,7 +16,6 @@ import shutil
 import tempfile
 import threading
 import time
-import traceback
 from asyncio import sleep
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,12 +26,12 @@ from typing import Any
 
 import gradio as gr
 
-from infer import audio
-from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items, run
+from infer import audio, log
+from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items_in, run
+from infer.ending import ending
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.voice import Voice
-from infer.warmth import ending
 from page import answering
 from page.files import KEPT, Files
 from page.sample import Samples, decoded
@@ -184,10 +183,7 @@ def found(name: str, data: bytes, paragraphs: bool = False, fit: bool = False) -
     """The items of a file that has come from a page; its name is shown and never used as a path. Raises BadRequest."""
     stem, _, ending = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
     safe = f"{_safe(stem) or 'file'}.{re.sub('[^A-Za-z0-9]', '', ending)[:8]}"
-    with tempfile.TemporaryDirectory(prefix="batch-") as folder:
-        file = Path(folder, safe)
-        file.write_bytes(data[: MOST_BYTES + 1])
-        read = items(file, paragraphs)
+    read = items_in(Path(safe), data, paragraphs)
     return read if fit else [replace(item, slot=None) for item in read]
 
 
@@ -422,7 +418,7 @@ class Batches:
             ended = [old for old in self.jobs.values() if old.ended.is_set()]
             for old in ended[: max(0, len(ended) - REMEMBERED)]:
                 del self.jobs[old.id]
-        threading.Thread(target=self._run, args=(job,), name="batch").start()
+        threading.Thread(target=self._run, args=(job,), name="batch", daemon=False).start()
         return job
 
     def take(self, job: Job, what: str) -> str:
@@ -476,7 +472,7 @@ class Batches:
                 ),
             )
         except Exception as error:  # whatever it was, the page must not wait for ever
-            traceback.print_exc()
+            log.failure("a batch", error)
             chinese, english = (words.format(type(error).__name__) for words in WORDS["unexpected"])
             job.state, job.error = "failed", (chinese, english)
         finally:

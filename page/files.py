@@ -4,7 +4,6 @@ import errno
 import os
 import secrets
 import shutil
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -17,6 +16,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 
+from infer.files import TemporaryFolder
 from infer.request import SpeechError
 from page.guard import asker
 
@@ -25,6 +25,7 @@ MOST, MOST_BYTES = 400, 2 << 30  # files of all listeners together, and their by
 EACH, EACH_BYTES = 100, 1 << 30  # of one listener
 SPARE = 500 << 20  # bytes of the disk that are left to others
 ROUTE = "/made"
+TEMPORARY = "speech-"  # begins the name of every temporary folder of a server
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Files:
 
     def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES, clock: Callable[[], float] = time.monotonic):
         self.most, self.most_bytes, self.clock = most, most_bytes, clock
-        self._folder = tempfile.TemporaryDirectory(prefix="speech-")
+        self._folder = TemporaryFolder(TEMPORARY)
         self._made: dict[str, Made] = {}  # by token, the oldest first
         self._lock = threading.Lock()
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from models.checkpoint.doctor import Report
-from models.families import plain
+from models.config import plain
 from page import bytes_in_words, lines_html
 
 MOST = 12  # names shown of a list

@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 from pypinyin.contrib.tone_convert import to_tone
 
-from infer import audio, subtitles
+from infer import audio, log, subtitles
 from infer import project as projects
+from infer.ending import ending
 from infer.look import look
 from infer.pipeline import Engine
 from infer.project import Project, split
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
 from infer.takes import Takes
-from infer.voice import VoiceInfo
-from infer.warmth import ending
+from infer.voices import VoiceInfo
 from page import answering, private
 from page.files import Files
 from page.glossary import remember
@@ -159,7 +159,7 @@ class Studio:
         self._check([request.text for request in requests])
         self.leave(listener)
         run = self.runs[listener] = Run(listener)
-        threading.Thread(target=self._make, args=(run, requests), name="speak").start()
+        threading.Thread(target=self._make, args=(run, requests), name="speak", daemon=False).start()
         return {"run": run.id}
 
     def _make(self, run: Run, requests: Sequence[SpeechRequest]) -> None:
@@ -176,9 +176,7 @@ class Studio:
         except SpeechError as error:
             run.error = [error.zh, str(error)]
         except Exception as error:  # whatever it was, the listener's text stays and the page goes on
-            import traceback
-
-            traceback.print_exc()
+            log.failure("speaking", error)
             name = type(error).__name__
             run.error = [
                 f"出错了（{name}）。文字还在，请再试一次；仍不行请看终端里的说明。",

@@ -2,18 +2,19 @@
 
 import html
 import re
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
+from infer import log
 from infer.models import ITEMS, Item, Status, status
 from infer.pipeline import Engine
 from infer.request import SpeechError
 from infer.settings import Settings
-from infer.voice import VoiceInfo
+from infer.voices import VoiceInfo
 from models.checkpoint.doctor import examine
+from models.config import plain
 from page import bytes_in_words, language_of, lines_html, private, shown
 from page.downloads import Download, Downloads
 from page.report import in_words, reason, report_html, some
@@ -128,7 +129,7 @@ class VoicesTab:
         except SpeechError as error:  # it has gone meanwhile
             shown_report = lines_html([((error.zh, str(error))[language], "error")])
         except Exception as error:
-            traceback.print_exc()
+            log.failure(f"checking the voice {plain(name)!r}", error)
             shown_report = lines_html([(SAID["unexpected"][language].format(type(error).__name__), "error")])
         yield self.voices(request, name, shown_report)
 

@@ -1,11 +1,15 @@
 """What the tests share."""
 
+import logging
 import os
 import shutil
+import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -41,12 +45,26 @@ def writable_copy(source: Path, target: Path) -> Path:
     return target
 
 
+@pytest.fixture(autouse=True)
+def errors_told_as_before() -> Iterator[None]:
+    """A main program says how its process tells errors (infer/log.py); the next test is another program."""
+    before = sys.excepthook, threading.excepthook, logging.getLogRecordFactory()
+    yield
+    sys.excepthook, threading.excepthook = before[:2]
+    logging.setLogRecordFactory(before[2])
+
+
 @pytest.fixture(scope="module")  # not of the session: some tests want a loop of their own in this thread
 def browser() -> Iterator[Browser]:
-    """A headless Chromium; a person may be without one, who is told, but never CI."""
+    """A headless Chromium."""
     with ExitStack() as stack:
         try:
             running = stack.enter_context(open_browser())
         except Missing as missing:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))
+            go_without(missing)
         yield running
+
+
+def go_without(missing: Missing) -> NoReturn:
+    """Ends a test that lacks something: a person may be without it, and is told, but never CI."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(str(missing))

@@ -34,6 +34,7 @@ FLAGS = [
     "--use-fake-ui-for-media-stream",
 ]
 PLAYWRIGHT = [sys.executable, "-m", "playwright"]
+QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 DOWNLOAD = 600  # seconds, for about 110 MB
 PACKAGES = ("chromium", "libatomic1", "fonts-noto-cjk")  # with what Playwright's Node.js and Chinese pictures need
 HOW = (
@@ -95,8 +96,7 @@ def as_root() -> list[str] | None:
     if os.geteuid() == 0:
         return []
     sudo = ["sudo", "-n"]
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return sudo if shutil.which("sudo") and not subprocess.run([*sudo, "true"], **quiet).returncode else None
+    return sudo if shutil.which("sudo") and not subprocess.run([*sudo, "true"], **QUIET).returncode else None
 
 
 def install(*packages: str) -> None:
@@ -118,11 +118,10 @@ def install_browser() -> None:
 def download_browser() -> None:
     """Playwright's own Chromium, and the libraries that it lacks where they can be installed without asking."""
     print(f"Downloading Playwright's Chromium, about 110 MB, for at most {DOWNLOAD // 60} minutes", flush=True)
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         environment = os.environ | {"TMPDIR": folder, "PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": "10000"}  # ms
         command = [*PLAYWRIGHT, "install", "--only-shell", "chromium"]
-        process = subprocess.Popen(command, env=environment, process_group=0, **quiet)
+        process = subprocess.Popen(command, env=environment, process_group=0, **QUIET)
         try:
             process.wait(timeout=DOWNLOAD)
         except subprocess.TimeoutExpired:
@@ -153,7 +152,7 @@ def bring_venv() -> None:
         install(package)
         importlib.invalidate_caches()
     if not importlib.util.find_spec("ensurepip"):
-        raise Missing(f"{sys.executable} has no ensurepip, which .venv is made with; sudo apt install {package}")
+        raise Missing(f"{sys.executable} has no ensurepip, which makes .venv; to have it: sudo apt install {package}")
 
 
 def main() -> None:

@@ -365,6 +365,12 @@ def test_ctrl_c_leaves_whole_files(call, file, tmp_path, monkeypatch):
         (["--join", "out.zip"], "--join wants a file"),
         (["-o", "in.txt"], "is a file"),
         (["-o", "out", "--speed", "9"], "from 0.5 to 2"),
+        (["-o", "out", "--seed", "abc"], "argument --seed: it must be a whole number, not 'abc'"),
+        (["-o", "out", "--format", "exe"], "invalid choice: 'exe'"),
+        ([], "one of the arguments -o/--output --join is required"),
+        (["-o", "out", "--join", "a.wav"], "not allowed with"),
+        (["--join", "in.txt/a.wav"], "in.txt is no folder"),
+        (["-o", "out", "--emotion-audio", "none.wav"], "none.wav cannot be read"),
     ],
 )
 def test_a_mistake_is_one_sentence(call, file, tmp_path, monkeypatch, capsys, arguments, message):

@@ -75,7 +75,7 @@ def test_a_wav_holds_plain_samples(data, monkeypatch):
     ],
 )
 def test_rates_and_channels_are_bounded(data, channels, rate):
-    refused(data, f"it has {channels} channels at {rate} Hz, and 1 to 8 at 8000 to 192000 Hz are read")
+    refused(data, f"it is of {rate} Hz in {channels} channels; 8000 to 192000 Hz in 1 to 8 are read")
 
 
 @pytest.mark.parametrize(

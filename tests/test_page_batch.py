@@ -420,7 +420,6 @@ def test_a_full_disk_and_a_fault_of_ours_are_sentences(batches, monkeypatch):
     monkeypatch.setattr(batch, "run", full)
     told = finish(batches.start(asked()))
     assert told["state"] == "failed" and "No space left" in told["error"][1]
-    monkeypatch.setattr(batch.traceback, "print_exc", lambda: None)
     monkeypatch.setattr(batch, "run", lambda *_, **__: 1 / 0)
     other = finish(batches.start(asked("好。")))
     assert "ZeroDivisionError" in other["error"][1]

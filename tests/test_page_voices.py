@@ -244,7 +244,6 @@ def test_one_model_is_never_fetched_twice_at_once(tmp_path, monkeypatch):
         raise RuntimeError(f"at {settings.root}")
 
     monkeypatch.setattr(downloads, "look_up", slow)
-    monkeypatch.setattr(downloads.traceback, "print_exc", lambda: None)
     all_of_them = downloads.Downloads(load_settings(environment={}, root=tmp_path))
     first = all_of_them.start(ITEMS[0])
     assert all_of_them.start(ITEMS[0]) is first and all_of_them.start(ITEMS[1]) is not first

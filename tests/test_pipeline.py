@@ -279,7 +279,7 @@ def test_an_owner_s_config_names_the_default_voice(special):
     engine = Engine(special_settings(special, *overrides, f"voices=[{folder / 'none'}]"))
     assert engine.default_voice == "owner" and engine.voices()["owner"].speakers == ("甲一", "Bella", "丙")
     with pytest.raises(SpeechError, match=r"no file .*G_200\.pth"):
-        Engine(special_settings(special, *overrides[:1], "webui.model=models/G_200.pth"))
+        Engine(special_settings(special, *overrides[:1], "webui.model=models/G_200.pth")).load()
 
 
 def test_a_voice_that_cannot_be_used_does_not_hide_the_others(tmp_path):

@@ -105,7 +105,7 @@ def test_the_embedded_voice_speaks_the_examples(tmp_path: Path) -> None:
         env={k: v for k, v in os.environ.items() if not k.startswith("BV2_")} | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,  # sixteen programs that each import torch, on a machine that others may keep busy
     )
     assert done.returncode == 0, done.stderr
     assert "speakers:" in done.stdout
