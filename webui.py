@@ -104,6 +104,7 @@ WORDS = {  # key -> Chinese, English
 TITLE = {  # for title.js: key -> Chinese, English
     "language": ("English", "中文"),
     "look": ("深色或浅色", "Dark or light"),
+    "leave": ("退出登录", "Sign out"),
 }
 EXAMPLES = (  # what each shows, and the text
     ("多音字", "Polyphones", "银行行长说，长大以后要去重庆和长城。他觉得睡觉很重要，音乐让人快乐。"),
@@ -257,6 +258,7 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
             html_template="<h1>Bert-VITS2 <small>${value}</small></h1><div></div>",
             js_on_load=(ASSETS / "title.js").read_text(encoding="utf-8"),
             words=TITLE,
+            password=bool(settings["user"]),
             apply_default_css=False,
             elem_id="title",
         )

@@ -52,7 +52,11 @@ def encode(samples: np.ndarray, rate: int, format: str = "wav", request: SpeechR
             for begin in range(0, len(pcm), BLOCK):
                 file.write(pcm[begin : begin + BLOCK])
     except soundfile.LibsndfileError as error:
-        raise BadRequest(f"{format} cannot hold {rate} Hz audio ({error}); choose wav.") from error
+        reason = error.error_string.strip(" .")  # without the name of the buffer
+        raise BadRequest(
+            f"{format} cannot hold {rate} Hz audio ({reason}); choose wav.",
+            f"{format} 存不了 {rate} Hz 的声音（{reason}）；请选 wav。",
+        ) from error
     return buffer.getvalue()
 
 

@@ -426,7 +426,7 @@ class Batches:
         source = job.report if what == "report" else job.out
         name = f"{job.order.stem}.{REPORT if what == 'report' else job.order.ending}"
         when, address = job.offered.get(what, (0.0, ""))
-        if address and time.monotonic() - when < KEPT / 2:
+        if address and time.monotonic() - when < KEPT / 2 and self.files.has(address):
             return address
         if not source.exists():
             raise BadRequest("The file is gone; start the batch again.", "文件已经不在了；请重新开始。")

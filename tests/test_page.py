@@ -29,6 +29,7 @@ from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
 from page.files import Files
 from page.sample import Samples
+from page.signin import FREE
 from page.studio import Run, Studio
 from tests.voices import make_tiny_voice
 
@@ -132,13 +133,14 @@ def server(voices, tmp_path_factory) -> Iterator[Server]:
 @pytest.fixture
 def visit(browser, server):
     """Opens the page as a new listener; every request must go to the server itself."""
-    contexts, requested = [], []
+    contexts, requested, refused = [], [], []
 
     def open_page(locale: str = "zh-CN") -> Page:
         context = browser.new_context(locale=locale)
         contexts.append(context)
         context.set_default_timeout(PATIENT)
         context.on("request", lambda request: requested.append(request.url))
+        context.on("console", lambda line: "Security Policy" in line.text and refused.append(line.text))
         context.add_init_script(LISTEN)
         page = context.new_page()
         page.goto(server.url)
@@ -153,6 +155,7 @@ def visit(browser, server):
         context.close()
     own = urlsplit(server.url).netloc
     assert requested and not [url for url in requested if urlsplit(url).netloc not in (own, "")]
+    assert not refused, "what the page does is what its policy lets it do"
 
 
 @pytest.fixture(scope="module")
@@ -683,6 +686,13 @@ def test_a_closed_tab_ends_its_work(engine):
     files.close()
 
 
+def enter(page: Page, password: str) -> None:
+    page.locator("input:not([type=password])").first.fill("alice")
+    page.locator("input[type=password]").fill(password)
+    with page.expect_response(lambda answer: answer.url.endswith("/login")):
+        page.locator("input[type=password]").press("Enter")
+
+
 def test_a_password_is_asked_for(voices, tmp_path, browser):
     process, server = start(voices, tmp_path / "server", "--set", "user=alice", "--set", "password=secret")
     try:
@@ -693,6 +703,17 @@ def test_a_password_is_asked_for(voices, tmp_path, browser):
         page.goto(server.url)
         page.locator("input[type=password]").wait_for(timeout=PATIENT)
         assert page.locator("#speak").count() == 0
+        for _ in range(FREE + 1):
+            enter(page, "wrong")
+        expect(page.locator("#too-early")).to_contain_text("秒后再试", timeout=PATIENT)
+        time.sleep(2)  # as it says
+        enter(page, "secret")
+        expect(page.locator("#speaker input")).to_have_value("甲", timeout=PATIENT)
+        address = page.evaluate("fetch('made/x/y.wav').then((answer) => answer.status)")
+        assert address == 404, "let in, though there is no such file"
+        page.get_by_role("button", name="退出登录").click()
+        page.locator("input[type=password]").wait_for(timeout=PATIENT)
+        assert page.evaluate("fetch('made/x/y.wav').then((answer) => answer.status)") == 401
         page.close()
     finally:
         process.send_signal(signal.SIGTERM)
