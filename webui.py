@@ -47,6 +47,7 @@ const tell = () => {
 watch("value", tell);
 tell();
 """
+MOST_LISTENERS = 1000  # whose names are known at the same time
 SHORTCUTS = {"host": "host", "port": "webui.port", "device": "webui.device"}
 
 
@@ -137,6 +138,8 @@ class Page:
     def visit(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
         """A page has been opened: who listens, and the voices as last looked for."""
         listener = self.listeners.setdefault(request.session_hash, token_urlsafe(16))
+        while len(self.listeners) > MOST_LISTENERS:  # tabs are not always closed in a way that is told
+            del self.listeners[next(iter(self.listeners))]
         return {"listener": listener}, *self.offer(voice, request)
 
     def offer(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
