@@ -3,6 +3,11 @@
 python webui.py --port 7861 --device cpu --set max_characters=2000
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
 import logging
@@ -184,7 +189,8 @@ class Page:
         What no page would say changes nothing.
         """
         try:
-            values = defaults() | json.loads(wanted)
+            said = json.loads(wanted)  # a preset's `sample` is no control, and the browser's own
+            values = defaults() | {name: said[name] for name in said if name != "sample"}
             SpeechRequest.from_dict(values)
         except (ValueError, TypeError, SpeechError):
             return [gr.skip() for _ in CONTROLS[1:]]

@@ -4,6 +4,11 @@ Exit codes: 0 spoken, 2 a request or setting at fault, 3 model files missing, 1 
 SIGTERM). Whatever the end, each file is whole, or as it was before.
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import io
 import json

@@ -6,6 +6,11 @@ Whatever the end, each item is a file of its own first, with its recipe in it: a
 was, and only what has changed is made again. Exit codes: those of python -m infer, for the first item that failed.
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import csv
 import html
