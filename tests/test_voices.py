@@ -64,6 +64,8 @@ def replaced(place: Path, name: str, put: Callable[[Path], object]) -> None:
 # name of the folder -> how it is made, and what is said of it
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "0 empty": (Path.mkdir, "no G_*.pth and no G.safetensors"),
+    "0 too deep": (lambda p: (p / "voice").mkdir(parents=True), "no G_*.pth and no G.safetensors"),
+    "0 named otherwise": (lambda p: tiny(p).joinpath("G.safetensors").rename(p / "x.safetensors"), "no G_*.pth"),
     "0 gone": (lambda p: p.symlink_to("/nowhere/at/all"), "a link to nothing"),
     "0 loop": (lambda p: p.symlink_to(p), "cannot be looked into"),
     "0 device": (lambda p: p.symlink_to("/dev/zero"), "cannot be looked into"),
@@ -111,6 +113,8 @@ def folder(tmp_path_factory) -> Path:
         make(folder / name)
     (folder / "a file").write_text("no voice")
     (folder / ".hidden").mkdir()
+    (folder / "other things").mkdir()
+    (folder / "other things" / "graph.onnx").write_text("no voice")
     tiny(folder / "good")
     return folder
 
