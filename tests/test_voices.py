@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -173,6 +174,20 @@ def test_the_command_line_lists_them_and_speaks(folder, tmp_path, capsys):
     assert main(["你好。", "-q", "--voice", "0 gone", "-o", str(tmp_path / "a.wav"), *given]) == 1
     assert "a link to nothing" in capsys.readouterr().err
     assert main(["你好。", "-q", "--voice", "good", "-o", str(tmp_path / "a.wav"), *given]) == 0
+
+
+def test_the_page_starts_among_them_and_with_a_broken_default(folder, tmp_path):
+    from tests.test_page import start
+
+    process, server = start(folder, tmp_path, "--set", "voice=0 half a file")
+    try:
+        with urllib.request.urlopen(server.url, timeout=60) as answer:
+            assert answer.status == 200 and b"0 half a file" in answer.read()
+        told = server.output.read_text()
+        assert told.startswith("The voice '0 half a file' cannot be used: G.safetensors") and "Traceback" not in told
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def test_the_default_is_what_the_settings_say_else_the_owner_s_else_the_embedded(tmp_path):
