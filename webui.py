@@ -37,7 +37,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     import gradio as gr
     from starlette.middleware import Middleware
 
-    from page import batch, device, editor, glossary, language_of, lines_html, private, sample, shelf, signin, voices
+    from page import batch, device, editor, glossary, language_of, private, sample, shelf, signin, voices
     from page.early import Early
     from page.files import TEMPORARY, Files
     from page.guard import Contract, Guard, loopback
@@ -109,6 +109,7 @@ WORDS = {  # key -> Chinese, English
 TITLE = {  # for title.js: key -> Chinese, English
     "language": ("English", "中文"),
     "look": ("深色或浅色", "Dark or light"),
+    "leave": ("退出登录", "Sign out"),
 }
 EXAMPLES = (  # what each shows, and the text
     ("多音字", "Polyphones", "银行行长说，长大以后要去重庆和长城。他觉得睡觉很重要，音乐让人快乐。"),
@@ -173,7 +174,7 @@ class Page:
         return (
             gr.Dropdown(choices=list(info.speakers), value=next(iter(info.speakers), None)),
             gr.Dropdown(choices=self.emotions(info, language), value=""),
-            gr.HTML(lines_html([(pair[1 - language], "notice") for pair in info.missing]), visible=bool(info.missing)),
+            gr.HTML(voices.notice_html(info, language), visible=bool(info.missing)),
         )
 
     def emotions(self, info: VoiceInfo, language: int) -> list[tuple[str, str]]:
@@ -263,6 +264,7 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
             html_template="<h1>Bert-VITS2 <small>${value}</small></h1><div></div>",
             js_on_load=(ASSETS / "title.js").read_text(encoding="utf-8"),
             words=TITLE,
+            password=bool(settings["user"]),
             apply_default_css=False,
             elem_id="title",
         )
@@ -284,7 +286,7 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
                         stop = gr.Button(i18n("stop"), elem_id="stop", scale=1, min_width=80)
                     editor.component(studio, defaults())
                 with gr.Column(scale=2, min_width=300, elem_id="controls"):
-                    missing = gr.HTML(js_on_load=None, visible=False, elem_id="missing")
+                    missing = gr.HTML(js_on_load=voices.TO_MODEL, visible=False, elem_id="missing")
                     for control in CONTROLS[1:]:
                         if not control.advanced and control.name != "seed":
                             parts[control.name] = component(control, page, i18n)

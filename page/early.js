@@ -19,6 +19,19 @@
     localStorage.setItem("look", dark() ? "light" : "dark");
     paint();
   };
+  // Gradio says that a password is wrong, but not that it was not even looked at.
+  const ask = window.fetch;
+  window.fetch = async (address, options) => {
+    const answer = await ask(address, options);
+    if (!/\/login$/.test(`${address}`)) return answer;
+    document.querySelector("#too-early")?.remove();
+    if (answer.status === 429) {
+      const told = Object.assign(document.createElement("p"), { id: "too-early", role: "alert" });
+      told.textContent = (await answer.clone().json()).detail[window.pageLanguage];
+      document.querySelector("input[type=password]").closest("label, .block").after(told);
+    }
+    return answer;
+  };
   // Gradio sets the class by the system's choice when it starts; the listener's own choice is put back.
   addEventListener("DOMContentLoaded", () => {
     new MutationObserver(() => document.body.classList.contains("dark") !== dark() && paint()).observe(document.body, {

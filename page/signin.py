@@ -64,7 +64,10 @@ class Door:
         wait = max(self.addresses.wait(address), 0.0 if address in self.known else self.names.wait(share))
         if wait:
             seconds = int(wait) + 1
-            told = f"Too many wrong passwords; try again in {seconds} s. 密码错误次数太多，请在 {seconds} 秒后再试。"
+            told = (
+                f"密码错误次数太多，请在 {seconds} 秒后再试。",
+                f"Too many wrong passwords; try again in {seconds} s.",
+            )
             raise HTTPException(429, told, {"retry-after": str(seconds)})
         known = hmac.compare_digest(self._hash(name), self._hash(self.user))
         right = hmac.compare_digest(self._hash(password), self._hash(self.password))

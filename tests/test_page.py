@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -27,9 +26,7 @@ from infer.pipeline import Engine
 from infer.project import Project, split
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
-from page.files import Files
-from page.sample import Samples
-from page.studio import Run, Studio
+from page.signin import FREE
 from tests.voices import make_tiny_voice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -132,13 +129,14 @@ def server(voices, tmp_path_factory) -> Iterator[Server]:
 @pytest.fixture
 def visit(browser, server):
     """Opens the page as a new listener; every request must go to the server itself."""
-    contexts, requested = [], []
+    contexts, requested, refused = [], [], []
 
     def open_page(locale: str = "zh-CN") -> Page:
         context = browser.new_context(locale=locale)
         contexts.append(context)
         context.set_default_timeout(PATIENT)
         context.on("request", lambda request: requested.append(request.url))
+        context.on("console", lambda line: "Security Policy" in line.text and refused.append(line.text))
         context.add_init_script(LISTEN)
         page = context.new_page()
         page.goto(server.url)
@@ -153,6 +151,7 @@ def visit(browser, server):
         context.close()
     own = urlsplit(server.url).netloc
     assert requested and not [url for url in requested if urlsplit(url).netloc not in (own, "")]
+    assert not refused, "what the page does is what its policy lets it do"
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +186,7 @@ def spoken(engine: Engine, text: str, **options) -> list[Speech]:
 
 
 def pcm(pieces: list[Speech]) -> np.ndarray:
-    return audio.to_pcm16(np.concatenate([piece.samples for piece in pieces]))
+    return audio.to_pcm16(audio.joined(pieces))
 
 
 def heard(page: Page, samples: int) -> list[dict]:
@@ -663,24 +662,11 @@ def test_every_option_has_a_control():
     assert webui.defaults() | {"text": "好"} == {name: getattr(SpeechRequest("好"), name) for name in named}
 
 
-def test_a_closed_tab_ends_its_work(engine):
-    files = Files()
-    studio = Studio(engine, files, Samples())
-    run = studio.runs["one"] = Run("one")
-    requests = [SpeechRequest("春天来了，小河解冻了。", seed=i) for i in range(200)]
-    worker = threading.Thread(target=studio._make, args=(run, requests))
-    worker.start()
-    while not run.parts:
-        time.sleep(0.01)
-    studio.leave("one")
-    worker.join(timeout=60)
-    assert not worker.is_alive() and run.done and len(run.parts) < 200 and not studio.runs
-
-    forsaken = Run("two")
-    forsaken.asked -= 3600  # nobody has asked for an hour
-    studio._make(forsaken, requests)
-    assert forsaken.done and len(forsaken.parts) < 10
-    files.close()
+def enter(page: Page, password: str) -> None:
+    page.locator("input:not([type=password])").first.fill("alice")
+    page.locator("input[type=password]").fill(password)
+    with page.expect_response(lambda answer: answer.url.endswith("/login")):
+        page.locator("input[type=password]").press("Enter")
 
 
 def test_a_password_is_asked_for(voices, tmp_path, browser):
@@ -693,6 +679,17 @@ def test_a_password_is_asked_for(voices, tmp_path, browser):
         page.goto(server.url)
         page.locator("input[type=password]").wait_for(timeout=PATIENT)
         assert page.locator("#speak").count() == 0
+        for _ in range(FREE + 1):
+            enter(page, "wrong")
+        expect(page.locator("#too-early")).to_contain_text("秒后再试", timeout=PATIENT)
+        time.sleep(2)  # as it says
+        enter(page, "secret")
+        expect(page.locator("#speaker input")).to_have_value("甲", timeout=PATIENT)
+        address = page.evaluate("fetch('made/x/y.wav').then((answer) => answer.status)")
+        assert address == 404, "let in, though there is no such file"
+        page.get_by_role("button", name="退出登录").click()
+        page.locator("input[type=password]").wait_for(timeout=PATIENT)
+        assert page.evaluate("fetch('made/x/y.wav').then((answer) => answer.status)") == 401
         page.close()
     finally:
         process.send_signal(signal.SIGTERM)

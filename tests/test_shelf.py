@@ -456,7 +456,7 @@ def test_what_does_not_come_whole_is_refused(data):
         shelf.recipe(data)
 
 
-def test_server_functions_answer_in_sentences(capsys):
+def test_server_functions_answer_in_sentences(caplog):
     def work(data):
         if data == "bad":
             raise BadRequest("No.", "不行。")
@@ -465,7 +465,7 @@ def test_server_functions_answer_in_sentences(capsys):
     ask = answering(work)
     assert ask({"x": 1}) == {"got": 1}
     assert ask("bad") == {"error": ["不行。", "No."]}
-    assert "KeyError" in ask({})["error"][0] and "Traceback" in capsys.readouterr().err
+    assert "KeyError" in ask({})["error"][0] and "Traceback" in caplog.text
 
 
 # --- the glossary's file ---------------------------------------------------------------------------------------------
