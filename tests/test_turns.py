@@ -341,9 +341,10 @@ def test_a_file_and_a_picture_come_as_parts(studio, made):
     request = SpeechRequest("你好。再见。", pause=1.0)
     project = split(request, made.read(request))
     (file,), _ = hear(studio, studio.file({"listener": "a", "project": project.as_dict(), "format": "wav"})["run"])
-    stored = studio.files.get(file["address"].split("/")[1])
+    kept = studio.files.get(file["address"].split("/")[1])
     whole, rate = speak(made, request)
-    assert stored.path.read_bytes() == audio.encode(whole, rate, "wav", project) and stored.name == "你好再见-0.wav"
+    assert kept.path.read_bytes() == audio.encode(whole, rate, "wav", project)
+    assert kept.name == "你好再见-0.wav" and kept.owner == "a"
     assert file["seconds"] == pytest.approx(len(whole) / rate)
     (seen,), _ = hear(studio, studio.look({"listener": "a", "request": {"text": "你好。"}})["run"])
     assert seen["columns"] > 100
