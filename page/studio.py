@@ -5,6 +5,8 @@ that was reloaded, or a server that was started again, goes on where it was.
 """
 
 import base64
+import errno
+import os
 import re
 import secrets
 import shutil
@@ -32,7 +34,7 @@ from infer.takes import Takes
 from infer.turns import Turn, listener_named
 from infer.voices import VoiceInfo
 from page import answering, private
-from page.files import TEMPORARY, Files
+from page.files import SPARE, TEMPORARY, Files
 from page.glossary import remember
 from page.sample import Samples
 from text import Utterance
@@ -106,6 +108,12 @@ class Run(Turn):
         self._steps.close()
         if isinstance(error, SpeechError):
             self.error = [error.zh, str(error)]
+        elif isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            self.error = [
+                f"服务器写不了这个文件（{reason}）；请在它的磁盘上腾出空间后再试。",
+                f"The server cannot write the file ({reason}); make room on its disk and try again.",
+            ]
         elif error:  # whatever it was, the listener's text stays and the page goes on
             log.failure(self.kind, error)
             name = type(error).__name__
@@ -293,6 +301,8 @@ class Studio:
             path, told = Path(folder, f"speech.{format}"), []
             written = format not in subtitles.FORMATS
             for piece in audio.saving(path, pieces, project) if written else pieces:
+                if shutil.disk_usage(folder).free < SPARE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 told.append(piece.silent())
                 yield None
             if cancelled():

@@ -182,7 +182,7 @@ def test_a_full_disk_leaves_no_cut_file(voices, tmp_path):
     codes, said = full.communicate(timeout=PATIENT)
     assert codes.split() == ["1", "1", "1"]
     lines = said.splitlines()
-    assert [line.partition(" cannot be written (")[0] for line in lines] == [
+    assert [line.partition(" cannot be written (File too large); ")[0] for line in lines] == [
         str(tmp_path / name) for name in ("a.wav", "b", "c.wav")
     ]
     assert (tmp_path / "a.wav").read_bytes() == b"before"

@@ -375,6 +375,15 @@ def test_what_no_page_asks_for_has_no_parts(studio, ask):
     assert asyncio.run(studio.pieces(ask)) == {"parts": [], "next": 0, "done": True} and studio.stop(ask) == {}
 
 
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(studio, made, monkeypatch, tmp_path, caplog):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(page_studio, "SPARE", 1 << 60)
+    project = split(SpeechRequest("你好。"), made.read(SpeechRequest("你好。"))).as_dict()
+    _, last = hear(studio, studio.file({"listener": "a", "project": project, "format": "wav"})["run"])
+    assert "cannot write the file (No space left on device)" in last["error"][1] and "腾出空间" in last["error"][0]
+    assert not list(tmp_path.iterdir()) and not caplog.records
+
+
 def test_a_fault_of_ours_is_a_sentence(studio, made, monkeypatch, caplog):
     monkeypatch.setattr(made, "stream", lambda *_: 1 / 0)
     _, last = hear(studio, studio.speak(saying("你好。"))["run"])
