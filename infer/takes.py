@@ -19,13 +19,18 @@ class Takes:
         self._made: OrderedDict[Any, tuple[Speech, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, request: SpeechRequest) -> tuple[Speech, ...] | None:
-        """The pieces of an equal request that was spoken to its end. Raises SpeechError."""
-        return self._find(self._key(request))
+    def find(self, request: SpeechRequest, scope: str = "") -> tuple[Speech, ...] | None:
+        """The pieces of an equal request that was spoken to its end in the same scope. Raises SpeechError."""
+        return self._find(self._key(request, scope))
 
-    def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
-        """Engine.stream, from memory where the same was said before."""
-        key, pieces = self._key(request), []
+    def stream(
+        self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False, scope: str = ""
+    ) -> Iterator[Speech]:
+        """Engine.stream, from memory where the same was said before in the same scope.
+
+        scope: for whom. An answer that comes at once tells what was said before, which is nobody else's business.
+        """
+        key, pieces = self._key(request, scope), []
         if kept := self._find(key):
             yield from kept
             return
@@ -44,11 +49,11 @@ class Takes:
                 self._made.move_to_end(key)
             return self._made.get(key)
 
-    def _key(self, request: SpeechRequest) -> Any:
-        """What decides on the sound: the request, the voice's files, and the glossary as it stands."""
+    def _key(self, request: SpeechRequest, scope: str) -> Any:
+        """Whose it is, and what decides on the sound: the request, the voice's files, the glossary as it stands."""
         voice = self.engine.files(request.voice)
         glossary = tuple(sorted(self.engine.glossary(request).items()))
-        return request.but(voice=voice.id), voice.stamp(), glossary
+        return scope, request.but(voice=voice.id), voice.stamp(), glossary
 
     def _size(self) -> int:
         return sum(piece.samples.nbytes for pieces in self._made.values() for piece in pieces)

@@ -30,6 +30,7 @@ from infer.voices import VoiceInfo
 from page import answering, private
 from page.files import Files
 from page.glossary import remember
+from page.guard import asker
 from page.sample import Samples
 from text import Utterance
 from text.markup import with_reading
@@ -59,9 +60,10 @@ PROMPTS = {  # for CLAP, which takes any words
 
 @dataclass
 class Run:
-    """What is being made for one listener. parts wait here till the editor has asked for them."""
+    """What is being made for one listener. parts wait here till the editor has asked for them. scope: see Takes."""
 
     listener: str
+    scope: str = field(default_factory=asker.get)
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     parts: list[dict[str, Any]] = field(default_factory=list)
     asked: float = field(default_factory=time.monotonic)
@@ -167,8 +169,8 @@ class Studio:
             with self._turn:
                 run.waiting = False
                 for card, request in enumerate(requests):
-                    known = self.takes.find(request) is not None
-                    with closing(self.takes.stream(request, run.cancelled)) as pieces:
+                    known = self.takes.find(request, run.scope) is not None
+                    with closing(self.takes.stream(request, run.cancelled, run.scope)) as pieces:
                         for piece in pieces:
                             run.parts.append(_part(piece, card, known))
                     if run.cancelled():
@@ -241,7 +243,7 @@ class Studio:
 
     def look(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{request}: the picture of a card's sound."""
-        return look(list(self.takes.stream(self._request(ask["request"])))).as_dict()
+        return look(list(self.takes.stream(self._request(ask["request"]), scope=asker.get()))).as_dict()
 
     def open(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{project}: a project of anybody, checked, with how its cards are read."""
@@ -255,7 +257,8 @@ class Studio:
 
     def _say(self, ask: Mapping[str, Any]) -> projects.Say:
         sample = self.samples.get(str(ask["sample"])) if ask.get("sample") else b""
-        return lambda request, cancelled: self.takes.stream(request.but(emotion_audio=sample), cancelled)
+        scope = asker.get()
+        return lambda request, cancelled: self.takes.stream(request.but(emotion_audio=sample), cancelled, scope)
 
 
 def word_at(utterances: Sequence[Utterance], position: int) -> tuple[str, str]:
