@@ -3,6 +3,11 @@
 python webui.py --port 7861 --device cpu --set max_characters=2000
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
 import logging
@@ -32,7 +37,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     import gradio as gr
     from starlette.middleware import Middleware
 
-    from page import batch, device, editor, glossary, language_of, lines_html, private, sample, shelf, signin, voices
+    from page import batch, device, editor, glossary, language_of, private, sample, shelf, signin, voices
     from page.early import Early
     from page.files import TEMPORARY, Files
     from page.guard import Contract, Guard, loopback
@@ -169,7 +174,7 @@ class Page:
         return (
             gr.Dropdown(choices=list(info.speakers), value=next(iter(info.speakers), None)),
             gr.Dropdown(choices=self.emotions(info, language), value=""),
-            gr.HTML(lines_html([(pair[1 - language], "notice") for pair in info.missing]), visible=bool(info.missing)),
+            gr.HTML(voices.notice_html(info, language), visible=bool(info.missing)),
         )
 
     def emotions(self, info: VoiceInfo, language: int) -> list[tuple[str, str]]:
@@ -184,7 +189,8 @@ class Page:
         What no page would say changes nothing.
         """
         try:
-            values = defaults() | json.loads(wanted)
+            said = json.loads(wanted)  # a preset's `sample` is no control, and the browser's own
+            values = defaults() | {name: said[name] for name in said if name != "sample"}
             SpeechRequest.from_dict(values)
         except (ValueError, TypeError, SpeechError):
             return [gr.skip() for _ in CONTROLS[1:]]
@@ -280,7 +286,7 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
                         stop = gr.Button(i18n("stop"), elem_id="stop", scale=1, min_width=80)
                     editor.component(studio, defaults())
                 with gr.Column(scale=2, min_width=300, elem_id="controls"):
-                    missing = gr.HTML(js_on_load=None, visible=False, elem_id="missing")
+                    missing = gr.HTML(js_on_load=voices.TO_MODEL, visible=False, elem_id="missing")
                     for control in CONTROLS[1:]:
                         if not control.advanced and control.name != "seed":
                             parts[control.name] = component(control, page, i18n)

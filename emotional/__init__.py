@@ -141,7 +141,10 @@ class ClapEmotion:
             raise MissingModel(
                 f"The weights in {self.folder} lack {len(absent)} tensors ({absent[0]}): {_remedy(self.folder)}"
             )
-        return model.to(self.device).eval()
+        model = model.to(self.device).eval()
+        for tensor in (*model.parameters(), *model.buffers()):  # some lie in the mapped file: who overwrites that
+            tensor.data = tensor.data.clone()  # would end the process (SIGBUS)
+        return model
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

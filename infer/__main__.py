@@ -4,6 +4,11 @@ Exit codes: 0 spoken, 2 a request or setting at fault, 3 model files missing, 1 
 SIGTERM). Whatever the end, each file is whole, or as it was before.
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import io
 import json
@@ -17,7 +22,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 from tqdm import tqdm
 
 from infer import audio, clips, log, subtitles
@@ -203,8 +207,11 @@ def run(arguments: argparse.Namespace) -> None:
         f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {time.perf_counter() - began:.1f} s to load"
     )
     began, pieces, stages = time.perf_counter(), [], Counter()
-    with tqdm(unit=" sentences", disable=arguments.quiet, leave=False, mininterval=0) as bar:
-        for speech in projects.stream(project, engine.stream) if project else engine.stream(request):
+    limit = engine.settings["max_seconds"]
+    speaking = projects.stream(project, engine.stream, limit=limit) if project else engine.stream(request)
+    bars = tqdm(unit=" sentences", disable=arguments.quiet, leave=False, mininterval=0)
+    with writing(arguments.output), bars as bar:
+        for speech in audio.saving(arguments.output, speaking, project):
             pieces.append(speech)
             bar.total = max(speech.sentences, len(project.cards) if project else 0)
             for english, _ in speech.notices:
@@ -212,13 +219,12 @@ def run(arguments: argparse.Namespace) -> None:
             if speech.last:
                 bar.update()
                 stages.update(speech.timings)
-    samples, rate = np.concatenate([piece.samples for piece in pieces]), voice.config.sampling_rate
-    with writing(arguments.output):
-        audio.write(arguments.output, samples, rate, project or pieces[0].request)
+    if not pieces:
+        raise BadRequest("The project has no sentence to speak.", "项目里没有要说的句子。")
     for file in arguments.subtitles:
         with writing(file):
             subtitles.write(file, pieces)
-    spent, seconds = time.perf_counter() - began, len(samples) / rate
+    spent, seconds = time.perf_counter() - began, pieces[-1].start + pieces[-1].duration
     shares = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
     report(f"{arguments.output}: {seconds:.1f} s of sound in {spent:.1f} s, RTF {spent / seconds:.2f} ({shares} s)")
 

@@ -6,6 +6,11 @@ Whatever the end, each item is a file of its own first, with its recipe in it: a
 was, and only what has changed is made again. Exit codes: those of python -m infer, for the first item that failed.
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import csv
 import html
@@ -18,18 +23,17 @@ import time
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import groupby, islice
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from infer import audio, log
@@ -43,7 +47,7 @@ from text.markup import parse
 
 MOST_ITEMS = 10_000
 MOST_LINES = 500_000  # of a file, before it is taken apart: a subtitle has four or five
-LONGEST = 12 * 3600  # seconds of a joined file: a wav of 16 bits and 44,100 Hz ends at 4 GB, which is 13.5 hours
+LONGEST = 12 * 3600  # seconds of a joined file at most: a wav of 16 bits and 44,100 Hz ends at 4 GB, 13.5 hours
 NAME = 24  # characters of a text in the name of its file
 NAME_FROM = 500  # characters that are looked at for it: a long run of accents takes quadratic time to put in order
 TOLERANCE = 0.05  # seconds that a line may be longer than its slot, or late: nobody hears it, and mp3 pads as much
@@ -285,6 +289,26 @@ def run(
 ) -> Iterator[Result]:
     """Says the items, one result each; an item that fails does not stop the others.
 
+    The results of `steps`, where all is told.
+    """
+    for told in steps(engine, items, out, base, format, again, cancelled):
+        if isinstance(told, Result):
+            yield told
+
+
+def steps(
+    engine: Engine,
+    items: Sequence[Item],
+    out: Path,
+    base: SpeechRequest | None = None,
+    format: str = "wav",
+    again: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Speech | Result | None]:
+    """Says the items: the pieces of each as they are written, without samples, and what became of it.
+
+    Then, where all goes into one file, None for every small part of that work.
+
     out: a folder; or a .zip; or a sound file (.wav, .mp3 …) in which all are joined: each at its slot's start, or, if
     it has none, behind a pause as between paragraphs. Those two stand when the iterator has ended; till then, and
     after a stop, the items lie in the folder OUT.parts. base: options for all items. format: of the single files.
@@ -306,6 +330,7 @@ def run(
     names = {item.number: item.file(len(items), format) for item in items}
     if zipped and out.exists():
         _unpack(out, folder, set(names.values()))
+    longest = min(engine.settings["max_joined_hours"] * 3600, LONGEST)
     results: list[Result] = []
     end = -base.paragraph_pause  # of the sound so far; the first item has no pause before it
     try:
@@ -313,16 +338,13 @@ def run(
             if cancelled():
                 return
             try:
-                if joined and item.slot and item.slot[1] > LONGEST:
-                    raise BadRequest(
-                        f"The line ends after {LONGEST // 3600} hours, and a joined file is not longer; cut the file.",
-                        f"这一行在 {LONGEST // 3600} 小时之后，合并的文件没有这么长；请分成几个文件。",
-                    )
-                result = _said(engine, item, folder / names[item.number], base, again, cancelled)
+                if joined and item.slot and item.slot[1] > longest:
+                    raise _past(longest)
+                result = yield from _said(engine, item, folder / names[item.number], base, again, cancelled)
                 if result is None:
                     return
                 if joined:
-                    result = _placed(result, end, base.paragraph_pause)
+                    result = _placed(result, end, base.paragraph_pause, longest)
                     end = result.start + result.seconds
             except SpeechError as error:
                 result = Result(item, "failed", error=error)
@@ -335,9 +357,11 @@ def run(
     if not files or not (joined or zipped):
         return
     if zipped:
-        _pack([*(folder / result.file for result in files), report], out)
+        yield from _pack([*(folder / result.file for result in files), report], out, cancelled)
     else:
-        _join(files, folder, out)
+        yield from _join(files, folder, out, cancelled)
+    if cancelled():
+        return
     if zipped or len(files) == len(results):  # else the parts wait for the items that failed
         _remove(folder, [*names.values(), REPORT])
 
@@ -356,8 +380,11 @@ def _encodable(line: dict[str, Any]) -> dict[str, Any]:
 
 def _said(
     engine: Engine, item: Item, path: Path, base: SpeechRequest, again: bool, cancelled: Callable[[], bool]
-) -> Result | None:
-    """Makes the item's file, unless it is there; None when it was cancelled. Raises SpeechError, OSError."""
+) -> Generator[Speech, None, Result | None]:
+    """Makes the item's file, unless it is there, and returns what became of it; None when it was cancelled.
+
+    Yields the pieces, without samples, as they are written. Raises SpeechError, OSError.
+    """
     request = item.request(base)
     request = engine.load(request.voice).complete(request)
     slot = item.slot[1] - item.slot[0] if item.slot else None
@@ -366,7 +393,7 @@ def _said(
         seconds, speed = kept
         return Result(item, "skipped", path.name, seconds, speed, notices=_too_long(seconds, speed, slot))
     try:
-        pieces = fitted(partial(_spoken, engine, cancelled=cancelled), request, slot)
+        pieces = yield from fitted(engine, request, slot, path, cancelled)
     except RuntimeError as error:  # the device's memory, for one
         reason = str(error).partition("\n")[0]
         raise SpeechError(
@@ -374,32 +401,44 @@ def _said(
         ) from error
     if not pieces or cancelled():
         return None
-    samples = np.concatenate([piece.samples for piece in pieces])
-    rate, request = pieces[0].sampling_rate, pieces[0].request
-    data = audio.encode(samples, rate, path.suffix.lstrip("."), request)
-    write_whole(path, data)
-    seconds = len(samples) / rate
-    notices = (*pieces[0].notices, *_too_long(seconds, request.speed, slot))
-    return Result(item, "made", path.name, seconds, request.speed, notices=notices)
+    rate, speed = pieces[0].sampling_rate, pieces[0].request.speed
+    seconds = sum(piece.silence for piece in pieces) / rate
+    notices = (*pieces[0].notices, *_too_long(seconds, speed, slot))
+    return Result(item, "made", path.name, seconds, speed, notices=notices)
 
 
-def _spoken(engine: Engine, request: SpeechRequest, cancelled: Callable[[], bool]) -> list[Speech]:
-    return list(engine.stream(request, cancelled))
+def fitted(
+    engine: Engine, request: SpeechRequest, slot: float | None, path: Path, cancelled: Callable[[], bool]
+) -> Generator[Speech, None, list[Speech]]:
+    """Writes a speech as fast as it must be to last at most `slot` seconds, if it can be; never slower.
 
-
-def fitted(speak: Callable[[SpeechRequest], list[Speech]], request: SpeechRequest, slot: float | None) -> list[Speech]:
-    """The pieces of a speech, as fast as it must be to last at most `slot` seconds, if it can be; never slower."""
+    Yields the pieces of every try, and returns those of the last, without their samples.
+    """
     while True:
-        pieces = speak(request)
-        seconds = sum(piece.duration for piece in pieces)
-        if not pieces or slot is None or seconds <= slot or request.speed >= _FASTEST:
+        pieces: list[Speech] = []
+        fits = partial(_fits, pieces, slot)
+        for piece in audio.saving(path, engine.stream(request, cancelled), keep=lambda: fits() and not cancelled()):  # noqa: B023
+            pieces.append(piece)
+            yield piece
+        if not pieces or cancelled() or fits():
             return pieces
-        sounding = sum(piece.phones[-1].end - piece.phones[0].start for piece in pieces if piece.last)
-        room = slot - (seconds - sounding)  # pauses stay as long as they are
-        needed = request.speed * sounding / room if room > 0 else _FASTEST
-        # Durations are rounded up to frames, so a little more is needed than the quotient says.
-        faster = math.ceil(max(needed, request.speed) * 1.02 * 100) / 100
-        request = request.but(speed=min(faster, _FASTEST))
+        request = request.but(speed=_faster(pieces, slot))
+
+
+def _fits(pieces: Sequence[Speech], slot: float | None) -> bool:
+    """Whether a speech needs no other try."""
+    fast = pieces[0].request.speed >= _FASTEST
+    return slot is None or fast or sum(piece.duration for piece in pieces) <= slot
+
+
+def _faster(pieces: Sequence[Speech], slot: float) -> float:
+    """The speed at which these pieces will last `slot` seconds."""
+    sounding = sum(piece.phones[-1].end - piece.phones[0].start for piece in pieces if piece.last)
+    room = slot - (sum(piece.duration for piece in pieces) - sounding)  # pauses stay as long as they are
+    speed = pieces[0].request.speed
+    needed = speed * sounding / room if room > 0 else _FASTEST
+    # Durations are rounded up to frames, so a little more is needed than the quotient says.
+    return min(math.ceil(max(needed, speed) * 1.02 * 100) / 100, _FASTEST)
 
 
 def _kept(path: Path, request: SpeechRequest, slot: float | None) -> tuple[float, float] | None:
@@ -432,7 +471,17 @@ def _too_long(seconds: float, speed: float, slot: float | None) -> tuple[tuple[s
     )
 
 
-def _placed(result: Result, end: float, pause: float) -> Result:
+def _past(longest: float) -> BadRequest:
+    hours = longest / 3600
+    return BadRequest(
+        f"The joined sound would pass {hours:g} hours, its silence included; cut the file, or raise max_joined_hours "
+        f"in config.yml to at most {LONGEST // 3600}.",
+        f"合并的声音（含静音）会超过 {hours:g} 小时；请分成几个文件，或在 config.yml 里调高 max_joined_hours"
+        f"（最多 {LONGEST // 3600}）。",
+    )
+
+
+def _placed(result: Result, end: float, pause: float, longest: float) -> Result:
     """Where the item lies in the joined sound that lasts till `end`: nobody speaks two lines at once."""
     if result.item.slot is None:
         start = end + pause
@@ -444,46 +493,53 @@ def _placed(result: Result, end: float, pause: float) -> Result:
                 f"前一行还没说完，这一行晚了 {late:.2f} 秒。",
             )
             result = replace(result, notices=(*result.notices, notice))
-    if start + result.seconds > LONGEST:
-        raise BadRequest(
-            f"The joined file would pass {LONGEST // 3600} hours; cut the file.",
-            f"合并的文件会超过 {LONGEST // 3600} 小时；请分成几个文件。",
-        )
+    if start + result.seconds > longest:
+        raise _past(longest)
     return replace(result, start=start)
 
 
-def _join(results: Sequence[Result], folder: Path, out: Path) -> None:
-    """One sound file of all, in the rate of the first. Raises BadRequest, OSError."""
-    format = out.suffix.lower().lstrip(".")
+def _join(
+    results: Sequence[Result], folder: Path, out: Path, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """One sound file of all, in the rate of the first, block by block. Raises BadRequest, OSError."""
+    format = audio.format_of(out)
     rate = audio.file_rate(format, soundfile.info(folder / results[0].file).samplerate)
-    container, subtype = audio.FORMATS[format]
-    try:
-        with whole(out) as part, soundfile.SoundFile(part, "w", rate, 1, subtype, format=container) as file:
-            written = 0  # samples
-            for result in results:
-                pcm, own = soundfile.read(folder / result.file, dtype="int16")
-                if own != rate:
-                    pcm = audio.to_pcm16(resample_poly(pcm / 32767, rate, own))
-                silence = max(0, round(result.start * rate) - written)
-                for block in (*_blocks_of_silence(silence), *_blocks(pcm)):
-                    file.write(block)
-                written += silence + len(pcm)
-    except soundfile.LibsndfileError as error:
-        raise BadRequest(f"{out.name} cannot hold {rate} Hz sound ({error}); choose wav.") from error
+    with whole(out, keep=lambda: not cancelled()) as part, audio.Writer(part, rate, format) as file:
+        written = 0  # samples
+        for result in results:
+            silence = max(0, round(result.start * rate) - written)
+            for block in chain(_silence(silence), _blocks(folder / result.file, rate)):
+                if cancelled():
+                    return
+                file.add(block)
+                written += len(block)
+                yield
 
 
-def _blocks(pcm: np.ndarray) -> Iterator[np.ndarray]:
-    return (pcm[i : i + audio.BLOCK] for i in range(0, len(pcm), audio.BLOCK))
+def _silence(count: int) -> Iterator[np.ndarray]:
+    return (np.zeros(min(audio.BLOCK, count - begin), np.int16) for begin in range(0, count, audio.BLOCK))
 
 
-def _blocks_of_silence(samples: int) -> Iterator[np.ndarray]:
-    return (np.zeros(min(audio.BLOCK, samples - i), np.int16) for i in range(0, samples, audio.BLOCK))
+def _blocks(file: Path, rate: int) -> Iterator[np.ndarray]:
+    """A sound file's samples, at most audio.BLOCK at once, as 16-bit ones or brought to another rate."""
+    with soundfile.SoundFile(file) as sound:
+        if sound.samplerate == rate:
+            yield from sound.blocks(audio.BLOCK, dtype="int16")
+            return
+        resampler = audio.Resampler(rate, sound.samplerate)
+        for pcm in sound.blocks(audio.BLOCK, dtype="int16"):
+            yield resampler.add(pcm / 32767)
+        yield resampler.end()
 
 
-def _pack(files: Sequence[Path], out: Path) -> None:
-    with whole(out) as part, zipfile.ZipFile(part, "w") as archive:  # sound does not get smaller
+def _pack(files: Sequence[Path], out: Path, cancelled: Callable[[], bool]) -> Iterator[None]:
+    keep = whole(out, keep=lambda: not cancelled())
+    with keep as part, zipfile.ZipFile(part, "w") as archive:  # sound does not get smaller
         for file in files:
+            if cancelled():
+                return
             archive.write(file, file.name)
+            yield
 
 
 def _unpack(out: Path, folder: Path, names: set[str]) -> None:

@@ -29,11 +29,6 @@ from infer.decoder import CHANNELS, RATES, SECONDS, bounded, mixed
 from infer.files import head
 from infer.request import BadRequest
 
-try:
-    import resource
-except ImportError:  # Windows: there a decoder is bounded by the clock and by what is read of it
-    resource = None
-
 LARGEST = 20 << 20  # bytes of a file
 MEMORY = 512 << 20  # bytes of address space for a decoder; Python, numpy and libsndfile take 150 MB of them
 CPU, PATIENCE = 10, 20  # seconds of a decoder: of work, and by the clock
@@ -74,7 +69,7 @@ def read_clip(data: bytes) -> tuple[np.ndarray, int]:
     elif kind:
         mono, rate = _decoded(sound)
     else:
-        raise _unread("its first bytes are of no format that is known here", "不认识它的格式")
+        raise _unknown()
     if not mono.size or not np.isfinite(mono).all() or not mono.any():
         raise BadRequest(
             "The sample of the emotion holds no sound; record or choose another one.",
@@ -86,8 +81,11 @@ def read_clip(data: bytes) -> tuple[np.ndarray, int]:
 def read_file(path: Path) -> bytes:
     """A clip's file as a request takes it, an m4a as wav if ffmpeg is there; of a long one the beginning.
 
-    Raises BadRequest."""
+    Raises BadRequest.
+    """
     data = head(path, LARGEST)
+    if not kind_of(untagged(data)):
+        raise _unknown()
     if kind_of(data) != "m4a" or not (ffmpeg := shutil.which("ffmpeg")):
         return data
     # No protocol but this pipe, whatever the file refers to; "cache" keeps what must be read twice.
@@ -209,7 +207,9 @@ def _feed(pipe: BinaryIO, data: bytes) -> None:
 
 def _limit(pid: int) -> None:
     """Before it has got any data. Where the system has no such limits, the clock and the ANSWER's size remain."""
-    if hasattr(resource, "prlimit"):
+    with suppress(ImportError, AttributeError):  # Windows has none of it, macOS no prlimit
+        import resource
+
         for what, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, CPU), (resource.RLIMIT_CORE, 0)):
             with suppress(OSError, ValueError):  # it has ended, or is limited to less
                 resource.prlimit(pid, what, (most, most))
@@ -221,6 +221,10 @@ def _check(rate: int, channels: int) -> None:
             f"it is of {rate} Hz in {channels} channels; {RATES[0]} to {RATES[1]} Hz in 1 to {CHANNELS} are read",
             f"它有 {channels} 个声道、{rate} Hz，而这里只读 1 到 {CHANNELS} 个声道、{RATES[0]} 到 {RATES[1]} Hz",
         )
+
+
+def _unknown() -> BadRequest:
+    return _unread("its first bytes are of no format that is known here", "不认识它的格式")
 
 
 def _unread(why: str, why_zh: str) -> BadRequest:

@@ -89,10 +89,11 @@ def _without_waiting(path: str, flags: int) -> int:
 
 
 @contextmanager
-def whole(path: Path, mode: int | None = None) -> Iterator[Path]:
+def whole(path: Path, mode: int | None = None, keep: Callable[[], bool] = lambda: True) -> Iterator[Path]:
     """A place to write to, which becomes `path` when all went well: a file is whole, or as it was before.
 
-    mode: its permissions; by default those of the file that is there, else what the umask leaves. Raises OSError.
+    mode: its permissions; by default those of the file that is there, else what the umask leaves. keep: asked when all
+    is written, whether it shall be there. Raises OSError.
     """
     path = path.resolve()  # through links, as open() would go
     there = path.stat() if path.exists() else None
@@ -104,6 +105,8 @@ def whole(path: Path, mode: int | None = None) -> Iterator[Path]:
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666 if mode is None else 0o600))
         yield part
+        if not keep():
+            return
         with part.open("rb+") as written:  # on the disk before it takes the other's place: power may fail
             os.fsync(written.fileno())
         if mode is not None:

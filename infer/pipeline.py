@@ -10,26 +10,28 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import text
-from infer import backends, devices, log, shapes
+from infer import audio, backends, devices, log, shapes
 from infer.backends import Backend
 from infer.decoding import decode
 from infer.devices import Device
 from infer.ending import ending
 from infer.models import command
 from infer.record import Record, Spoken
-from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
+from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed, too_long
 from infer.settings import Settings, SettingsError
+from infer.turns import Line
 from infer.voice import Features, Voice
 from infer.voices import Catalogue, VoiceFiles, VoiceInfo, some
 from infer.warmth import Warmth
@@ -74,6 +76,7 @@ class Engine:
         self._voices: OrderedDict[str, tuple[tuple, Voice]] = OrderedDict()  # by id: stamp and voice, latest use last
         self._lock = threading.Lock()
         self._switching = threading.Lock()
+        self.line = Line()  # where whoever has many listeners has them wait for their turns
 
     def voices(self) -> dict[str, VoiceInfo]:
         """All voices that are there now, by id, with their speakers and what they lack; broken ones say why."""
@@ -215,7 +218,7 @@ class Engine:
         """The speech of a request, piece by piece, as it is made: put end to end, the pieces are the whole.
 
         Stops within one decoder window when `cancelled` turns true, the iterator is closed or the program ends. Raises
-        SpeechError.
+        SpeechError; BadRequest as soon as it is known that the whole lasts longer than the setting max_seconds.
         """
         asked = time.perf_counter()
         self.check_length(request)
@@ -233,6 +236,10 @@ class Engine:
                 "There is nothing to read aloud in this text; write some Chinese.",
                 "这段文字里没有能读出的内容，请输入中文。",
             )
+        pauses = [*(_pause_after(utterance, request) for utterance in spoken[:-1]), 0.0]
+        limit = self.settings["max_seconds"]
+        if sum(pauses) > limit:  # they cost nothing to make, so many that last for hours are soon written
+            raise too_long(limit)
         with _timed(timings, "emotion"):
             emotion, notices = voice.emotion(request, features)
         notices = _skipped(utterances) + notices
@@ -240,46 +247,48 @@ class Engine:
         def prepare(place: int, timings: dict[str, float]) -> tuple:
             return *self._sentence(voice, features, spoken[place], place, request, speaker, emotion, timings), timings
 
-        ahead = ThreadPoolExecutor(1, "next-sentence")
+        coming: Future | None = None
         try:
-            coming: Future | None = ahead.submit(prepare, 0, timings)
             start = 0.0
-            for place, utterance in enumerate(spoken):
+            for place, (utterance, pause) in enumerate(zip(spoken, pauses, strict=True)):
                 if cancelled() or ending():
                     return
-                phones, characters, latent, timings = coming.result()
+                phones, characters, latent, timings = coming.result() if coming else prepare(place, timings)
                 coming = None
-                pause = 0.0
-                if place < len(spoken) - 1:
-                    pause = _pause_after(utterance, request)
-                began, sound = start, latent.shape[-1] * voice.config.hop / voice.config.sampling_rate
-                for samples, last in self._windows(voice, latent, speaker, timings, place == 0, pause):
+                sound = latent.shape[-1] * voice.config.hop / voice.config.sampling_rate
+                if start + sound + pause > limit:
+                    raise too_long(limit)
+                phones, characters = (tuple(timed.later(start) for timed in both) for both in (phones, characters))
+                for samples, last in self._windows(voice, latent, speaker, timings, place == 0):
                     if not start:
                         record.first(time.perf_counter() - asked)
                     if last:
                         record.add(Spoken(sound, dict(timings)))
-                    yield Speech(
+                    piece = Speech(
                         samples=samples,
                         sampling_rate=voice.config.sampling_rate,
                         start=start,
                         sentence=place,
                         sentences=len(spoken),
                         utterance=utterance,
-                        phones=tuple(phone.later(began) for phone in phones),
-                        characters=tuple(character.later(began) for character in characters),
+                        phones=phones,
+                        characters=characters,
                         timings=dict(timings),
                         request=request,
                         last=last,
                         notices=tuple(notices),
+                        pause=pause if last else 0.0,
                     )
+                    yield piece
                     notices = []
-                    start += len(samples) / voice.config.sampling_rate
+                    start += piece.duration
                     if cancelled() or ending():
                         return
                     if coming is None and place < len(spoken) - 1:  # not before the first sound: it would have to share
-                        coming = ahead.submit(prepare, place + 1, {})
+                        coming = _soon(partial(prepare, place + 1, {}))
         finally:
-            ahead.shutdown(wait=False, cancel_futures=True)
+            if coming:
+                coming.cancel()
 
     def read(self, request: SpeechRequest) -> list[Utterance]:
         """How the text of a request will be read, without a voice. Raises SpeechError."""
@@ -387,9 +396,9 @@ class Engine:
         return feature, *unused
 
     def _windows(
-        self, voice: Voice, z: Tensor, speaker: Tensor, timings: dict[str, float], first: bool, pause: float
+        self, voice: Voice, z: Tensor, speaker: Tensor, timings: dict[str, float], first: bool
     ) -> Iterator[tuple[np.ndarray, bool]]:
-        """Samples of each decoder window, and whether it is the sentence's last, which carries the pause."""
+        """Samples of each decoder window, and whether it is the sentence's last."""
         hop, rate = voice.config.hop, voice.config.sampling_rate
         fade = np.linspace(0, 1, round(FADE * rate), endpoint=False, dtype=np.float32)
         pieces = decode(voice.backend, voice.config, z, speaker, self.settings["windows"], first)
@@ -403,8 +412,22 @@ class Engine:
                 begun = True
             if not left:
                 samples[-len(fade) :] *= fade[::-1]
-                samples = np.concatenate((samples, np.zeros(round(pause * rate), dtype=np.float32)))
             yield samples, not left
+
+
+def _soon(work: Callable[[], Any]) -> Future:
+    """Has it done beside what its caller does, in a thread that ends with it: who is kept waiting keeps none."""
+    future: Future = Future()
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except BaseException as error:  # it is raised where the result is wanted
+                future.set_exception(error)
+
+    threading.Thread(target=run, name="next-sentence", daemon=False).start()
+    return future
 
 
 def unused_slot(kind: str, seed: int, place: int, stream: int, length: int, width: int) -> Tensor:
@@ -489,6 +512,6 @@ def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
 
 
 def speak(engine: Engine, request: SpeechRequest) -> tuple[np.ndarray, int]:
-    """The whole speech at once: samples and sampling rate."""
+    """The whole speech at once, pauses included: samples and sampling rate."""
     pieces = list(engine.stream(request))
-    return np.concatenate([p.samples for p in pieces]), pieces[0].sampling_rate
+    return audio.joined(pieces), pieces[0].sampling_rate

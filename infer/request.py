@@ -21,6 +21,10 @@ class BadRequest(SpeechError):
     """The request itself is at fault."""
 
 
+class Busy(SpeechError):
+    """So many are waiting already that nobody else is let in; see infer/turns.py."""
+
+
 class MissingFiles(SpeechError):
     """The voice needs model files that are not here."""
 
@@ -180,9 +184,10 @@ class Timed:
 
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """The next piece of sound: pieces put end to end are the whole speech, pauses included.
+    """The next piece of sound: pieces put end to end are the whole speech, each with its pause behind it.
 
-    samples: float32 mono in -1..1. start: seconds from the beginning of the whole. sentence, sentences: which
+    samples: float32 mono in -1..1. pause: seconds of silence after them, which whoever plays or writes the piece makes
+    of the number: nobody keeps zeros. start: seconds from the beginning of the whole. sentence, sentences: which
     sentence of how many. phones, characters: times of the whole sentence. timings: seconds that each stage has taken
     for this sentence so far. last: the sentence ends with this piece. notices: what the user should know (English,
     Chinese), on the first piece they concern. card: which card of a project (infer/project.py) it belongs to.
@@ -201,8 +206,32 @@ class Speech:
     last: bool
     notices: tuple[tuple[str, str], ...] = ()
     card: int = 0
+    pause: float = 0.0
+
+    @property
+    def final(self) -> bool:
+        """Whether the speech of its request ends with this piece."""
+        return self.last and self.sentence == self.sentences - 1
+
+    @property
+    def silence(self) -> int:
+        """How many samples the pause has."""
+        return round(self.pause * self.sampling_rate)
 
     @property
     def duration(self) -> float:
-        """Seconds of this piece."""
-        return len(self.samples) / self.sampling_rate
+        """Seconds of this piece, its pause included."""
+        return (len(self.samples) + self.silence) / self.sampling_rate
+
+    def silent(self) -> "Speech":
+        """A pause of the same length in its place: for who needs the times and no samples any more."""
+        return replace(self, samples=np.zeros(0, np.float32), pause=self.duration)
+
+
+def too_long(limit: float) -> BadRequest:
+    """What is asked for would sound for longer than `limit` seconds."""
+    return BadRequest(
+        f"The sound, pauses included, would last more than {limit:g} s; say it in parts, faster or with shorter "
+        "pauses, or raise max_seconds in config.yml.",
+        f"声音（含停顿）会超过 {limit:g} 秒；请分几次说、加快语速或缩短停顿，或在 config.yml 里调高 max_seconds。",
+    )

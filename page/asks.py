@@ -22,8 +22,8 @@ ASKS: dict[str, Any] = {
     "speak": {"listener": Name, "requests": Annotated[list[Options], Field(max_length=2000)]},
     "pieces": {"run": Name, "next": Count},
     "stop": {"run": Name},
-    "file": {"project": Project, "format": Name, "sample?": Name | None},
-    "look": {"request": Options},
+    "file": {"listener": Name, "project": Project, "format": Name, "sample?": Name | None},
+    "look": {"listener": Name, "request": Options},
     "open": {"project": Project},
     "batch_read": {"name": Name, "data": File, "paragraphs": bool, "request": Options},
     "batch_start": {

@@ -47,6 +47,11 @@ SAID = {  # what handlers say; key -> Chinese, English
     "more": ("{0} 等", "{0} …"),
     "rate": ("采样率", "Sampling rate"),
     "size": ("大小", "Size"),
+    "notice": (
+        "“{0}”还缺模型 {1}（约 {2:.1f} GB），下载后才能说话。",
+        "“{0}” needs the model {1} (about {2:.1f} GB) before it can speak.",
+    ),
+    "bring": ("去下载", "Download it"),
     "lack": ("还不能说话：请在下面下载模型 {0}。", "It cannot speak yet: download {0} among the models below."),
     "by hand": ("自己放文件，或不用模型", "Bring the files by hand, or do without"),
     "comma": ("、", ", "),
@@ -87,6 +92,21 @@ ON_CLICK = """
 element.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-voice]");
   if (button) trigger("click", { voice: button.dataset.voice });
+});
+"""
+# The notice beside the controls leads to the row of the model that is missing; the tab's own button opens the tab.
+TO_MODEL = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-bring]");
+  if (!button) return;
+  document.getElementById("tab-voices-button")?.click();
+  const row = document.getElementById(`model-${button.dataset.bring}`);
+  new IntersectionObserver((seen, watch) => {
+    if (!row.offsetParent) return;
+    watch.disconnect();
+    row.scrollIntoView({ block: "center" });
+    row.querySelector("button")?.focus();
+  }).observe(row);
 });
 """
 
@@ -203,12 +223,29 @@ def voice_html(info: VoiceInfo, loaded: bool, language: int, report: str = "") -
 
 def lacks_html(missing: Sequence[tuple[str, str]], said: Mapping[str, str], language: int) -> str:
     """What a voice lacks, by the names below, and the whole sentences for those who want to bring it by hand."""
-    names = [name for english, _ in missing for name in re.findall(r"python -m infer\.models (\w+)", english)]
     sentences = lines_html([(pair[1 - language], "notice") for pair in missing])
-    if len(names) != len(missing):  # a folder of the owner's own
+    items = lacking(missing)
+    if len(items) != len(missing):
         return sentences
-    line = lines_html([(said["lack"].format(said["comma"].join(names)), "notice")])
+    line = lines_html([(said["lack"].format(said["comma"].join(item.name for item in items)), "notice")])
     return f"{line}<details><summary>{said['by hand']}</summary>{sentences}</details>"
+
+
+def lacking(missing: Sequence[tuple[str, str]]) -> list[Item]:
+    """The models that sentences of Features.missing name; none for a folder of the owner's own."""
+    names = [name for english, _ in missing for name in re.findall(r"python -m infer\.models (\w+)", english)]
+    return [item for name in names for item in ITEMS if item.name == name]
+
+
+def notice_html(info: VoiceInfo, language: int) -> str:
+    """Beside the controls: why this voice cannot speak, in a sentence, and a button to the model that it lacks."""
+    items = lacking(info.missing) if info.family else []
+    if not items or len(items) != len(info.missing):
+        return lines_html([(in_words(pair[1 - language], language), "notice") for pair in info.missing])
+    names = SAID["comma"][language].join(item.name for item in items)
+    words = SAID["notice"][language].format(info.title, names, sum(item.size for item in items) / 1e9)
+    button = f'<button class="small-button" data-bring="{items[0].name}">{SAID["bring"][language]}</button>'
+    return f'<p class="notice">{html.escape(words)} {button}</p>'
 
 
 def model_html(state: Status, download: Download | None, folder: str, language: int) -> str:

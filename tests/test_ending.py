@@ -147,6 +147,13 @@ def test_a_batch_keeps_what_is_whole(begin, tmp_path):
     assert json.loads((tmp_path / "out" / "report.jsonl").read_text("utf-8").splitlines()[-1])["made"] == 1
 
 
+def test_ctrl_c_while_libraries_are_imported_says_nothing(begin, tmp_path):
+    starting = begin("-X", "importtime", "-m", "infer", "你好。", "-o", tmp_path / "a.wav")
+    read_to(starting, "| numpy")
+    ended, said = told(starting, signal.SIGINT)
+    assert ended in (-signal.SIGINT, 130) and "Traceback" not in said  # which a shell calls 130 both
+
+
 TIDYING = """
 import sys
 from infer.ending import Interrupted, leave, listen

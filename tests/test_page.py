@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -27,10 +26,7 @@ from infer.pipeline import Engine
 from infer.project import Project, split
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
-from page.files import Files
-from page.sample import Samples
 from page.signin import FREE
-from page.studio import Run, Studio
 from tests.voices import make_tiny_voice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,7 +186,7 @@ def spoken(engine: Engine, text: str, **options) -> list[Speech]:
 
 
 def pcm(pieces: list[Speech]) -> np.ndarray:
-    return audio.to_pcm16(np.concatenate([piece.samples for piece in pieces]))
+    return audio.to_pcm16(audio.joined(pieces))
 
 
 def heard(page: Page, samples: int) -> list[dict]:
@@ -664,26 +660,6 @@ def test_every_option_has_a_control():
     named = [control.name for control in webui.CONTROLS]
     assert named[0] == "text" and set(named) == {o.name for o in fields(SpeechRequest)} - {"emotion_audio"}
     assert webui.defaults() | {"text": "好"} == {name: getattr(SpeechRequest("好"), name) for name in named}
-
-
-def test_a_closed_tab_ends_its_work(engine):
-    files = Files()
-    studio = Studio(engine, files, Samples())
-    run = studio.runs["one"] = Run("one")
-    requests = [SpeechRequest("春天来了，小河解冻了。", seed=i) for i in range(200)]
-    worker = threading.Thread(target=studio._make, args=(run, requests))
-    worker.start()
-    while not run.parts:
-        time.sleep(0.01)
-    studio.leave("one")
-    worker.join(timeout=60)
-    assert not worker.is_alive() and run.done and len(run.parts) < 200 and not studio.runs
-
-    forsaken = Run("two")
-    forsaken.asked -= 3600  # nobody has asked for an hour
-    studio._make(forsaken, requests)
-    assert forsaken.done and len(forsaken.parts) < 10
-    files.close()
 
 
 def enter(page: Page, password: str) -> None:

@@ -12,8 +12,12 @@ from text.words import cut
 COMFORTABLE = 60  # characters; a longer sentence is cut at a pause
 LEAST = 4  # characters of a first piece that goes ahead
 MOST = 90  # characters; no piece is longer, with or without a pause in it
+# Characters of the pieces of what is longer than that and has no pause: the work and the memory of the network grow
+# with the square of a piece, and voices were taught sentences that are no longer.
+BREATH = 40
 RAW_MOST = 300  # characters of unnormalised text in one piece: bounds the work on texts without punctuation
 
+LONGEST_WORD = 20  # characters that are looked at to find one
 _CLOSERS = r"”’」』》】）)〕］\]"
 # 。！？ in any width; a full stop too where it ends a word and neither a number nor a name goes on after it.
 _SENTENCE_END = re.compile(
@@ -96,10 +100,11 @@ def _sayable(part: str) -> int:
     return min(2, len(_IDEOGRAPH.findall(part))) if not _OTHER_WORD.search(part) else 2
 
 
-def pieces(text: str, tied: Collection[int] = (), lead: int = 0) -> list[str]:
+def pieces(text: str, tied: Collection[int] = (), lead: int = 0, whole: int = MOST) -> list[str]:
     """Cuts a normalised sentence to pieces of at most `MOST` characters; joined they are `text`.
 
     lead: for a first sound that comes soon, a sentence of more than so many characters is first cut at its first pause.
+    whole: what has at most so many and no pause is not cut.
 
     A cut falls behind a pause near the middle or the third, if there is one, else between two words; never at the
     places in `tied`, as long as there are others.
@@ -112,11 +117,14 @@ def pieces(text: str, tied: Collection[int] = (), lead: int = 0) -> list[str]:
         return [text]
     wanted = len(text) / -(-len(text) // COMFORTABLE)
     places = [i for i in _behind_pauses(text) if wanted / 2 <= i <= COMFORTABLE and i < len(text) and i not in tied]
-    if not places and len(text) <= MOST:
+    if not places and len(text) <= whole:
         return [text]
-    places = places or [i for i in _behind_words(text[:MOST]) if i < len(text) and i not in tied]
+    if not places:
+        whole = COMFORTABLE
+        wanted = len(text) / -(-len(text) // BREATH)
+        places = [i for i in _behind_words(text[:MOST]) if i < len(text) and i not in tied]
     place = min(places, key=lambda i: abs(i - wanted), default=COMFORTABLE)
-    return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place})]
+    return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place}, whole=whole)]
 
 
 def ends_with(piece: str) -> str:
@@ -145,7 +153,11 @@ def _last_soft_break(text: str) -> int:
         return places[-1]
     # No pause: not inside a number or a Latin word, unless it fills the whole piece.
     word = len(text) - _WORD.match(text[::-1]).end()
-    return word if word > len(text) // 2 else len(text)
+    if len(text) // 2 < word < len(text):
+        return word
+    # Nor inside a Chinese word: before the last one, which may go on.
+    words = cut(text[-LONGEST_WORD:]) if _IDEOGRAPH.match(text[-1]) else []
+    return len(text) - len(words[-1]) if len(words) > 1 else len(text)
 
 
 def _past_straight_quote(paragraph: str, start: int, end: int) -> int:
