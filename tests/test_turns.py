@@ -407,7 +407,7 @@ def test_the_page_in_threads(made, monkeypatch):
 
 
 def test_names_of_listeners_are_bounded_in_number(studio, made, monkeypatch):
-    monkeypatch.setattr(webui, "MOST_LISTENERS", 5)
+    monkeypatch.setattr(webui, "SESSIONS", 5)
     page = webui.Page(made, studio)
     for i in range(9):
         visitor = SimpleNamespace(session_hash=str(i), cookies={}, headers={})
@@ -426,7 +426,7 @@ def test_no_take_fills_the_room_of_others(made):
     takes.limit = SHARE * 2 * takes.size
     list(takes.stream(large))
     assert takes.find(large) is None and takes.find(small)
-    heavy = small.but(style_text="好" * 10_000, emotion_audio=bytes(3_000_000))
+    heavy = small.but(style_text="好" * 5_000, emotion_audio=bytes(3_000_000))
     list(Takes(made).stream(heavy))
     other = Takes(made, megabytes=64)
     list(other.stream(heavy))
