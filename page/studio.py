@@ -36,6 +36,7 @@ from infer.voices import VoiceInfo
 from page import answering, private
 from page.files import SPARE, TEMPORARY, Files
 from page.glossary import remember
+from page.guard import asker
 from page.sample import Samples
 from text import Utterance
 from text.markup import with_reading
@@ -244,7 +245,7 @@ class Studio:
         requests = [self._request(values) for values in wanted]
         self._check([request.text for request in requests])
         self._stop(run for run in list(self.runs.values()) if (run.listener, run.kind) == (listener, "speak"))
-        return self._begin(listener, "speak", partial(self._spoken, requests))
+        return self._begin(listener, "speak", partial(self._spoken, asker.get(), requests))
 
     def file(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{listener, project, format, sample}: the whole as a sound file or subtitles; makes what is not here yet.
@@ -256,14 +257,13 @@ class Studio:
             raise BadRequest(f"The format {format!r} is not known.", f"不支持 {format!r} 格式。")
         self._check([card.text for card in project.cards])
         sample = self.samples.get(str(ask["sample"])) if ask.get("sample") else b""
-        listener = listener_named(ask["listener"])
-        return self._begin(listener, "file", partial(self._filed, listener, project, format, sample))
+        make = partial(self._filed, asker.get(), project, format, sample)
+        return self._begin(listener_named(ask["listener"]), "file", make)
 
     def look(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{listener, request}: the picture of a card's sound, which is its one part."""
-        return self._begin(
-            listener_named(ask.get("listener")), "look", partial(self._seen, self._request(ask["request"]))
-        )
+        make = partial(self._seen, asker.get(), self._request(ask["request"]))
+        return self._begin(listener_named(ask.get("listener")), "look", make)
 
     def _begin(
         self, listener: str, kind: str, make: Callable[[Callable[[], bool]], Iterator[dict[str, Any] | None]]
@@ -276,11 +276,14 @@ class Studio:
         self._sweep()
         return {"run": run.id}
 
-    def _spoken(self, requests: Sequence[SpeechRequest], cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    def _spoken(
+        self, scope: str, requests: Sequence[SpeechRequest], cancelled: Callable[[], bool]
+    ) -> Iterator[dict[str, Any]]:
+        """The parts of a speech. scope: whose it is, see Takes."""
         seconds, limit = 0.0, self.engine.settings["max_seconds"]
         for card, request in enumerate(requests):
-            known, sentence = self.takes.find(request) is not None, -1
-            with closing(self.takes.stream(request, cancelled)) as pieces:
+            known, sentence = self.takes.find(request, scope) is not None, -1
+            with closing(self.takes.stream(request, cancelled, scope)) as pieces:
                 for piece in pieces:
                     seconds += piece.duration
                     if seconds > limit:
@@ -291,10 +294,10 @@ class Studio:
                 return
 
     def _filed(
-        self, listener: str, project: Project, format: str, sample: bytes, cancelled: Callable[[], bool]
+        self, scope: str, project: Project, format: str, sample: bytes, cancelled: Callable[[], bool]
     ) -> Iterator[dict[str, Any] | None]:
         def say(request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Speech]:
-            return self.takes.stream(request.but(emotion_audio=sample), cancelled)
+            return self.takes.stream(request.but(emotion_audio=sample), cancelled, scope)
 
         pieces = projects.stream(project, say, cancelled, self.engine.settings["max_seconds"])
         with TemporaryFolder(TEMPORARY) as folder:
@@ -313,12 +316,14 @@ class Studio:
                 subtitles.write(path, told)
             name = re.sub(r"\W+", "", project.text)[:16] or "speech"
             name = f"{name}-{told[0].request.seed}.{format}"
-            address = self.files.offer(name, lambda target: shutil.move(path, target), listener)
+            address = self.files.offer(name, lambda target: shutil.move(path, target), scope)
         yield {"address": address, "name": name, "seconds": told[-1].start + told[-1].duration}
 
-    def _seen(self, request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any] | None]:
+    def _seen(
+        self, scope: str, request: SpeechRequest, cancelled: Callable[[], bool]
+    ) -> Iterator[dict[str, Any] | None]:
         pieces: list[Speech] = []
-        for piece in self.takes.stream(request, cancelled):
+        for piece in self.takes.stream(request, cancelled, scope):
             pieces.append(piece)
             if piece.start + piece.duration > MOST_SEEN:
                 raise BadRequest(
