@@ -184,7 +184,9 @@ def pumps(parsed, before: str = "") -> Iterator[tuple[str, str]]:
 def worst_of(pattern: re.Pattern, anchored: bool) -> tuple[str, str, str] | None:
     """Of the strings made against a pattern one that costs it more than its share."""
     parsed = _parser.parse(pattern.pattern, pattern.flags)
-    work = pattern.match if anchored else lambda given: sum(1 for _ in pattern.finditer(given))
+    search = pattern.match if anchored else lambda given: sum(1 for _ in pattern.finditer(given))
+    as_bytes = isinstance(pattern.pattern, bytes)
+    work = (lambda given: search(given.encode("latin-1"))) if as_bytes else search
     found = dict.fromkeys((*itertools.islice(dict.fromkeys(pumps(parsed)), 40), ("", sample(parsed))))
     for (before, unit), after in itertools.product(found, ("", "\0")):
         if unit and not is_linear(work, lambda n: before + unit * (n // len(unit)) + after, LONG):  # noqa: B023
