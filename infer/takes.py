@@ -77,7 +77,10 @@ class Takes:
         """Whose it is, and what decides on the sound: request, voice's files, the glossary as it stands. In short."""
         voice = self.engine.files(request.voice)
         words = sorted(self.engine.glossary(request).items())
-        values = scope, request.but(voice=voice.id, emotion_audio=b""), voice.stamp(), words
+        asked = vars(request.but(voice=voice.id, emotion_audio=b"")).items()
+        # A page says 1 where a project says 1.0: requests that are equal have one key.
+        options = [(name, float(value) if isinstance(value, int) else value) for name, value in asked]
+        values = scope, options, voice.stamp(), words
         return hashlib.sha256(repr(values).encode() + request.emotion_audio).digest()
 
 

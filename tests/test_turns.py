@@ -427,6 +427,13 @@ def test_names_of_listeners_are_bounded_in_number(studio, made, monkeypatch):
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 
+def test_equal_requests_have_one_take(made):
+    takes = Takes(made)
+    list(takes.stream(SpeechRequest("你好。", speed=1, noise=0, seed=3)))
+    assert takes.find(SpeechRequest("你好。", speed=1.0, noise=0.0, seed=3, voice="tiny"))
+    assert not takes.find(SpeechRequest("你好。", speed=1.0, noise=0.0, seed=4))
+
+
 def test_no_take_fills_the_room_of_others(made):
     takes = Takes(made)
     small, large = SpeechRequest("你好。"), SpeechRequest("春天来了，小河解冻了。" * 9)
