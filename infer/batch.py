@@ -453,7 +453,7 @@ def _kept(path: Path, request: SpeechRequest, slot: float | None) -> tuple[float
     if not path.exists() or request.emotion_audio:  # a recipe does not tell one sample of sound from another
         return None
     try:
-        recipe, seconds = audio.recipe(path), soundfile.info(path).duration
+        recipe, seconds = audio.recipe(path), soundfile.info(audio.by_name(path)).duration
     except (soundfile.LibsndfileError, RuntimeError):
         return None
     if recipe is None or recipe.but(speed=request.speed).as_dict() != request.as_dict():
@@ -510,7 +510,7 @@ def _join(
 ) -> Iterator[None]:
     """One sound file of all, in the rate of the first, block by block. Raises BadRequest, OSError."""
     format = audio.format_of(out)
-    rate = audio.file_rate(format, soundfile.info(folder / results[0].file).samplerate)
+    rate = audio.file_rate(format, soundfile.info(audio.by_name(folder / results[0].file)).samplerate)
     with whole(out, keep=lambda: not cancelled()) as part, audio.Writer(part, rate, format) as file:
         written = 0  # samples
         for result in results:
@@ -529,7 +529,7 @@ def _silence(count: int) -> Iterator[np.ndarray]:
 
 def _blocks(file: Path, rate: int) -> Iterator[np.ndarray]:
     """A sound file's samples, at most audio.BLOCK at once, as 16-bit ones or brought to another rate."""
-    with soundfile.SoundFile(file) as sound:
+    with soundfile.SoundFile(audio.by_name(file)) as sound:
         if sound.samplerate == rate:
             yield from sound.blocks(audio.BLOCK, dtype="int16")
             return
