@@ -18,6 +18,7 @@ import io
 import json
 import math
 import re
+import shutil
 import sys
 import time
 import unicodedata
@@ -550,13 +551,18 @@ def _pack(files: Sequence[Path], out: Path, cancelled: Callable[[], bool]) -> It
 
 
 def _unpack(out: Path, folder: Path, names: set[str]) -> None:
-    """Brings the items of an earlier zip back, those that are wanted. Raises BadRequest if `out` is something else."""
+    """Brings the items of an earlier zip back, those that are wanted. Raises BadRequest if `out` is something else.
+
+    What is packed was not put there by us, and could unpack to anything.
+    """
     try:
         with zipfile.ZipFile(out) as archive:
-            for name in names & set(archive.namelist()):
-                if not (folder / name).exists():
-                    write_whole(folder / name, archive.read(name))
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            for entry in archive.infolist():
+                place = folder / entry.filename
+                if entry.filename in names and entry.compress_type == zipfile.ZIP_STORED and not place.exists():
+                    with archive.open(entry) as kept, whole(place) as part, part.open("wb") as file:
+                        shutil.copyfileobj(kept, file)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
         raise BadRequest(
             f"{out.name} is there already and no zip file of sounds ({error}); name another or remove it.",
             f"{out.name} 已存在，但不是声音的 zip 文件（{error}）；请换个名字或删除它。",

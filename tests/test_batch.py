@@ -3,6 +3,7 @@
 import io
 import json
 import time
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from functools import partial
@@ -239,6 +240,25 @@ def test_a_zip_goes_on_too(engine, tmp_path):
     with pytest.raises(BadRequest, match="no zip file"):
         next(run(engine, wanted, out))
     assert out.read_bytes() == b"no zip"
+
+
+@pytest.mark.parametrize("content", [bytes(50_000_000), None])
+def test_what_is_packed_in_an_earlier_zip_is_made_anew(engine, tmp_path, content):
+    """50 MB take 50 kB in it, and could be any number; None: deflate's stream is damaged."""
+    out = tmp_path / "out.zip"
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("001-你好.wav", content or bytes(1000))
+    if content is None:
+        damaged = bytearray(out.read_bytes())
+        damaged[30 + len("001-你好.wav".encode())] ^= 0xFF
+        out.write_bytes(damaged)
+    tracemalloc.start()
+    assert [result.status for result in run(engine, [Item(1, "你好")], out)] == ["made"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40_000_000
+    with zipfile.ZipFile(out) as archive:
+        assert archive.read("001-你好.wav")[:4] == b"RIFF" and not archive.testzip()
 
 
 def test_joined_with_pauses(engine, tmp_path):
