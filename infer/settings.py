@@ -48,7 +48,7 @@ class Settings(Mapping[str, Any]):
 
     def path(self, value: str | Path) -> Path:
         """A path from the settings: relative ones start at the project's folder."""
-        return (self.root / Path(value).expanduser()).resolve()
+        return Path(os.path.realpath(self.root / Path(value).expanduser()))  # resolve() raises for a loop of links
 
 
 def load_settings(

@@ -226,3 +226,8 @@ def test_relative_paths_start_at_the_project(tmp_path: Path) -> None:
     assert settings.path("voices/mine") == tmp_path.resolve() / "voices" / "mine"
     assert settings.path(tmp_path / "elsewhere") == tmp_path.resolve() / "elsewhere"
     assert settings.path("~/mine") == Path.home().resolve() / "mine"
+
+
+def test_a_link_that_leads_to_itself_is_a_path_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert load(tmp_path).path("loop/voices").name == "voices"
