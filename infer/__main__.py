@@ -150,7 +150,14 @@ def read_project(arguments: argparse.Namespace) -> Project:
 
 def check_place(out: Path, sources: Iterable[Path | None]) -> None:
     """Raises BadRequest if a file cannot be written to, or is one of those that are read: before anything is spoken."""
-    if out.is_dir():
+    try:
+        folder = out.is_dir()
+    except OSError as error:  # too long a name, for one
+        raise BadRequest(
+            f"{shown(str(out))} cannot be written ({error.strerror}); name another file.",
+            f"{shown(str(out))} 写不了（{error.strerror}）；请换个文件名。",
+        ) from error
+    if folder:
         raise BadRequest(f"{out} is a folder; name a file in it.", f"{out} 是文件夹；请给出其中的文件名。")
     if any(source and source.exists() and out.exists() and source.samefile(out) for source in sources):
         raise BadRequest(

@@ -68,7 +68,8 @@ class Writer:
         if isinstance(target, Path):
             target.touch()  # where nothing can be written, the system's own words say why
         try:
-            self._file = soundfile.SoundFile(target, "w", own, 1, subtype, format=container)
+            place = by_name(target) if isinstance(target, Path) else target
+            self._file = soundfile.SoundFile(place, "w", own, 1, subtype, format=container)
         except soundfile.LibsndfileError as error:
             if error.code == SYSTEM_ERROR:
                 raise _refusal(self._target) from error
@@ -123,6 +124,11 @@ class Writer:
             self._file.write(pcm)
         except (soundfile.LibsndfileError, AssertionError) as error:  # it asserts that all was written
             raise _refusal(self._target) from error
+
+
+def by_name(file: Path) -> str | bytes:
+    """A file's name for soundfile, which encodes text strictly: of a name that is no UTF-8 it would know nothing."""
+    return os.fsencode(file) if os.name == "posix" else str(file)
 
 
 def _refusal(target: Path | io.BytesIO) -> OSError:

@@ -18,6 +18,7 @@ import io
 import json
 import math
 import re
+import shutil
 import sys
 import time
 import unicodedata
@@ -453,7 +454,7 @@ def _kept(path: Path, request: SpeechRequest, slot: float | None) -> tuple[float
     if not path.exists() or request.emotion_audio:  # a recipe does not tell one sample of sound from another
         return None
     try:
-        recipe, seconds = audio.recipe(path), soundfile.info(path).duration
+        recipe, seconds = audio.recipe(path), soundfile.info(audio.by_name(path)).duration
     except (soundfile.LibsndfileError, RuntimeError):
         return None
     if recipe is None or recipe.but(speed=request.speed).as_dict() != request.as_dict():
@@ -510,7 +511,7 @@ def _join(
 ) -> Iterator[None]:
     """One sound file of all, in the rate of the first, block by block. Raises BadRequest, OSError."""
     format = audio.format_of(out)
-    rate = audio.file_rate(format, soundfile.info(folder / results[0].file).samplerate)
+    rate = audio.file_rate(format, soundfile.info(audio.by_name(folder / results[0].file)).samplerate)
     with whole(out, keep=lambda: not cancelled()) as part, audio.Writer(part, rate, format) as file:
         written = 0  # samples
         for result in results:
@@ -529,7 +530,7 @@ def _silence(count: int) -> Iterator[np.ndarray]:
 
 def _blocks(file: Path, rate: int) -> Iterator[np.ndarray]:
     """A sound file's samples, at most audio.BLOCK at once, as 16-bit ones or brought to another rate."""
-    with soundfile.SoundFile(file) as sound:
+    with soundfile.SoundFile(audio.by_name(file)) as sound:
         if sound.samplerate == rate:
             yield from sound.blocks(audio.BLOCK, dtype="int16")
             return
@@ -550,13 +551,18 @@ def _pack(files: Sequence[Path], out: Path, cancelled: Callable[[], bool]) -> It
 
 
 def _unpack(out: Path, folder: Path, names: set[str]) -> None:
-    """Brings the items of an earlier zip back, those that are wanted. Raises BadRequest if `out` is something else."""
+    """Brings the items of an earlier zip back, those that are wanted. Raises BadRequest if `out` is something else.
+
+    What is packed was not put there by us, and could unpack to anything.
+    """
     try:
         with zipfile.ZipFile(out) as archive:
-            for name in names & set(archive.namelist()):
-                if not (folder / name).exists():
-                    write_whole(folder / name, archive.read(name))
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            for entry in archive.infolist():
+                place = folder / entry.filename
+                if entry.filename in names and entry.compress_type == zipfile.ZIP_STORED and not place.exists():
+                    with archive.open(entry) as kept, whole(place) as part, part.open("wb") as file:
+                        shutil.copyfileobj(kept, file)
+    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError) as error:
         raise BadRequest(
             f"{out.name} is there already and no zip file of sounds ({error}); name another or remove it.",
             f"{out.name} 已存在，但不是声音的 zip 文件（{error}）；请换个名字或删除它。",

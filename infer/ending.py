@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -25,7 +26,8 @@ class Interrupted(KeyboardInterrupt):
 
 def listen() -> None:
     """From now on SIGINT and SIGTERM raise Interrupted in the main thread, which calls this, and the second of them
-    ends the process with no word more."""
+    ends the process with no word more. Standard streams are there, whatever the program was started with."""
+    _have_streams()
 
     def at_once(number: int, _: FrameType | None) -> None:
         os._exit(128 + number)
@@ -37,6 +39,15 @@ def listen() -> None:
 
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, first)
+
+
+def _have_streams() -> None:
+    """Of those that were closed, Python makes None; an output that lacks Chinese shows it escaped."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def ending() -> bool:

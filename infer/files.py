@@ -95,7 +95,7 @@ def whole(path: Path, mode: int | None = None, keep: Callable[[], bool] = lambda
     mode: its permissions; by default those of the file that is there, else what the umask leaves. keep: asked when all
     is written, whether it shall be there. Raises OSError.
     """
-    path = path.resolve()  # through links, as open() would go
+    path = Path(os.path.realpath(path))  # through links, as open() would go; one of a loop makes room
     there = path.stat() if path.exists() else None
     if there and not stat.S_ISREG(there.st_mode):
         raise OSError(errno.EEXIST, "it is there already and is no file", str(path))

@@ -114,8 +114,8 @@ def _options(values: Any, where: str) -> dict[str, Any]:
         raise BadRequest(f"The project's {where} must be options by name.", f"项目的 {where} 应是选项名与值。")
     if strange := sorted(map(str, values.keys() - _OPTIONS)):
         raise BadRequest(
-            f"{strange[0]!r} is no option of a project; the options are {', '.join(sorted(_OPTIONS))}.",
-            f"项目里没有名为 {strange[0]!r} 的选项；可用的有：{'、'.join(sorted(_OPTIONS))}。",
+            f"{shown(strange[0])} is no option of a project; the options are {', '.join(sorted(_OPTIONS))}.",
+            f"项目里没有名为 {shown(strange[0])} 的选项；可用的有：{'、'.join(sorted(_OPTIONS))}。",
         )
     SpeechRequest.from_dict({**values, "text": "。"})
     return dict(values)

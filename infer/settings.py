@@ -8,10 +8,12 @@ from typing import Any
 
 import yaml
 
-from infer.request import SpeechError
+from infer.files import decode, read
+from infer.request import BadRequest, SpeechError, shown
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT_PREFIX = "BV2_"
+MOST = 1_000_000  # of any number here, whatever it counts
 
 # Sections and keys of the original's config.yml that belong to training and tools: accepted, and not used here.
 ORIGINAL_SECTIONS = frozenset(
@@ -46,7 +48,7 @@ class Settings(Mapping[str, Any]):
 
     def path(self, value: str | Path) -> Path:
         """A path from the settings: relative ones start at the project's folder."""
-        return (self.root / Path(value).expanduser()).resolve()
+        return Path(os.path.realpath(self.root / Path(value).expanduser()))  # resolve() raises for a loop of links
 
 
 def load_settings(
@@ -79,8 +81,10 @@ def load_settings(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        content = yaml.safe_load(decode(read(file))[0])
+    except BadRequest as error:
+        raise SettingsError(f"{file.name}: {error}", f"{file.name}：{error.zh}") from error
+    except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(
             f"{file.name} is not valid YAML: {reason}", f"{file.name} 不是有效的 YAML：{reason}"
@@ -146,4 +150,10 @@ def _checked(path: str, value: Any, default: Any, source: str) -> Any:
             f"{source}: {path} cannot be {value!r}; it must be like {default!r}.",
             f"{source}：{path} 不能是 {value!r}；应形如 {default!r}。",
         )
+    for number in value if isinstance(value, list) else [value]:
+        if type(number) is int and not 0 <= number <= MOST:
+            raise SettingsError(
+                f"{source}: {path} cannot be {shown(number)}; it must be from 0 to {MOST}.",
+                f"{source}：{path} 不能是 {shown(number)}；应在 0 到 {MOST} 之间。",
+            )
     return value

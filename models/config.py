@@ -223,8 +223,9 @@ _LARGEST = {
     "n_flow_layer": 16,
     "upsample_kernel_sizes": 1024,
     "n_speakers": 65536,
-    "sampling_rate": 768_000,
+    "sampling_rate": 192_000,  # Hz; libvorbis ends the process (SIGSEGV) from 256,000 on
 }
+_SMALLEST = {"sampling_rate": 8_000}  # Hz; below 250 a fade has no samples, and Opus resamples to 8,000 at least
 _LARGEST_HOP = 8192  # samples a frame
 _LARGEST_KERNEL = 128  # of an upsampling convolution; the windows of transforms may be longer
 MOST_EMOTIONS = 256
@@ -325,9 +326,9 @@ def _block(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _size(block: Mapping[str, Any], key: str, default: int | None = None) -> int:
-    value, most = block.get(key, default), _LARGEST[key]
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= most:
-        raise ValueError(f"config.json: {key} must be a whole number from 1 to {most}, not {_short(value)}.")
+    value, least, most = block.get(key, default), _SMALLEST.get(key, 1), _LARGEST[key]
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(f"config.json: {key} must be a whole number from {least} to {most}, not {_short(value)}.")
     return value
 
 

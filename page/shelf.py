@@ -33,6 +33,7 @@ LARGEST = 4 << 20  # bytes of a project
 LARGEST_PRESET = 64 << 10  # bytes
 MOST_PRESETS = 200
 LARGEST_FILE = MOST_PRESETS * LARGEST_PRESET  # bytes of a file here; a project with its title is smaller
+MOST_ORDER = 2**53 - 1  # what JavaScript knows exactly; a higher one would not be read again
 NAME, TITLE = 40, 24  # characters of a preset's name, of a title
 HEAD = 2 << 20  # bytes of a sound file that are looked at: its metadata stands before the sound
 PRESETS = "presets.json"
@@ -169,7 +170,7 @@ class Shelf:
             return
         with self._writing():
             others = [entry for entry in self._entries() if entry.id != id]
-            newest = 1 + max((entry.order for entry in others), default=0)
+            newest = min(1 + max((entry.order for entry in others), default=0), MOST_ORDER)
             entry = Entry(id, title, min(now, when), seconds, newest if order is None else min(int(order), newest))
             content = {name: value for name, value in asdict(entry).items() if name != "id"} | {"project": project}
             write_whole(self._path(id), json.dumps(content, ensure_ascii=False), mode=0o600)
@@ -489,4 +490,4 @@ def _content(path: Path) -> dict[str, Any] | None:
 
 def _is_number(value: Any) -> bool:
     """Of seconds or of an order: one that JavaScript knows exactly."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= MOST_ORDER

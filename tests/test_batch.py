@@ -241,6 +241,22 @@ def test_a_zip_goes_on_too(engine, tmp_path):
     assert out.read_bytes() == b"no zip"
 
 
+@pytest.mark.parametrize("damaged", [False, True])
+def test_what_is_packed_in_an_earlier_zip_is_made_anew(engine, tmp_path, damaged):
+    """It could unpack to any number of bytes; we pack nothing."""
+    out = tmp_path / "out.zip"
+    list(run(engine, [Item(1, "你好")], tmp_path))
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "001-你好.wav", "001-你好.wav")
+    if damaged:
+        content = bytearray(out.read_bytes())
+        content[30 + len("001-你好.wav".encode())] ^= 0xFF
+        out.write_bytes(content)
+    assert [result.status for result in run(engine, [Item(1, "你好")], out)] == ["made"]
+    with zipfile.ZipFile(out) as archive:
+        assert archive.read("001-你好.wav")[:4] == b"RIFF" and not archive.testzip()
+
+
 def test_joined_with_pauses(engine, tmp_path):
     out = tmp_path / "out.flac"
     results = list(run(engine, [Item(1, "你好。"), Item(2, "再见。")], out, SpeechRequest("", paragraph_pause=0.5)))

@@ -1,6 +1,7 @@
 """python -m infer: what a script can rely on."""
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,8 @@ def test_text_from_a_file_and_from_a_pipe(run, tmp_path):
         (["你好", "--subtitles", "folder.srt"], 2, "folder.srt is a folder"),
         (["你好", "--subtitles", "a.exe"], 2, "must be one of srt"),
         (["你好", "-o", "text.txt/out.wav"], 2, "text.txt is no folder"),
+        (["你好", "-o", "长" * 200 + ".wav"], 2, "cannot be written (File name too long); name another file"),
+        (["你好", "--subtitles", "长" * 200 + "/a.srt"], 2, "cannot be written (File name too long)"),
         (["-f", "text.srt", "--subtitles", "./text.srt"], 2, "is read, too"),
         (["你好", "--emotion-audio", "sound.wav", "-o", "sound.wav"], 2, "is read, too"),
         (["你好", "--emotion-audio", "none.wav"], 2, "none.wav cannot be read"),
@@ -153,6 +156,13 @@ def test_standard_input_without_an_end(run, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
     assert run("-", "-q") == 2
     assert "Standard input has more than 10 MB" in capsys.readouterr().err and Endless.taken < 20_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="macOS and Windows have no such names")
+def test_a_name_may_be_any_bytes(run, tmp_path):
+    out = tmp_path / os.fsdecode(b"\xff") / os.fsdecode(b"\xc4\xe3.wav")  # GBK
+    assert run("你好。", "-q", "-o", str(out)) == 0
+    assert soundfile.info(os.fsencode(out)).frames
 
 
 def test_the_folder_is_made(run, tmp_path):

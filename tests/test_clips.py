@@ -153,6 +153,16 @@ def test_a_decoder_has_a_process_of_its_own(format, subtype, monkeypatch):
     assert np.sqrt(np.mean(mono**2)) == pytest.approx(np.sqrt(np.mean(SINE**2)), rel=0.1)
 
 
+@pytest.mark.parametrize(("format", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)])
+def test_of_a_file_that_was_cut_off_the_beginning_is_heard(format, subtype):
+    """So is a long one on the command line, of which no more than LARGEST bytes are read."""
+    whole = hostile.written(np.random.default_rng(0).normal(0, 0.1, 5 * 48_000), 48_000, format, subtype)
+    mono, rate = read_clip(whole[: len(whole) // 2])
+    assert rate == 48_000 and len(mono) >= decoder.BLOCK
+    with pytest.raises(BadRequest, match="it is damaged"):
+        read_clip(whole[:100])
+
+
 def test_a_tag_in_front_and_streams_behind_harm_nobody():
     mp3, ogg = hostile.written(SINE, 24_000, "MP3"), hostile.written(SINE, 24_000, "OGG", "VORBIS")
     assert len(read_clip(hostile.hidden(mp3))[0]) >= len(SINE)

@@ -70,6 +70,25 @@ def told(process: subprocess.Popen, number: int) -> tuple[int, str]:
     return process.returncode, said.decode()
 
 
+STREAMS = """
+import os, sys
+if sys.argv[1] == "closed":
+    sys.stdin = sys.stdout = sys.stderr = None  # as Python has them when whoever started it had closed them
+from infer.ending import leave, listen
+listen()
+print("你", sys.stdin.read(), file=sys.stderr)
+print("好")
+leave(7)
+"""
+
+
+@pytest.mark.parametrize("streams", ["closed", "ascii"])
+def test_streams_may_be_closed_or_know_no_chinese(streams):
+    process = python(STREAMS, streams, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert process.communicate("", timeout=PATIENT)[0] == ("" if streams == "closed" else "\\u597d\n")
+    assert process.returncode == 7
+
+
 # --- the page --------------------------------------------------------------------------------------------------------
 
 

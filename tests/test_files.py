@@ -127,6 +127,13 @@ def test_links_are_written_through_and_what_is_no_file_stays(tmp_path):
     write_whole(tmp_path / ("长" * 80), "")  # 240 bytes, where 255 are the most
 
 
+def test_a_link_that_leads_to_itself_makes_room(tmp_path):
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+    write_whole(loop, "x")
+    assert loop.read_text() == "x" and [file.name for file in tmp_path.iterdir()] == ["loop"]
+
+
 def test_what_was_half_written_when_a_program_was_killed_goes(tmp_path):
     for name in (".words.txt.00112233.part", ".other.txt.00112233.part"):
         (tmp_path / name).write_text("half")

@@ -354,6 +354,14 @@ CONFIGS: dict[str, tuple[Callable[[], bytes | dict], str]] = {
         "sizes must be at most",
     ),
     "speakers": (lambda: config_of(FAMILY) | {"data": {"n_speakers": 10**9, "sampling_rate": 1}}, "n_speakers"),
+    # libvorbis takes the whole process down at the one, and a fade has no samples at the other
+    **{
+        f"{rate} Hz": (
+            lambda rate=rate: config_of(FAMILY) | {"data": {"n_speakers": 2, "sampling_rate": rate}},
+            "sampling_rate must be a whole number from 8000 to 192000",
+        )
+        for rate in (256_000, 7)
+    },
     "a network of 100 GB": (
         lambda: config_of(
             FAMILY, hidden_channels=8192, filter_channels=32768, n_layers=8, n_layers_trans_flow=8, n_flow_layer=8

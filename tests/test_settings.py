@@ -164,15 +164,26 @@ def test_a_wrong_type_shows_a_right_one(tmp_path: Path, config: str, path: str, 
     assert f"like {example}" in told
 
 
-@pytest.mark.parametrize("config", ["webui: [", "webui:\n\tport: 1", "- a\n- b", "just words"])
+@pytest.mark.parametrize("config", ["webui: [", "webui:\n\tport: 1", "- a\n- b", "just words", "[" * 2000])
 def test_a_file_that_is_no_settings_file(tmp_path: Path, config: str) -> None:
     assert complaint(tmp_path, config).startswith("config.yml")
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
-    (tmp_path / "config.yml").write_bytes("voice: 我的".encode("gbk"))
-    with pytest.raises(SettingsError, match=r"config\.yml"):
+    (tmp_path / "config.yml").write_bytes(b"voice: \0\xff")
+    with pytest.raises(SettingsError, match=r"config\.yml: .* save it as UTF-8"):
         load_settings(environment={}, root=tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16"])
+def test_a_file_as_editors_on_windows_save_it_is_read(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "config.yml").write_bytes("voice: 我的".encode(encoding))
+    assert load_settings(environment={}, root=tmp_path)["voice"] == "我的"
+
+
+@pytest.mark.parametrize("override", ["threads=-5", "threads=99999999999", "max_seconds=-1", "windows=[15, -1]"])
+def test_no_number_is_below_zero_or_beyond_all_sense(tmp_path: Path, override: str) -> None:
+    assert "must be from 0 to 1000000" in complaint(tmp_path, overrides=[override])
 
 
 @pytest.mark.parametrize("override", ["webui.port", "", "webui.port=["])
@@ -215,3 +226,8 @@ def test_relative_paths_start_at_the_project(tmp_path: Path) -> None:
     assert settings.path("voices/mine") == tmp_path.resolve() / "voices" / "mine"
     assert settings.path(tmp_path / "elsewhere") == tmp_path.resolve() / "elsewhere"
     assert settings.path("~/mine") == Path.home().resolve() / "mine"
+
+
+def test_a_link_that_leads_to_itself_is_a_path_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert load(tmp_path).path("loop/voices").name == "voices"

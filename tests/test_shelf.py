@@ -98,6 +98,14 @@ def test_what_was_deleted_comes_back_to_its_place(kept):
     assert [kept.project(entry.id)["controls"]["seed"] for entry in kept.history()[:2]] == [8, 7]
 
 
+def test_a_damaged_order_hides_nothing_that_comes_later(kept):
+    kept.add(project(seed=1), 1.0)
+    (file,) = kept.folder.glob("*.json")
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"order": 2**53 - 1}), "utf-8")
+    kept.add(project(seed=2), 1.0)
+    assert len(kept.history()) == 2
+
+
 def test_entries_of_earlier_days_are_older_than_any(kept):
     kept.add(project(seed=1), 1.0)
     (file,) = kept.folder.glob("*.json")
