@@ -29,11 +29,11 @@ def test_every_text_has_a_limit(option, most):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"seed": 10**400}, "from 0 to 4294967295, not so large a number"),
+        ({"seed": 10**400}, "from 0 to 4294967295, not 1000"),
         ({"seed": -(10**5000)}, "from 0"),
         ({"speed": float("nan")}, "not nan"),
         ({"speed": float("inf")}, "not inf"),
-        ({"speed": 10**400}, "not so large"),
+        ({"speed": 10**400}, "not 1000"),
         ({"speed": True}, "not True"),
         ({"emotion": ["x"] * 1_000_000}, "emotion must be text"),
         ({"emotion": {"a": 1}}, "emotion must be text"),
