@@ -36,6 +36,7 @@ from infer.turns import Turn, listener_named
 from infer.voice import Voice
 from page import answering
 from page.files import KEPT, Files
+from page.guard import asking
 from page.sample import Samples, decoded
 
 AT_ONCE, WAITING, EACH = 2, 8, 2  # batches that are made at the same time, that wait, and of one listener
@@ -278,6 +279,7 @@ class Job(Turn):
 
     order: Order
     folder: Path
+    address: str = field(default_factory=asking)
     room: Callable[[], bool] = lambda: True
     steps: Iterator[None] = field(default_factory=lambda: iter(()))
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))

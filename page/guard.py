@@ -32,6 +32,13 @@ VALUES, DEPTH = 200_000, 40  # in one JSON text: each costs up to a hundred byte
 API = "/gradio_api"
 
 asker: ContextVar[str] = ContextVar("asker", default="")  # who asks: an address, and its browser by a cookie of ours
+
+
+def asking() -> str:
+    """The address of who asks."""
+    return asker.get().partition(" ")[0]
+
+
 BROWSER = "listener"  # that cookie's name
 
 
