@@ -68,6 +68,7 @@ class Line:
         """Puts it at the end. Raises Busy when the line is full, or the listener has too much in it.
 
         Where it is full, the first that nobody is asking for makes room, or else the latest of a crowd at one address.
+        One of a crowd pushes out nobody who is not.
         """
         with self._changed:
             waiting = [other for other in self._turns if other not in self._taken]
@@ -75,8 +76,7 @@ class Line:
             there = len(self._turns) - len(left)
             if there >= self.most and not self._too_many(turn):
                 alive = [other for other in waiting if not other.cancelled()]
-                idle = [other for other in alive if not other.asked_for()]
-                left += [(other, busy(there)) for other in (idle or self._crowd(turn, alive))[:1]]
+                left += [(other, busy(there)) for other in self._in_the_way(turn, alive)[:1]]
             self._turns = [other for other in self._turns if all(other is not gone for gone, _ in left)]
             refusal = self._refusal(turn)
             if refusal is None:
@@ -95,12 +95,13 @@ class Line:
         with self._changed:
             self._changed.notify()
 
-    def _crowd(self, turn: Turn, alive: Sequence[Turn]) -> list[Turn]:
-        """The turns of the address that has the most, the latest first; none if one more of this turn's has as many."""
+    def _in_the_way(self, turn: Turn, alive: Sequence[Turn]) -> list[Turn]:
+        """Who may make room for a turn: who is not asking, else the address that has the most, if this has far less."""
         there = Counter(other.address for other in self._turns)
+        idle = [other for other in alive if not other.asked_for() and there[other.address] >= there[turn.address]]
         most = max(there.values())
-        if there[turn.address] + 1 >= most:
-            return []
+        if idle or there[turn.address] + 1 >= most:
+            return idle
         return [other for other in reversed(alive) if there[other.address] == most]
 
     def _too_many(self, turn: Turn) -> bool:

@@ -127,6 +127,9 @@ def test_a_crowd_at_one_address_keeps_nobody_out():
     assert all(isinstance(turn.error, Busy) for turn in invented[3:8]), "the latest of them made room"
     with pytest.raises(Busy):
         line.enter(invented[8])
+    newcomers[0].there = False  # has not asked for its first sound yet
+    with pytest.raises(Busy):
+        line.enter(crowd(noted, 1)[0])
     run_out(line)
     assert all(turn.ended.is_set() and turn.error is None for turn in newcomers)
 
