@@ -314,7 +314,7 @@ class Studio:
                 raise BadRequest("There is no sentence to speak; write one.", "没有要说的句子，请先输入。")
             if not written:
                 subtitles.write(path, told)
-            name = re.sub(r"\W+", "", project.text)[:16] or "speech"
+            name = re.sub(r"\[[^\[\]]*\]|\W+", "", project.text)[:16] or "speech"  # readings are no part of the text
             name = f"{name}-{told[0].request.seed}.{format}"
             address = self.files.offer(name, lambda target: shutil.move(path, target), scope)
         yield {"address": address, "name": name, "seconds": told[-1].start + told[-1].duration}

@@ -397,6 +397,9 @@ def test_a_file_and_a_picture_come_as_parts(studio, made):
     whole, rate = speak(made, request)
     assert kept.path.read_bytes() == audio.encode(whole, rate, "wav", project) and kept.name == "你好再见-0.wav"
     assert file["seconds"] == pytest.approx(len(whole) / rate)
+    read = project.as_dict() | {"cards": [{"text": "长[chang2]的。"}]}
+    (subtitles,), _ = hear(studio, studio.file({"listener": "a", "project": read, "format": "srt"})["run"])
+    assert subtitles["name"] == "长的-0.srt", "a reading is no part of the name"
     (seen,), _ = hear(studio, studio.look({"listener": "a", "request": {"text": "你好。"}})["run"])
     assert seen["columns"] > 100
     with pytest.raises(BadRequest, match="no text to say"):
