@@ -68,7 +68,7 @@ class Project:
     def text(self) -> str:
         """What is said, as one would type it."""
         ends = ["\n" if card.ends == "paragraph" else "" for card in self.cards[:-1]]
-        return "".join(card.text + end for card, end in zip(self.cards, [*ends, ""], strict=True))
+        return "".join(card.text + end for card, end in zip(self.cards, [*ends, ""][: len(self.cards)], strict=True))
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON; from_dict gives an equal project."""

@@ -3,11 +3,14 @@
     enter -> [turn, turn, turn …] -> a few threads: a step of the next that can go on, then to the end of the line
 
 So a newcomer waits for the steps that are being taken, and for others who are there as well: one who has left costs
-nothing, and what a listener does not fetch is not made.
+nothing, and what a listener does not fetch is not made. Listeners are invented easily and addresses are not: those of
+one address share what one of another has alone.
 """
 
 import math
 import threading
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from infer.ending import ending
@@ -23,6 +26,7 @@ class Turn:
     """Something that is made for a listener, step by step. Made to be derived from; compared by identity."""
 
     listener: str
+    address: str = ""  # where the listener is
 
     def begin(self) -> None:
         """A step is about to be taken. Called with the line held: no more than a note."""
@@ -63,15 +67,16 @@ class Line:
     def enter(self, turn: Turn) -> None:
         """Puts it at the end. Raises Busy when the line is full, or the listener has too much in it.
 
-        Where it is full, the first that nobody is asking for makes room.
+        Where it is full, the first that nobody is asking for makes room, or else the latest of a crowd at one address.
+        One of a crowd pushes out nobody who is not.
         """
         with self._changed:
             waiting = [other for other in self._turns if other not in self._taken]
             left = [(other, None) for other in waiting if other.cancelled()]
             there = len(self._turns) - len(left)
-            if there >= self.most:
-                idle = [other for other in waiting if not other.cancelled() and not other.asked_for()]
-                left += [(other, busy(there)) for other in idle[:1]]
+            if there >= self.most and not self._too_many(turn):
+                alive = [other for other in waiting if not other.cancelled()]
+                left += [(other, busy(there)) for other in self._in_the_way(turn, alive)[:1]]
             self._turns = [other for other in self._turns if all(other is not gone for gone, _ in left)]
             refusal = self._refusal(turn)
             if refusal is None:
@@ -90,8 +95,20 @@ class Line:
         with self._changed:
             self._changed.notify()
 
+    def _in_the_way(self, turn: Turn, alive: Sequence[Turn]) -> list[Turn]:
+        """Who may make room for a turn: who is not asking, else the address that has the most, if this has far less."""
+        there = Counter(other.address for other in self._turns)
+        idle = [other for other in alive if not other.asked_for() and there[other.address] >= there[turn.address]]
+        most = max(there.values())
+        if idle or there[turn.address] + 1 >= most:
+            return idle
+        return [other for other in reversed(alive) if there[other.address] == most]
+
+    def _too_many(self, turn: Turn) -> bool:
+        return sum(other.listener == turn.listener for other in self._turns) >= self.each
+
     def _refusal(self, turn: Turn) -> Busy | None:
-        if sum(other.listener == turn.listener for other in self._turns) >= self.each:
+        if self._too_many(turn):
             return Busy(
                 "You have asked for much at the same time; wait until some of it is there.",
                 "你同时要的太多了；请等一部分完成后再试。",
@@ -123,7 +140,8 @@ class Line:
         able = [turn for turn in able if turn.cancelled() or turn.ready()]
         if not able:
             return None
-        turn = min(able, key=lambda turn: not turn.asked_for())
+        served = Counter(turn.address for turn in self._taken)
+        turn = min(able, key=lambda turn: (not turn.asked_for(), served[turn.address]))
         self._taken.add(turn)
         turn.begin()
         return turn

@@ -36,6 +36,7 @@ from infer.turns import Turn, listener_named
 from infer.voice import Voice
 from page import answering
 from page.files import KEPT, Files
+from page.guard import asking
 from page.sample import Samples, decoded
 
 AT_ONCE, WAITING, EACH = 2, 8, 2  # batches that are made at the same time, that wait, and of one listener
@@ -279,6 +280,7 @@ class Job(Turn):
     order: Order
     folder: Path
     room: Callable[[], bool] = lambda: True
+    address: str = field(default_factory=asking)
     steps: Iterator[None] = field(default_factory=lambda: iter(()))
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     rows: list[dict[str, Any]] = field(default_factory=list)
@@ -465,7 +467,9 @@ class Batches:
                     f"{EACH} batches of yours are being made or waiting; start this one when one of them is finished.",
                     f"你已有 {EACH} 个批量任务在做或在等；等其中一个完成后再开始这个。",
                 )
-            if len(going) >= AT_ONCE + WAITING:
+            most = AT_ONCE + WAITING
+            here = sum(job.address == asking() for job in going)
+            if len(going) >= most or here >= most - EACH:  # whoever invents listeners leaves room to another address
                 raise Busy(
                     "Too many batches are waiting; try again when some are finished.",
                     "等待的批量任务太多了；请过一会儿再试。",

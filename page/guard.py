@@ -27,10 +27,18 @@ UPLOAD = 28 << 20  # bytes of JSON: the largest file that a page sends (page/sam
 EVENT = 256 << 10  # bytes: what an event holds is typed by hand
 HELD = 6 * UPLOAD  # bytes of all bodies whose answers are not out yet
 PATIENCE, RATE = 30.0, 16 << 10  # seconds that any body may take, and bytes a second that a longer one must bring
+SPARED = 6  # one part in so many of HELD is for bodies as small as an event's: files alone shut nobody out
 VALUES, DEPTH = 200_000, 40  # in one JSON text: each costs up to a hundred bytes of memory
 API = "/gradio_api"
 
 asker: ContextVar[str] = ContextVar("asker", default="")  # who asks: an address, and its browser by a cookie of ours
+
+
+def asking() -> str:
+    """The address of who asks."""
+    return asker.get().partition(" ")[0]
+
+
 BROWSER = "listener"  # that cookie's name
 
 
@@ -229,9 +237,9 @@ class Guard:
             return
         if route.path.startswith(API) and headers.get("content-type", "").partition(";")[0] != "application/json":
             raise Refused(415, "This takes JSON.", "这里只接受 JSON。")
-        began, size, more = time.monotonic(), 0, True
+        size, more, left = 0, True, self.patience
         while more:
-            left = self.patience + size / RATE - (time.monotonic() - began)
+            began = time.monotonic()
             try:
                 message = await asyncio.wait_for(receive(), max(left, 0))
             except TimeoutError as error:
@@ -242,9 +250,11 @@ class Guard:
                 raise _Gone
             chunk, more = message.get("body", b""), message.get("more_body", False)
             size += len(chunk)
+            left += len(chunk) / RATE - (time.monotonic() - began)
+            left = min(left, self.patience)  # what came fast buys no half hour of silence
             if size > route.most:
                 raise _large(route)
-            if self.held + len(chunk) > self.most_held:
+            if self.held + len(chunk) > self.most_held - (self.most_held // SPARED if size > EVENT else 0):
                 raise Refused(
                     503,
                     "Too much is being sent; try again.",

@@ -36,7 +36,7 @@ from infer.voices import VoiceInfo
 from page import answering, private
 from page.files import SPARE, TEMPORARY, Files
 from page.glossary import remember
-from page.guard import asker
+from page.guard import asker, asking
 from page.sample import Samples
 from text import Utterance
 from text.markup import with_reading
@@ -81,7 +81,7 @@ class Run(Turn):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """make: of `cancelled` the parts, with None for a step without one. clock: in seconds."""
-        self.listener, self.kind, self.clock = listener, kind, clock
+        self.listener, self.kind, self.clock, self.address = listener, kind, clock, asking()
         self.id = secrets.token_urlsafe(16)
         self.waiting, self.done, self.stopped = True, False, False
         self.error: list[str] | None = None
@@ -314,7 +314,7 @@ class Studio:
                 raise BadRequest("There is no sentence to speak; write one.", "没有要说的句子，请先输入。")
             if not written:
                 subtitles.write(path, told)
-            name = re.sub(r"\W+", "", project.text)[:16] or "speech"
+            name = re.sub(r"\[[^\[\]]*\]|\W+", "", project.text)[:16] or "speech"  # readings are no part of the text
             name = f"{name}-{told[0].request.seed}.{format}"
             address = self.files.offer(name, lambda target: shutil.move(path, target), scope)
         yield {"address": address, "name": name, "seconds": told[-1].start + told[-1].duration}

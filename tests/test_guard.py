@@ -136,6 +136,36 @@ def test_a_body_that_does_not_come_is_not_waited_for():
     assert asked.status == 408 and not front.app.bodies
 
 
+def test_a_body_that_came_fast_and_stops_is_not_waited_for_longer():
+    async def asked() -> Asked:
+        coming = [{"type": "http.request", "body": b" " * (1 << 20), "more_body": True}]  # 64 seconds' worth
+
+        async def stopping():
+            return coming.pop() if coming else await asyncio.Event().wait()
+
+        asked, front = Asked("POST", SERVER), guarded(patience=0.2)
+        await asyncio.wait_for(front(asked.scope, stopping, asked.send), 20)
+        return asked
+
+    assert asyncio.run(asked()).status == 408
+
+
+def test_files_that_are_being_sent_leave_room_for_small_bodies():
+    async def two() -> list[int]:
+        front = guarded(held=3 << 20)
+        front.app.held.clear()
+        large, larger = (Asked("POST", SERVER, [json.dumps("x" * size).encode()]) for size in (2 << 20, 1 << 19))
+        small = Asked("POST", SERVER, [json.dumps("x" * 200_000).encode()])
+        running = [asyncio.ensure_future(front(one.scope, one.receive, one.send)) for one in (large, larger, small)]
+        while len(front.app.bodies) < 2:
+            await asyncio.sleep(0)
+        front.app.held.set()
+        await asyncio.wait_for(asyncio.gather(*running), 20)
+        return [large.status, larger.status, small.status]
+
+    assert asyncio.run(two()) == [200, 503, 200]
+
+
 def test_all_bodies_together_have_a_limit():
     async def three() -> list[Asked]:
         front = guarded(held=100_000)

@@ -18,7 +18,7 @@ from infer import audio
 from infer.pipeline import speak
 from infer.request import BadRequest, Busy, SpeechRequest
 from infer.turns import Line, Turn
-from page import batch
+from page import batch, guard
 from page.batch import Batches, Work, found
 from page.files import Files
 from page.sample import Samples
@@ -437,6 +437,14 @@ def test_a_full_disk_and_a_fault_of_ours_are_sentences(batches, monkeypatch):
     assert str(batches.work.root) not in str([told, other])
 
 
+def start_from(address: str, batches: Batches, listener: str) -> batch.Job:
+    told = guard.asker.set(f"{address} browser")
+    try:
+        return batches.start(asked(listener=listener))
+    finally:
+        guard.asker.reset(told)
+
+
 def test_too_much_is_stopped_and_too_many_wait(batches, monkeypatch):
     monkeypatch.setattr(batch, "MOST_RUN", 1000)
     told = finish(batches.start(asked()))
@@ -449,7 +457,7 @@ def test_too_much_is_stopped_and_too_many_wait(batches, monkeypatch):
         yield
 
     monkeypatch.setattr(Batches, "_make", blocked)
-    jobs = [batches.start(asked(listener=str(i))) for i in range(batch.AT_ONCE + batch.WAITING)]
+    jobs = [start_from(f"10.0.0.{i}", batches, str(i)) for i in range(batch.AT_ONCE + batch.WAITING)]
     assert batches.start(asked(listener="0")) is jobs[0]
     with pytest.raises(Busy, match="Too many batches"):
         batches.start(asked(listener="more"))
@@ -458,6 +466,15 @@ def test_too_much_is_stopped_and_too_many_wait(batches, monkeypatch):
     gate.set()
     for job in jobs:
         finish(job)
+
+
+def test_one_address_leaves_room_for_the_batches_of_another(batches, monkeypatch):
+    monkeypatch.setattr(batches.engine.line, "enter", lambda _: None)
+    for i in range(batch.AT_ONCE + batch.WAITING - batch.EACH):
+        start_from("10.0.0.1", batches, f"invented {i}")
+    with pytest.raises(Busy, match="Too many batches"):
+        start_from("10.0.0.1", batches, "invented too")
+    assert start_from("10.0.0.2", batches, "another").id in batches.jobs
 
 
 def test_one_listener_has_two_of_the_ten_places(batches, monkeypatch):

@@ -187,3 +187,7 @@ def test_voices_of_two_rates_are_not_mixed(engine):
 
     with pytest.raises(BadRequest, match="one rate"):
         list(projects.stream(cards_of("你好。再见。"), say))
+
+
+def test_a_project_without_cards_has_no_text():
+    assert Project.from_dict(GOOD | {"cards": []}).text == ""

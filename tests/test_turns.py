@@ -106,6 +106,58 @@ def test_a_newcomer_waits_for_the_step_that_is_taken_and_not_for_300_who_left():
     assert not any(name.startswith("left") for name in noted), "who has left costs nothing"
 
 
+def crowd(noted: list[str], count: int) -> list[Scripted]:
+    """Turns of listeners that somebody at one address has invented, and goes on asking for."""
+    made = [Scripted(f"invented {i}", 5, noted) for i in range(count)]
+    for turn in made:
+        turn.address = "10.0.0.1"
+    return made
+
+
+def test_a_crowd_at_one_address_keeps_nobody_out():
+    noted, line = [], Line(workers=0, most=8)
+    invented, newcomers = crowd(noted, 9), [Scripted(f"new {i}", 1, noted) for i in range(5)]
+    for i, turn in enumerate(newcomers):
+        turn.address = f"10.0.1.{i}"
+    entered(line, *invented[:8])
+    with pytest.raises(Busy):
+        line.enter(invented[8])
+    entered(line, *newcomers)
+    assert [turn.ended.is_set() for turn in invented] == [False] * 3 + [True] * 5 + [False]
+    assert all(isinstance(turn.error, Busy) for turn in invented[3:8]), "the latest of them made room"
+    with pytest.raises(Busy):
+        line.enter(invented[8])
+    newcomers[0].there = False  # has not asked for its first sound yet
+    with pytest.raises(Busy):
+        line.enter(crowd(noted, 1)[0])
+    run_out(line)
+    assert all(turn.ended.is_set() and turn.error is None for turn in newcomers)
+
+
+def test_a_newcomer_does_not_wait_for_all_of_a_crowd_at_one_address():
+    noted, line = [], Line(workers=0)
+    gate = Scripted("one that speaks", 2, noted)
+
+    def meanwhile() -> bool:
+        newcomer = Scripted("new", 1, noted)
+        newcomer.address = "10.0.1.1"
+        line.enter(newcomer)
+        return line.step()  # as another thread would, beside this one
+
+    gate.address, gate.step = "10.0.0.1", meanwhile
+    entered(line, gate, *crowd(noted, 9))
+    assert line.step() and noted == ["new"]
+
+
+def test_who_has_too_much_in_the_line_pushes_nobody_out():
+    noted, line = [], Line(workers=0, most=3, each=2)
+    idle = Scripted("idle", 1, noted, there=False)
+    entered(line, Scripted("a", 1, noted), Scripted("a", 1, noted), idle)
+    with pytest.raises(Busy):
+        line.enter(Scripted("a", 1, noted))
+    assert not idle.ended.is_set()
+
+
 def test_a_full_line_refuses_in_one_sentence():
     noted, line = [], Line(workers=0, most=3, each=2)
     entered(line, *(Scripted(name, 1, noted) for name in "abc"))
@@ -345,6 +397,9 @@ def test_a_file_and_a_picture_come_as_parts(studio, made):
     whole, rate = speak(made, request)
     assert kept.path.read_bytes() == audio.encode(whole, rate, "wav", project) and kept.name == "你好再见-0.wav"
     assert file["seconds"] == pytest.approx(len(whole) / rate)
+    read = project.as_dict() | {"cards": [{"text": "长[chang2]的。"}]}
+    (subtitles,), _ = hear(studio, studio.file({"listener": "a", "project": read, "format": "srt"})["run"])
+    assert subtitles["name"] == "长的-0.srt", "a reading is no part of the name"
     (seen,), _ = hear(studio, studio.look({"listener": "a", "request": {"text": "你好。"}})["run"])
     assert seen["columns"] > 100
     with pytest.raises(BadRequest, match="no text to say"):
