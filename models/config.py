@@ -341,7 +341,7 @@ def _emotions(model: Mapping[str, Any], variant: Variant) -> tuple[str, ...]:
 
 
 def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:
-    """model.pitch: {"channel": …, "voiced": …, "base": Hz}; older voices have none."""
+    """model.pitch: {"channel": …, "voiced": …, "base": Hz, "phase": "minimum"}; older voices have none, or no phase."""
     if model.get("pitch") is None:
         return None
     block = _block(model, "pitch")
@@ -351,7 +351,10 @@ def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:
     base = block.get("base")
     if type(base) not in (int, float) or not 1 <= base <= 10_000:
         raise ValueError("config.json: model.pitch.base must be a number of Hz from 1 to 10000.")
-    return Pitch(*places, float(base))
+    phase = block.get("phase", "zero")
+    if phase not in ("zero", "minimum"):
+        raise ValueError(f'config.json: model.pitch.phase must be "zero" or "minimum", not {_short(phase)}.')
+    return Pitch(*places, float(base), phase == "minimum")
 
 
 def _short(value: Any) -> str:
