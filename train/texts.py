@@ -1,0 +1,141 @@
+"""What the teacher is asked to say: real sentences, and words for the syllables that are rare in them.
+
+`python -m train.texts RUNS FILE...` writes RUNS/texts.jsonl, a Text a line; own.txt beside this file is always read.
+"""
+
+import argparse
+import json
+import random
+import zlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+
+from text import Utterance, analyse
+from text.words import segment
+from train.sentences import dictionary_readings, tonal_syllables
+
+OWN = Path(__file__).with_name("own.txt")
+FEWEST, MOST = 2, 30  # syllables
+OFTEN = 10  # a tonal syllable that is said less often is added in words
+HELD_OUT = 16  # one real sentence of so many is never trained on, one of eight of our own
+MARKS = frozenset("!?…,.-")
+
+
+@dataclass(frozen=True)
+class Text:
+    """tokens: readings as spoken ("ni2") and marks; words: how many tokens each word has."""
+
+    text: str
+    tokens: list[str]
+    words: list[int]
+    kind: str  # own, real or rare
+    held_out: bool = False
+
+    @property
+    def syllables(self) -> int:
+        return sum(token not in MARKS for token in self.tokens)
+
+
+def tokens_of(utterance: Utterance) -> tuple[list[str], list[int]]:
+    """-> readings and marks, how many of them each word has. A mark is a word; of marks in a row the last one stays;
+    what is silent is left out."""
+    tokens: list[str] = []
+    words: list[int] = []
+    position = 0
+    for spoken, run in groupby(utterance.chars, lambda char: bool(char.spoken)):
+        chars = list(run)
+        if spoken:
+            for word, _tag in segment("".join(char.text for char in chars)):
+                tokens += [char.spoken for char in chars[position : position + len(word)]]
+                words.append(len(word))
+                position += len(word)
+            position = 0
+        elif (marks := [char.text for char in chars if char.text in MARKS]) and tokens:
+            tokens.append(marks[-1])
+            words.append(1)
+    return tokens, words
+
+
+def read(path: Path) -> list[str]:
+    """Sentences, one a line, once each; of a table the first column; lines with # are remarks."""
+    lines = (line.split("\t")[0].strip() for line in path.read_text("utf-8").splitlines())
+    return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
+
+
+def texts(lines: Iterable[str], kind: str, one_of: int) -> list[Text]:
+    """The sentences of lines that can be said as they are: of FEWEST to MOST syllables (our own may be single words and
+    longer), and nothing is left out of them. One of so many is held out; which, follows from the sentence alone."""
+    out = []
+    for line in lines:
+        for utterance in analyse(line):
+            tokens, words = tokens_of(utterance)
+            held_out = zlib.crc32(utterance.text.encode()) % one_of == 0
+            text = Text(utterance.source.strip(), tokens, words, kind, held_out)
+            fits = 0 < text.syllables <= 2 * MOST if kind == "own" else FEWEST <= text.syllables <= MOST
+            if fits and not utterance.skipped:
+                out.append(text)
+    return out
+
+
+def rare(said: Iterable[Text], known: int = 120_000, seed: int = 1) -> list[Text]:
+    """Lists of words for the tonal syllables that are said less than OFTEN times: frequent words that have them, of the
+    `known` most frequent ones, and the syllable alone where there is none."""
+    counts = Counter(token for text in said for token in text.tokens)
+    readings, _ = dictionary_readings(known)
+    having: dict[str, list[str]] = {}
+    for word, syllables in readings.items():
+        for syllable in set(syllables):
+            if len(having.setdefault(syllable, [])) < OFTEN and len(word) > 1:
+                having[syllable].append(word)
+    rng, wanted = random.Random(seed), []
+    for syllable in tonal_syllables(readings):
+        words = having.get(syllable, [])
+        for k in range(max(0, OFTEN - counts[syllable]) // 2):
+            wanted.append((syllable, words[k % len(words)] if words else ""))
+    rng.shuffle(wanted)
+    out = []
+    while wanted:
+        group = [wanted.pop() for _ in range(min(len(wanted), rng.randint(2, 5)))]
+        tokens, words, shown = [], [], []
+        for syllable, word in group:
+            spoken = readings[word] if word else [syllable]
+            tokens += [*spoken, ","]
+            words += [len(spoken), 1]
+            shown.append(word or syllable)
+        tokens[-1] = rng.choice((".", ".", ".", "?", "!"))
+        out.append(Text("，".join(shown), tokens, words, "rare"))
+    return out
+
+
+def gather(files: Iterable[Path]) -> list[Text]:
+    own = texts(read(OWN), "own", 8)
+    real = texts(dict.fromkeys(line for file in files for line in read(file)), "real", HELD_OUT)
+    random.Random(1).shuffle(own)
+    random.Random(2).shuffle(real)
+    return own + real + rare(own + real)
+
+
+def load(path: Path) -> list[Text]:
+    return [Text(**json.loads(line)) for line in path.read_text("utf-8").splitlines()]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path)
+    parser.add_argument("files", type=Path, nargs="*", help="one sentence a line, or tables that begin with one")
+    args = parser.parse_args()
+    rows = gather(args.files)
+    args.runs.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
+    (args.runs / "texts.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    for kind in ("own", "real", "rare"):
+        chosen = [row for row in rows if row.kind == kind]
+        lengths = sum(row.syllables for row in chosen)
+        print(f"{kind}: {len(chosen)} texts, {lengths} syllables, {sum(row.held_out for row in chosen)} held out")
+
+
+if __name__ == "__main__":
+    main()
