@@ -138,6 +138,7 @@ class SynthesizerConfig:
     sampling_rate: int = 44100
     add_blank: bool = True
     pitch: Pitch | None = None  # only voices of our own: where the latent tells it
+    words: bool = False  # likewise: whether the text encoder is told where words begin, and where in the sentence it is
 
     @property
     def hop(self) -> int:
@@ -199,6 +200,7 @@ class SynthesizerConfig:
             sampling_rate=_size(data, "sampling_rate"),
             add_blank=_flag(data, "add_blank", True),
             pitch=_pitch(model, sizes["inter_channels"]) if variant.tells_pitch else None,
+            words=variant.tells_pitch and _flag(model, "words", False),
             **sizes,
         )
         if fault := _contradiction(built):

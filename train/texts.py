@@ -10,18 +10,18 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import groupby
+from itertools import pairwise
 from pathlib import Path
 
 from text import Utterance, analyse
-from text.words import segment
+from text.symbols import PUNCTUATION
+from text.words import begins
 from train.sentences import dictionary_readings, tonal_syllables
 
 OWN = Path(__file__).with_name("own.txt")
 FEWEST, MOST = 2, 30  # syllables
 OFTEN = 10  # a tonal syllable that is said less often is added in words
 HELD_OUT = 16  # one real sentence of so many is never trained on, one of eight of our own
-MARKS = frozenset("!?…,.-")
 
 
 @dataclass(frozen=True)
@@ -36,27 +36,15 @@ class Text:
 
     @property
     def syllables(self) -> int:
-        return sum(token not in MARKS for token in self.tokens)
+        return sum(token not in PUNCTUATION for token in self.tokens)
 
 
 def tokens_of(utterance: Utterance) -> tuple[list[str], list[int]]:
-    """-> readings and marks, how many of them each word has. A mark is a word; of marks in a row the last one stays;
-    what is silent is left out."""
-    tokens: list[str] = []
-    words: list[int] = []
-    position = 0
-    for spoken, run in groupby(utterance.chars, lambda char: bool(char.spoken)):
-        chars = list(run)
-        if spoken:
-            for word, _tag in segment("".join(char.text for char in chars)):
-                tokens += [char.spoken for char in chars[position : position + len(word)]]
-                words.append(len(word))
-                position += len(word)
-            position = 0
-        elif (marks := [char.text for char in chars if char.text in MARKS]) and tokens:
-            tokens.append(marks[-1])
-            words.append(1)
-    return tokens, words
+    """-> readings and marks, as the product has them, and how many of them each word has (a mark is a word)."""
+    starts = begins(utterance.text, [bool(char.spoken) for char in utterance.chars])
+    places = [i for i, start in enumerate(starts) if start]
+    tokens = [char.spoken or char.text for char in utterance.chars]
+    return tokens, [end - start for start, end in pairwise([*places, len(tokens)])]
 
 
 def read(path: Path) -> list[str]:
@@ -72,8 +60,8 @@ def texts(lines: Iterable[str], kind: str, one_of: int) -> list[Text]:
     for line in lines:
         for utterance in analyse(line):
             tokens, words = tokens_of(utterance)
-            held_out = zlib.crc32(utterance.text.encode()) % one_of == 0
-            text = Text(utterance.source.strip(), tokens, words, kind, held_out)
+            shown = utterance.source.strip()
+            text = Text(shown, tokens, words, kind, zlib.crc32(shown.encode()) % one_of == 0)
             fits = 0 < text.syllables <= 2 * MOST if kind == "own" else FEWEST <= text.syllables <= MOST
             if fits and not utterance.skipped:
                 out.append(text)
