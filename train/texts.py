@@ -1,6 +1,7 @@
 """What the teacher is asked to say: real sentences, and words for the syllables that are rare in them.
 
-`python -m train.texts RUNS FILE...` writes RUNS/texts.jsonl, a Text a line; own.txt beside this file is always read.
+`python -m train.texts RUNS` writes RUNS/texts.jsonl, a Text a line. Beside this file: own.txt, written for it, and
+cpp.txt, of the data set of g2pM.
 """
 
 import argparse
@@ -18,10 +19,10 @@ from text.symbols import PUNCTUATION
 from text.words import begins
 from train.sentences import dictionary_readings, tonal_syllables
 
-OWN = Path(__file__).with_name("own.txt")
+OWN, CPP = (Path(__file__).with_name(name) for name in ("own.txt", "cpp.txt"))
 FEWEST, MOST = 2, 30  # syllables
 OFTEN = 10  # a tonal syllable that is said less often is added in words
-HELD_OUT = 16  # one real sentence of so many is never trained on, one of eight of our own
+HELD_OUT, OWN_HELD_OUT = 16, 8  # one real sentence, and of our own, of so many is never trained on
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ def tokens_of(utterance: Utterance) -> tuple[list[str], list[int]]:
 
 
 def read(path: Path) -> list[str]:
-    """Sentences, one a line, once each; of a table the first column; lines with # are remarks."""
-    lines = (line.split("\t")[0].strip() for line in path.read_text("utf-8").splitlines())
+    """Sentences, one a line, once each; lines with # are remarks."""
+    lines = (line.strip() for line in path.read_text("utf-8").splitlines())
     return list(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
 
 
@@ -98,9 +99,8 @@ def rare(said: Iterable[Text], known: int = 120_000, seed: int = 1) -> list[Text
     return out
 
 
-def gather(files: Iterable[Path]) -> list[Text]:
-    own = texts(read(OWN), "own", 8)
-    real = texts(dict.fromkeys(line for file in files for line in read(file)), "real", HELD_OUT)
+def gather() -> list[Text]:
+    own, real = texts(read(OWN), "own", OWN_HELD_OUT), texts(read(CPP), "real", HELD_OUT)
     random.Random(1).shuffle(own)
     random.Random(2).shuffle(real)
     return own + real + rare(own + real)
@@ -113,9 +113,8 @@ def load(path: Path) -> list[Text]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", type=Path)
-    parser.add_argument("files", type=Path, nargs="*", help="one sentence a line, or tables that begin with one")
     args = parser.parse_args()
-    rows = gather(args.files)
+    rows = gather()
     args.runs.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
     (args.runs / "texts.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
