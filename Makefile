@@ -2,6 +2,7 @@
 #   PYTHON=python3.12    the Python that .venv is made with (3.11 or newer)
 #   TORCH=keep           leave torch to you: whatever version is in .venv stays, none is installed
 #   ARGS="…"             passed on: make webui ARGS="--set webui.port=7861", make models ARGS="bert clap"
+#   CHROMIUM=/path/to/it  the browser for the tests, where it is not found by itself
 # make bench: how fast the backends are here. make test-ipex: the backend ipex, in an environment of its own.
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ DEV := $(VENV)/requirements-dev.installed
 help:
 	@echo "make webui   install what is needed into $(VENV) and open the page on http://127.0.0.1:7860"
 	@echo "make models  list the large model files, or bring them: make models ARGS=\"bert clap\""
-	@echo "make test    install that and the test tools, then run the tests"
+	@echo "make test    install that, the test tools and a browser for them, then run the tests"
 	@echo "make bench   measure how fast the voices speak here; make bench ARGS=--quick takes a minute"
 	@echo "make lint    check the code with ruff"
 
@@ -28,6 +29,7 @@ models: $(RUNTIME)
 	@$(VENV)/bin/python -m infer.models $(ARGS)
 
 test: $(RUNTIME) $(DEV)
+	@$(VENV)/bin/python -m tests.needs
 	@echo "make test: running the tests"
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
@@ -49,6 +51,7 @@ lint: $(DEV)
 # pip comes last in a new environment, so one that was interrupted is made again.
 $(VENV)/bin/pip:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; name one: make webui PYTHON=python3.12")'
+	@$(PYTHON) tests/needs.py venv
 	@echo "Making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 

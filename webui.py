@@ -3,38 +3,44 @@
 python webui.py --port 7861 --device cpu --set max_characters=2000
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
 import json
+import logging
 import os
-import signal
 import sys
-import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import MISSING, dataclass, fields
 from functools import partial
 from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
-from infer import selftest
+from infer import log, selftest
+from infer.ending import Interrupted, end_work, leave, listen
+from infer.files import TemporaryFolder, clear_away
 from infer.pipeline import Engine
 from infer.request import MissingFiles, SpeechError, SpeechRequest
 from infer.settings import Settings, SettingsError, load_settings
-from infer.voice import VoiceInfo
+from infer.voices import BrokenVoice, VoiceInfo
 
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
     warnings.simplefilter("ignore")
     import gradio as gr
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from page import LOOPBACK, batch, device, editor, glossary, language_of, lines_html, sample, shelf, voices
+    from page import batch, device, editor, glossary, language_of, private, sample, shelf, signin, voices
     from page.early import Early
-    from page.files import Files
+    from page.files import TEMPORARY, Files
+    from page.guard import Contract, Guard, loopback
     from page.sample import Samples
     from page.studio import EMOTIONS, PROMPTS, Studio
 
@@ -47,6 +53,7 @@ const tell = () => {
 watch("value", tell);
 tell();
 """
+SESSIONS = 256  # open pages whose state is kept, 130 kB each; Gradio alone keeps 10,000
 SHORTCUTS = {"host": "host", "port": "webui.port", "device": "webui.device"}
 
 
@@ -102,6 +109,7 @@ WORDS = {  # key -> Chinese, English
 TITLE = {  # for title.js: key -> Chinese, English
     "language": ("English", "中文"),
     "look": ("深色或浅色", "Dark or light"),
+    "leave": ("退出登录", "Sign out"),
 }
 EXAMPLES = (  # what each shows, and the text
     ("多音字", "Polyphones", "银行行长说，长大以后要去重庆和长城。他觉得睡觉很重要，音乐让人快乐。"),
@@ -137,6 +145,8 @@ class Page:
     def visit(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
         """A page has been opened: who listens, and the voices as last looked for."""
         listener = self.listeners.setdefault(request.session_hash, token_urlsafe(16))
+        while len(self.listeners) > SESSIONS:  # a page that was never closed: what it says now, it says as a stranger
+            del self.listeners[next(iter(self.listeners))]
         return {"listener": listener}, *self.offer(voice, request)
 
     def offer(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
@@ -164,7 +174,7 @@ class Page:
         return (
             gr.Dropdown(choices=list(info.speakers), value=next(iter(info.speakers), None)),
             gr.Dropdown(choices=self.emotions(info, language), value=""),
-            gr.HTML(lines_html([(pair[1 - language], "notice") for pair in info.missing]), visible=bool(info.missing)),
+            gr.HTML(voices.notice_html(info, language), visible=bool(info.missing)),
         )
 
     def emotions(self, info: VoiceInfo, language: int) -> list[tuple[str, str]]:
@@ -174,8 +184,16 @@ class Page:
         return [(known.get(n, (n, n))[language], "" if n == names[0] else n) for n in names]
 
     def apply(self, wanted: str, request: gr.Request) -> list[Any]:
-        """The controls set as a project or a recipe says, {option: value}; what it does not say has its default."""
-        values = defaults() | json.loads(wanted)
+        """The controls set as a project or a recipe says, {option: value}; what it does not say has its default.
+
+        What no page would say changes nothing.
+        """
+        try:
+            said = json.loads(wanted)  # a preset's `sample` is no control, and the browser's own
+            values = defaults() | {name: said[name] for name in said if name != "sample"}
+            SpeechRequest.from_dict(values)
+        except (ValueError, TypeError, SpeechError):
+            return [gr.skip() for _ in CONTROLS[1:]]
         info, language = self.info(self.chosen(values["voice"])), language_of(request)
         choices = {
             "voice": self.choices(),
@@ -246,6 +264,7 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
             html_template="<h1>Bert-VITS2 <small>${value}</small></h1><div></div>",
             js_on_load=(ASSETS / "title.js").read_text(encoding="utf-8"),
             words=TITLE,
+            password=bool(settings["user"]),
             apply_default_css=False,
             elem_id="title",
         )
@@ -267,7 +286,7 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
                         stop = gr.Button(i18n("stop"), elem_id="stop", scale=1, min_width=80)
                     editor.component(studio, defaults())
                 with gr.Column(scale=2, min_width=300, elem_id="controls"):
-                    missing = gr.HTML(js_on_load=None, visible=False, elem_id="missing")
+                    missing = gr.HTML(js_on_load=voices.TO_MODEL, visible=False, elem_id="missing")
                     for control in CONTROLS[1:]:
                         if not control.advanced and control.name != "seed":
                             parts[control.name] = component(control, page, i18n)
@@ -292,7 +311,9 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
                 device.build(engine)
 
         controls = [parts[control.name] for control in CONTROLS]
+        # preprocess: Gradio takes a voice for an error that it has not offered to this page; ours is looked up.
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+        quiet |= {"preprocess": False}
         # Every click counts, also one that comes while the last is still being served.
         always = quiet | {"trigger_mode": "multiple"}
         speak.click(None, controls, None, js="(...values) => { window.studio.speak(values) }", **always)
@@ -353,6 +374,7 @@ def main(argv: list[str] | None = None) -> int:
     shortcuts = [f"{path}={getattr(arguments, name)}" for name, path in SHORTCUTS.items() if getattr(arguments, name)]
     try:
         settings = load_settings(arguments.config, [*arguments.set, *shortcuts])
+        log.set_up(settings["webui.debug"])
         serve(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -360,8 +382,8 @@ def main(argv: list[str] | None = None) -> int:
     except SpeechError as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        pass
+    except Interrupted as told:
+        return told.code if told.code == 130 else 0  # a service manager asks for it: that is no failure
     return 0
 
 
@@ -383,11 +405,12 @@ def serve(settings: Settings) -> None:
         )
         if selftest.is_due(engine):
             print(selftest.check(engine).sentence[0])
-    except MissingFiles as error:
+    except (MissingFiles, BrokenVoice) as error:
         print(error)  # the page says it too, and other voices may do without
     port, host = settings["webui.port"], settings["host"]
+    clear_away(TEMPORARY)
     files = Files()
-    with tempfile.TemporaryDirectory(prefix="speech-") as folder, closing(files):
+    with TemporaryFolder(TEMPORARY) as folder, closing(files):
         os.environ["GRADIO_TEMP_DIR"] = folder
         blocks = build(engine, files)
         try:
@@ -398,47 +421,54 @@ def serve(settings: Settings) -> None:
                 f"choose one with: python webui.py --port {port + 1}",
             ) from error
         print(f"Page: {blocks.local_url} (Ctrl+C ends it)", flush=True)
-        if host not in LOOPBACK and not settings["user"]:
+        if not loopback(host) and not settings["user"]:
             print("Every machine that reaches this one can use the page; set user and password to ask for both.")
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended by a service manager: tidy up as well
         try:
             threading.Event().wait()
         finally:
+            end_work(0)  # first of all: the server waits for the answers that it owes
             blocks.close(verbose=False)
+            end_work()
 
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:
     """Serves a page in the background, with the files that it makes. Raises OSError when the port is taken."""
+    host = settings["host"].strip("[]")
     blocks.queue(max_size=64).launch(
-        server_name=settings["host"],
+        server_name=f"[{host}]" if ":" in host else host,  # so that addresses made of it can be read
         server_port=settings["webui.port"],
         share=settings["webui.share"],
-        auth=(settings["user"], settings["password"]) if settings["user"] else None,
+        auth=signin.Door(settings["user"], settings["password"]) if settings["user"] else None,
         debug=False,
         quiet=True,
         run_history=False,
         enable_monitoring=False,
         prevent_thread_lock=True,
-        app_kwargs={"middleware": middleware(settings)},
+        state_session_capacity=SESSIONS,
+        app_kwargs={
+            "middleware": [Middleware(Early, script=(ASSETS / "early.js").read_text("utf-8"))],
+            "lifespan": partial(guarded, blocks, settings),
+        },
         **look(),
     )
-    files.mount(blocks.app, partial(signed_in, blocks.app))
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # not a line for all that is no HTTP
+    files.mount(blocks.app, partial(signin.signed_in, blocks.app))
+    signin.mount(blocks.app)
 
 
-def middleware(settings: Settings) -> list[Middleware]:
-    """What stands before Gradio. A page for this machine alone answers to no other name: else a site whose name is
-    made to point here could speak with it from the listener's browser."""
-    early = Middleware(Early, script=(ASSETS / "early.js").read_text("utf-8"))
-    if settings["user"] or settings["webui.share"] or settings["host"] not in LOOPBACK[:2]:
-        return [early]
-    return [Middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK[:2]), www_redirect=False), early]
+@asynccontextmanager
+async def guarded(blocks: gr.Blocks, settings: Settings, app: Any) -> AsyncIterator[None]:
+    """Puts the guard in front of all that Gradio has, its own middleware too, which may run only here.
 
-
-def signed_in(app: Any, cookies: Mapping[str, str]) -> bool:
-    """Whether who sends these cookies may see the page; Gradio's own check cannot be called from outside."""
-    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
-    return app.auth is None or any(cookies.get(name) in app.tokens for name in names if name in cookies)
+    A page for this machine alone answers to no other name: else a site whose name is made to point here could speak
+    with it from the listener's browser.
+    """
+    alone = private(settings) and not settings["user"]
+    allowed = partial(signin.signed_in, app)
+    app.middleware_stack = Guard(app.middleware_stack, Contract(blocks), allowed, *([loopback] if alone else []))
+    yield
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    listen()
+    leave(main())

@@ -4,7 +4,8 @@ Weights have one scale for each output (made offline by bert.quantise), activati
 come. So the padding and an outlier of one token change nothing for the others, unlike with the one scale for all that
 the usual dynamic quantisation has. Norms, attention, biases and embeddings are float32.
 
-The file holds tensors only; the graph is built here and finds them by their place in the file, which is mapped.
+The file holds tensors only; the graph is built here and finds the 8-bit ones by their place in the file. That is
+mapped while they are packed for the CPU, and no longer: who overwrote a mapped file would end the process (SIGBUS).
 """
 
 from __future__ import annotations
@@ -37,10 +38,11 @@ class Int8Network:
 
     @classmethod
     def load(cls, folder: Path) -> Int8Network:
-        """Map model.int8.safetensors of `folder`. Raises MissingModel."""
+        """From model.int8.safetensors of `folder`. Raises MissingModel."""
         shape = Shape.read(folder)
         with reading(folder):
-            graph = build(shape, layout(folder / INT8_WEIGHTS))
+            file = folder / INT8_WEIGHTS
+            graph = build(shape, layout(file), file)
             return cls(_session(graph, folder), shape.positions, 63 if _saturates() else 127)
 
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -81,8 +83,8 @@ def is_current(file: Path) -> bool:
         return False
 
 
-def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]]) -> bytes:
-    """The network as an ONNX model whose weights lie in model.int8.safetensors.
+def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]], file: Path) -> bytes:
+    """The network as an ONNX model: its 8-bit weights lie in `file`, what is not packed for the CPU in the model.
 
     Inputs: ids int64 [tokens]; bias float32 [1, tokens], 0 for what exists and -inf for padding; levels, middle: the
     largest step of an activation, and the number that stands for zero. Output: hidden float32 [tokens, hidden].
@@ -91,17 +93,21 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]]) 
     from onnx import TensorProto, helper
 
     types = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
-    nodes, external, constants = [], {}, {}
+    nodes, weights, constants = [], {}, {}
 
     def stored(name: str, *sizes: int) -> str:
         dtype, found, offset, length = tensors[name]
         if tuple(found) != sizes:
             raise ValueError(f"{INT8_WEIGHTS}: {name} has the sizes {found} and {list(sizes)} were expected")
         place = {"location": INT8_WEIGHTS, "offset": str(offset), "length": str(length)}
-        tensor = TensorProto(name=name, data_type=types[dtype], dims=sizes, data_location=TensorProto.EXTERNAL)
-        for key, value in place.items():
-            tensor.external_data.add(key=key, value=value)
-        external[name] = tensor
+        tensor = TensorProto(name=name, data_type=types[dtype], dims=sizes)
+        if dtype == "I8":
+            tensor.data_location = TensorProto.EXTERNAL
+            for key, value in place.items():
+                tensor.external_data.add(key=key, value=value)
+        else:
+            tensor.raw_data = np.fromfile(file, np.uint8, length, offset=offset).tobytes()
+        weights[name] = tensor
         return name
 
     def constant(*values: float, dtype: int = TensorProto.INT64, dims: tuple[int, ...] | None = None) -> str:
@@ -168,7 +174,7 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]]) 
     outputs = [helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["tokens", shape.hidden])]
     graph = helper.make_graph(
         nodes, "bert", [helper.make_tensor_value_info(*i) for i in inputs], outputs,
-        [*external.values(), *constants.values()],
+        [*weights.values(), *constants.values()],
     )  # fmt: skip
     return _model(graph)
 

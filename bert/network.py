@@ -22,7 +22,7 @@ class TorchNetwork:
 
     @classmethod
     def load(cls, folder: Path, device: str | torch.device, dtype: torch.dtype) -> TorchNetwork:
-        """On the CPU float32 weights stay in the file and are mapped: loading takes no memory. Raises MissingModel."""
+        """Raises MissingModel."""
         options = {"local_files_only": True, "trust_remote_code": False}
         with quiet_transformers(), reading(folder):
             from transformers import AutoConfig, AutoModel
@@ -46,7 +46,10 @@ class TorchNetwork:
             )
         if hasattr(model.encoder, "ln"):  # Megatron's norm after the last layer: the feature is the stream before it
             model.encoder.ln = torch.nn.Identity()
-        return cls(model.to(device).eval())
+        model = model.to(device).eval()
+        for tensor in (*model.parameters(), *model.buffers()):  # some lie in the mapped file: who overwrites that
+            tensor.data = tensor.data.clone()  # would end the process (SIGBUS)
+        return cls(model)
 
     @torch.no_grad()
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:

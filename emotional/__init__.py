@@ -82,6 +82,14 @@ class ClapEmotion:
         key = ("audio", hashlib.sha256(samples.data).digest(), rate)
         return self._cached(key, lambda: self._of_audio(samples, rate))
 
+    def file(self, data: bytes, read: Callable[[bytes], tuple[np.ndarray, int]]) -> Tensor:
+        """As `audio`, of a file that `read` turns into samples and Hz; it is read no more while its vector is kept."""
+        key = ("file", hashlib.sha256(data).digest())
+        with self._lock:
+            known = key in self._cache
+        clip = None if known else read(data)  # outside of the lock: a decoder may take seconds
+        return self._cached(key, lambda: self.audio(*(clip or read(data))))
+
     def _cached(self, key: tuple, compute: Callable[[], Tensor]) -> Tensor:
         with self._lock:
             if key not in self._cache:
@@ -133,7 +141,10 @@ class ClapEmotion:
             raise MissingModel(
                 f"The weights in {self.folder} lack {len(absent)} tensors ({absent[0]}): {_remedy(self.folder)}"
             )
-        return model.to(self.device).eval()
+        model = model.to(self.device).eval()
+        for tensor in (*model.parameters(), *model.buffers()):  # some lie in the mapped file: who overwrites that
+            tensor.data = tensor.data.clone()  # would end the process (SIGBUS)
+        return model
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

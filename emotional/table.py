@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 # The longest keyword wins, so an idiom or a denied word stands where its meaning is: 不开心 is sad, 生气勃勃 is happy.
 WORDS: Mapping[str, Sequence[str]] = {
-    name: tuple(re.split(r"\s*[,\n]\s*", words.strip()))
+    name: tuple(word.strip() for word in words.strip().replace("\n", ",").split(","))
     for name, words in {
         "neutral": """
             平静, 中性, 中立, 平和, 平淡, 平常, 平稳, 普通, 正常, 自然, 冷静, 镇定, 沉稳, 淡定, 默认, 无感情
@@ -63,15 +63,18 @@ WORDS: Mapping[str, Sequence[str]] = {
     }.items()
 }
 
-# What may stand right before a keyword. 特别 and its like are not the 别 that forbids.
+# What may stand right before a keyword, among its last characters alone: every search costs the same, however long
+# the prompt. 特别 and its like are not the 别 that forbids.
+NEAR = 60
 DENIED = re.compile(
     r"((?<![特分个告离])别|不|没有?|沒有?|毫?无|毫?無|并非|並非)"
-    r"(是|太|很|要|会|會|再|那么|那麼|这么|怎么|怎麼|大|能|必|用|该|感到|觉得|显得|特别|非常|\s)*$"
-    r"|((?<![a-z])(not|no|never|without|hardly|cannot)|n't)(\s+(a|be|being|so|too|very|that|really|all|at|bit|little|feel|feeling|get))*\s*$"
+    r"(是|太|很|要|会|會|再|那么|那麼|这么|怎么|怎麼|大|能|必|用|该|感到|觉得|显得|特别|非常|\s){0,12}$"
+    r"|((?<![a-z])(not|no|never|without|hardly|cannot)|n't)"
+    r"( (a|be|being|so|too|very|that|really|all|at|bit|little|feel|feeling|get)){0,12} ?$"
 )
 MILD = re.compile(
-    r"(有一?点|有點|点|點|一?些|略|稍|微|一丝|一絲|几分|幾分)(儿|微|稍|许|带|帶|有|的|地|\s)*$"
-    r"|(?<![a-z])(slightly|mildly|somewhat|faintly|an? (little )?(little|bit|touch|hint))(\s+of)?(\s+(a|an))?\s*$"
+    r"(有一?点|有點|点|點|一?些|略|稍|微|一丝|一絲|几分|幾分)(儿|微|稍|许|带|帶|有|的|地|\s){0,12}$"
+    r"|(?<![a-z])(slightly|mildly|somewhat|faintly|an? (little )?(little|bit|touch|hint))( of)?( (a|an))? ?$"
 )
 
 
@@ -98,7 +101,7 @@ def emotion_weights(prompt: str, emotions: Mapping[str, Sequence[str]] | Sequenc
     matches = list(_pattern(owner).finditer(text))
     weights = [0.0] * len(names)
     for match in matches:
-        word, before = match[0], text[: match.start()]
+        word, before = match[0], text[max(0, match.start() - NEAR) : match.start()]
         if denial := DENIED.search(before):
             word = next((form for form in (f"不{word}", f"not {word}") if form in owner), "")
             before = before[: denial.start()]

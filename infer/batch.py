@@ -6,8 +6,12 @@ Whatever the end, each item is a file of its own first, with its recipe in it: a
 was, and only what has changed is made again. Exit codes: those of python -m infer, for the first item that failed.
 """
 
+if __name__ == "__main__":  # the imports take seconds, in which Ctrl+C is no error either
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import argparse
-import codecs
 import csv
 import html
 import io
@@ -19,30 +23,33 @@ import time
 import unicodedata
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby, islice
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from infer import audio
-from infer.__main__ import add_options, exit_code, options
+from infer import audio, log
+from infer.__main__ import Parser, add_options, check_place, exit_code, options
+from infer.ending import leave, listen
+from infer.files import MOST_BYTES, PART, decode, read, read_from, whole, write_whole, writing
 from infer.pipeline import Engine
-from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
+from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, shown
 from infer.settings import load_settings
 from text.markup import parse
 
-MOST_BYTES, MOST_ITEMS = 10_000_000, 10_000
-LONGEST = 12 * 3600  # seconds of a joined file: a wav of 16 bits and 44,100 Hz ends at 4 GB, which is 13.5 hours
+MOST_ITEMS = 10_000
+MOST_LINES = 500_000  # of a file, before it is taken apart: a subtitle has four or five
+LONGEST = 12 * 3600  # seconds of a joined file at most: a wav of 16 bits and 44,100 Hz ends at 4 GB, 13.5 hours
 NAME = 24  # characters of a text in the name of its file
+NAME_FROM = 500  # characters that are looked at for it: a long run of accents takes quadratic time to put in order
 TOLERANCE = 0.05  # seconds that a line may be longer than its slot, or late: nobody hears it, and mp3 pads as much
 REPORT = "report.jsonl"
 
@@ -50,6 +57,8 @@ _OPTIONS = {option.name: option for option in fields(SpeechRequest) if not isins
 _FASTEST = _OPTIONS["speed"].metadata["high"]
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"  # hours may be left out in vtt
 _TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}", re.ASCII)
+_LONG_NUMBER = re.compile(r"&#(?=[0-9]{9})")
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"  # as str.splitlines knows them
 _TAG = re.compile(r"<(?:/?[A-Za-z]|\d\d:)[^<>]*>|\{\\[^{}]*\}")  # <i>, <00:00:01.000>, {\an8}
 
 
@@ -80,13 +89,14 @@ class Item:
                 values[name] = type(_OPTIONS[name].default)(cell)
             except ValueError as error:
                 raise BadRequest(
-                    f"{name} must be a number, not {cell!r}.", f"{name} 必须是数，而不是 {cell!r}。"
+                    f"{name} must be a number, not {shown(cell)}.", f"{name} 必须是数，而不是 {shown(cell)}。"
                 ) from error
         return base.but(text=self.text, **values)
 
     def file(self, total: int, format: str) -> str:
         """Its file's name among `total`: 001-你好.wav. Only letters, digits, - and _, whatever the text holds."""
-        name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", self.name or parse(self.text, {}).text))
+        said = self.name or parse(self.text[:NAME_FROM], {}).text
+        name = re.sub(r"[^\w-]+", "_", unicodedata.normalize("NFC", said[:NAME_FROM]))
         stem = f"{self.number:0{max(3, len(str(total)))}}-{name.strip('_-')[:NAME]}"
         return f"{stem.rstrip('_-')}.{format}"
 
@@ -121,33 +131,25 @@ class Result:
 
 
 def items(file: Path, paragraphs: bool = False) -> list[Item]:
-    """What a txt, csv, srt or vtt file asks for. Raises BadRequest if the file as a whole is at fault.
+    """What a file asks for; see `items_in`. Raises BadRequest."""
+    _reader(file, paragraphs)
+    return items_in(file, read(file, MOST_BYTES), paragraphs)
+
+
+def items_in(file: Path, data: bytes, paragraphs: bool = False) -> list[Item]:
+    """What a txt, csv, srt or vtt file of this content asks for. Raises BadRequest if it is at fault as a whole.
 
     txt: an item for each line that is not empty, or, for `paragraphs`, for each stretch between empty lines. csv: a
     header that names `text` and any options of a request, and `name` for the file; empty cells mean the default.
     srt, vtt: an item for each subtitle, in order of time, with its slot.
     """
-    readers = {"txt": _paragraphs if paragraphs else _lines, "csv": _rows, "srt": _subtitles, "vtt": _subtitles}
-    reader = readers.get(file.suffix.lower().lstrip("."))
-    if reader is None:
+    reader = _reader(file, paragraphs)
+    text, notices = decode(read_from(io.BytesIO(data), file.name, MOST_BYTES))
+    if sum(map(text.count, _LINE_ENDS)) > MOST_LINES:
         raise BadRequest(
-            f"{file.name}: the ending must be one of {', '.join(readers)}.",
-            f"{file.name}：扩展名须为 {'、'.join(readers)} 之一。",
+            f"{file.name} has more than {MOST_LINES} lines; cut it into several files.",
+            f"{file.name} 超过 {MOST_LINES} 行；请分成几个文件。",
         )
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise BadRequest(
-            f"{file.name} cannot be read ({error.strerror}); name a file that is there.",
-            f"读不了 {file.name}（{error.strerror}）；请给出存在的文件。",
-        ) from error
-    if len(data) > MOST_BYTES:
-        raise BadRequest(
-            f"{file.name} has more than {MOST_BYTES // 1_000_000} MB; cut it into several files.",
-            f"{file.name} 超过 {MOST_BYTES // 1_000_000} MB；请分成几个文件。",
-        )
-    text, notices = decode(data)
     found = reader(text)
     if not found:
         raise BadRequest(
@@ -156,34 +158,33 @@ def items(file: Path, paragraphs: bool = False) -> list[Item]:
         )
     if len(found) > MOST_ITEMS:
         raise BadRequest(
-            f"{file.name} has {len(found)} items and the limit is {MOST_ITEMS}; cut it into several files.",
-            f"{file.name} 有 {len(found)} 条，上限是 {MOST_ITEMS} 条；请分成几个文件。",
+            f"{file.name} has more than {MOST_ITEMS} items, which is the limit; cut it into several files.",
+            f"{file.name} 超过 {MOST_ITEMS} 条的上限；请分成几个文件。",
         )
     return [replace(found[0], notices=notices), *found[1:]]
 
 
-def decode(data: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """UTF-8, UTF-16 with its mark, or else GB18030, and the notice that it was guessed. Raises BadRequest."""
-    notices: tuple[tuple[str, str], ...] = ()
-    try:
-        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            text = data.decode("utf-16")
-        else:
-            text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("gb18030", errors="replace")
-        notices = (("The file is no UTF-8 and was read as GB18030.", "文件不是 UTF-8，已按 GB18030 读取。"),)
-    if "\0" in text or ("\ufffd" in text and notices):
-        raise BadRequest("The file is no text; save it as UTF-8 text.", "文件不是文本；请存成 UTF-8 文本。")
-    return text, notices
+def _reader(file: Path, paragraphs: bool) -> Callable[[str], list[Item]]:
+    """By the ending. Raises BadRequest."""
+    readers = {"txt": _paragraphs if paragraphs else _lines, "csv": _rows, "srt": _subtitles, "vtt": _subtitles}
+    reader = readers.get(file.suffix.lower().lstrip("."))
+    if reader is None:
+        raise BadRequest(
+            f"{file.name}: the ending must be one of {', '.join(readers)}.",
+            f"{file.name}：扩展名须为 {'、'.join(readers)} 之一。",
+        )
+    return reader
 
 
 def _lines(text: str) -> list[Item]:
-    return [Item(i, said, line=line) for i, (line, said) in enumerate(filter(itemgetter(1), _numbered(text)), 1)]
+    """One more than the limit at most, which is enough to refuse the file; so do the others."""
+    said = islice(filter(itemgetter(1), _numbered(text)), MOST_ITEMS + 1)
+    return [Item(i, said, line=line) for i, (line, said) in enumerate(said, 1)]
 
 
 def _paragraphs(text: str) -> list[Item]:
-    parts = [list(part) for written, part in groupby(_numbered(text), lambda line: bool(line[1])) if written]
+    parts = (list(part) for written, part in groupby(_numbered(text), lambda line: bool(line[1])) if written)
+    parts = islice(parts, MOST_ITEMS + 1)
     return [Item(i, "\n".join(said for _, said in part), line=part[0][0]) for i, part in enumerate(parts, 1)]
 
 
@@ -197,16 +198,22 @@ def _rows(text: str) -> list[Item]:
     reader = csv.reader(io.StringIO(table, newline=""), delimiter=delimiter)
     before = len(text[: len(text) - len(table)].splitlines())  # empty lines above the header
     try:
-        header, rows = next(reader, []), []
-        while True:
+        columns, rows = _columns(next(reader, [])), []
+        while len(rows) <= MOST_ITEMS:
             line = before + reader.line_num + 1  # before it is read: a cell may have several lines
             if (row := next(reader, None)) is None:
                 break
-            rows.append((line, row))
+            if any(cell.strip() for cell in row):
+                rows.append((line, row))
     except csv.Error as error:
         raise BadRequest(
             f"The table cannot be read ({error}); save it as csv again.", f"读不了表格（{error}）；请重新存成 csv。"
         ) from error
+    return [_row(number, line, columns, row) for number, (line, row) in enumerate(rows, 1)]
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    """The names of a table's columns. Raises BadRequest for one that means nothing, and if none is text."""
     columns = [cell.strip().lower() for cell in header]
     if "text" not in columns:
         raise BadRequest(
@@ -216,11 +223,11 @@ def _rows(text: str) -> list[Item]:
     for i, column in enumerate(columns):
         if column not in (*_OPTIONS, "name") or column in columns[:i]:
             raise BadRequest(
-                f"The column {column!r} is no option, or there twice; the options are {', '.join(_OPTIONS)} and name.",
-                f"列名 {column!r} 不是选项，或重复了；可用的有：{'、'.join(_OPTIONS)}、name。",
+                f"The column {shown(column)} is no option, or there twice; the options are {', '.join(_OPTIONS)} and "
+                "name.",
+                f"列名 {shown(column)} 不是选项，或重复了；可用的有：{'、'.join(_OPTIONS)}、name。",
             )
-    rows = [(line, row) for line, row in rows if any(cell.strip() for cell in row)]
-    return [_row(number, line, columns, row) for number, (line, row) in enumerate(rows, 1)]
+    return columns
 
 
 def _row(number: int, line: int, columns: Sequence[str], row: Sequence[str]) -> Item:
@@ -249,7 +256,7 @@ def _subtitles(text: str) -> list[Item]:
             found[-1][3].append(line)
         else:
             inside = False
-    entities = html.unescape if text.startswith("WEBVTT") else str
+    entities = _without_entities if text.startswith("WEBVTT") else str
     lines = [(*at, entities(_TAG.sub("", " ".join(lines)).replace("\\N", " ").strip())) for *at, lines in found]
     backwards = ("The line ends before it begins; correct its times.", "这一行的结束时间不晚于开始时间；请改正。")
     lines = sorted((line for line in lines if line[3]), key=itemgetter(0))
@@ -257,6 +264,11 @@ def _subtitles(text: str) -> list[Item]:
         Item(i, said, slot=(start, end), fault=None if end > start else backwards, line=number)
         for i, (start, end, number, said) in enumerate(lines, 1)
     ]
+
+
+def _without_entities(text: str) -> str:
+    """&amp; as &, as in html; a number longer than any character's stays as it is, for Python refuses the longest."""
+    return html.unescape(_LONG_NUMBER.sub("&amp;#", text))
 
 
 def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None) -> float:
@@ -276,6 +288,26 @@ def run(
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Iterator[Result]:
     """Says the items, one result each; an item that fails does not stop the others.
+
+    The results of `steps`, where all is told.
+    """
+    for told in steps(engine, items, out, base, format, again, cancelled):
+        if isinstance(told, Result):
+            yield told
+
+
+def steps(
+    engine: Engine,
+    items: Sequence[Item],
+    out: Path,
+    base: SpeechRequest | None = None,
+    format: str = "wav",
+    again: bool = False,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[Speech | Result | None]:
+    """Says the items: the pieces of each as they are written, without samples, and what became of it.
+
+    Then, where all goes into one file, None for every small part of that work.
 
     out: a folder; or a .zip; or a sound file (.wav, .mp3 …) in which all are joined: each at its slot's start, or, if
     it has none, behind a pause as between paragraphs. Those two stand when the iterator has ended; till then, and
@@ -298,6 +330,7 @@ def run(
     names = {item.number: item.file(len(items), format) for item in items}
     if zipped and out.exists():
         _unpack(out, folder, set(names.values()))
+    longest = min(engine.settings["max_joined_hours"] * 3600, LONGEST)
     results: list[Result] = []
     end = -base.paragraph_pause  # of the sound so far; the first item has no pause before it
     try:
@@ -305,16 +338,13 @@ def run(
             if cancelled():
                 return
             try:
-                if joined and item.slot and item.slot[1] > LONGEST:
-                    raise BadRequest(
-                        f"The line ends after {LONGEST // 3600} hours, and a joined file is not longer; cut the file.",
-                        f"这一行在 {LONGEST // 3600} 小时之后，合并的文件没有这么长；请分成几个文件。",
-                    )
-                result = _said(engine, item, folder / names[item.number], base, again, cancelled)
+                if joined and item.slot and item.slot[1] > longest:
+                    raise _past(longest)
+                result = yield from _said(engine, item, folder / names[item.number], base, again, cancelled)
                 if result is None:
                     return
                 if joined:
-                    result = _placed(result, end, base.paragraph_pause)
+                    result = _placed(result, end, base.paragraph_pause, longest)
                     end = result.start + result.seconds
             except SpeechError as error:
                 result = Result(item, "failed", error=error)
@@ -322,15 +352,16 @@ def run(
             results.append(result)
             yield result
     finally:
-        with _whole(report) as part:
-            part.write_text(report_of(results), encoding="utf-8")
+        write_whole(report, report_of(results))
     files = [result for result in results if result.file]
     if not files or not (joined or zipped):
         return
     if zipped:
-        _pack([*(folder / result.file for result in files), report], out)
+        yield from _pack([*(folder / result.file for result in files), report], out, cancelled)
     else:
-        _join(files, folder, out)
+        yield from _join(files, folder, out, cancelled)
+    if cancelled():
+        return
     if zipped or len(files) == len(results):  # else the parts wait for the items that failed
         _remove(folder, [*names.values(), REPORT])
 
@@ -349,8 +380,11 @@ def _encodable(line: dict[str, Any]) -> dict[str, Any]:
 
 def _said(
     engine: Engine, item: Item, path: Path, base: SpeechRequest, again: bool, cancelled: Callable[[], bool]
-) -> Result | None:
-    """Makes the item's file, unless it is there; None when it was cancelled. Raises SpeechError, OSError."""
+) -> Generator[Speech, None, Result | None]:
+    """Makes the item's file, unless it is there, and returns what became of it; None when it was cancelled.
+
+    Yields the pieces, without samples, as they are written. Raises SpeechError, OSError.
+    """
     request = item.request(base)
     request = engine.load(request.voice).complete(request)
     slot = item.slot[1] - item.slot[0] if item.slot else None
@@ -359,7 +393,7 @@ def _said(
         seconds, speed = kept
         return Result(item, "skipped", path.name, seconds, speed, notices=_too_long(seconds, speed, slot))
     try:
-        pieces = fitted(partial(_spoken, engine, cancelled=cancelled), request, slot)
+        pieces = yield from fitted(engine, request, slot, path, cancelled)
     except RuntimeError as error:  # the device's memory, for one
         reason = str(error).partition("\n")[0]
         raise SpeechError(
@@ -367,33 +401,44 @@ def _said(
         ) from error
     if not pieces or cancelled():
         return None
-    samples = np.concatenate([piece.samples for piece in pieces])
-    rate, request = pieces[0].sampling_rate, pieces[0].request
-    data = audio.encode(samples, rate, path.suffix.lstrip("."), request)
-    with _whole(path) as part:
-        part.write_bytes(data)
-    seconds = len(samples) / rate
-    notices = (*pieces[0].notices, *_too_long(seconds, request.speed, slot))
-    return Result(item, "made", path.name, seconds, request.speed, notices=notices)
+    rate, speed = pieces[0].sampling_rate, pieces[0].request.speed
+    seconds = sum(piece.silence for piece in pieces) / rate
+    notices = (*pieces[0].notices, *_too_long(seconds, speed, slot))
+    return Result(item, "made", path.name, seconds, speed, notices=notices)
 
 
-def _spoken(engine: Engine, request: SpeechRequest, cancelled: Callable[[], bool]) -> list[Speech]:
-    return list(engine.stream(request, cancelled))
+def fitted(
+    engine: Engine, request: SpeechRequest, slot: float | None, path: Path, cancelled: Callable[[], bool]
+) -> Generator[Speech, None, list[Speech]]:
+    """Writes a speech as fast as it must be to last at most `slot` seconds, if it can be; never slower.
 
-
-def fitted(speak: Callable[[SpeechRequest], list[Speech]], request: SpeechRequest, slot: float | None) -> list[Speech]:
-    """The pieces of a speech, as fast as it must be to last at most `slot` seconds, if it can be; never slower."""
+    Yields the pieces of every try, and returns those of the last, without their samples.
+    """
     while True:
-        pieces = speak(request)
-        seconds = sum(piece.duration for piece in pieces)
-        if not pieces or slot is None or seconds <= slot or request.speed >= _FASTEST:
+        pieces: list[Speech] = []
+        fits = partial(_fits, pieces, slot)
+        for piece in audio.saving(path, engine.stream(request, cancelled), keep=lambda: fits() and not cancelled()):  # noqa: B023
+            pieces.append(piece)
+            yield piece
+        if not pieces or cancelled() or fits():
             return pieces
-        sounding = sum(piece.phones[-1].end - piece.phones[0].start for piece in pieces if piece.last)
-        room = slot - (seconds - sounding)  # pauses stay as long as they are
-        needed = request.speed * sounding / room if room > 0 else _FASTEST
-        # Durations are rounded up to frames, so a little more is needed than the quotient says.
-        faster = math.ceil(max(needed, request.speed) * 1.02 * 100) / 100
-        request = request.but(speed=min(faster, _FASTEST))
+        request = request.but(speed=_faster(pieces, slot))
+
+
+def _fits(pieces: Sequence[Speech], slot: float | None) -> bool:
+    """Whether a speech needs no other try."""
+    fast = pieces[0].request.speed >= _FASTEST
+    return slot is None or fast or sum(piece.duration for piece in pieces) <= slot
+
+
+def _faster(pieces: Sequence[Speech], slot: float) -> float:
+    """The speed at which these pieces will last `slot` seconds."""
+    sounding = sum(piece.phones[-1].end - piece.phones[0].start for piece in pieces if piece.last)
+    room = slot - (sum(piece.duration for piece in pieces) - sounding)  # pauses stay as long as they are
+    speed = pieces[0].request.speed
+    needed = speed * sounding / room if room > 0 else _FASTEST
+    # Durations are rounded up to frames, so a little more is needed than the quotient says.
+    return min(math.ceil(max(needed, speed) * 1.02 * 100) / 100, _FASTEST)
 
 
 def _kept(path: Path, request: SpeechRequest, slot: float | None) -> tuple[float, float] | None:
@@ -426,7 +471,17 @@ def _too_long(seconds: float, speed: float, slot: float | None) -> tuple[tuple[s
     )
 
 
-def _placed(result: Result, end: float, pause: float) -> Result:
+def _past(longest: float) -> BadRequest:
+    hours = longest / 3600
+    return BadRequest(
+        f"The joined sound would pass {hours:g} hours, its silence included; cut the file, or raise max_joined_hours "
+        f"in config.yml to at most {LONGEST // 3600}.",
+        f"合并的声音（含静音）会超过 {hours:g} 小时；请分成几个文件，或在 config.yml 里调高 max_joined_hours"
+        f"（最多 {LONGEST // 3600}）。",
+    )
+
+
+def _placed(result: Result, end: float, pause: float, longest: float) -> Result:
     """Where the item lies in the joined sound that lasts till `end`: nobody speaks two lines at once."""
     if result.item.slot is None:
         start = end + pause
@@ -438,46 +493,53 @@ def _placed(result: Result, end: float, pause: float) -> Result:
                 f"前一行还没说完，这一行晚了 {late:.2f} 秒。",
             )
             result = replace(result, notices=(*result.notices, notice))
-    if start + result.seconds > LONGEST:
-        raise BadRequest(
-            f"The joined file would pass {LONGEST // 3600} hours; cut the file.",
-            f"合并的文件会超过 {LONGEST // 3600} 小时；请分成几个文件。",
-        )
+    if start + result.seconds > longest:
+        raise _past(longest)
     return replace(result, start=start)
 
 
-def _join(results: Sequence[Result], folder: Path, out: Path) -> None:
-    """One sound file of all, in the rate of the first. Raises BadRequest, OSError."""
-    format = out.suffix.lower().lstrip(".")
+def _join(
+    results: Sequence[Result], folder: Path, out: Path, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[None]:
+    """One sound file of all, in the rate of the first, block by block. Raises BadRequest, OSError."""
+    format = audio.format_of(out)
     rate = audio.file_rate(format, soundfile.info(folder / results[0].file).samplerate)
-    container, subtype = audio.FORMATS[format]
-    try:
-        with _whole(out) as part, soundfile.SoundFile(part, "w", rate, 1, subtype, format=container) as file:
-            written = 0  # samples
-            for result in results:
-                pcm, own = soundfile.read(folder / result.file, dtype="int16")
-                if own != rate:
-                    pcm = audio.to_pcm16(resample_poly(pcm / 32767, rate, own))
-                silence = max(0, round(result.start * rate) - written)
-                for block in (*_blocks_of_silence(silence), *_blocks(pcm)):
-                    file.write(block)
-                written += silence + len(pcm)
-    except soundfile.LibsndfileError as error:
-        raise BadRequest(f"{out.name} cannot hold {rate} Hz sound ({error}); choose wav.") from error
+    with whole(out, keep=lambda: not cancelled()) as part, audio.Writer(part, rate, format) as file:
+        written = 0  # samples
+        for result in results:
+            silence = max(0, round(result.start * rate) - written)
+            for block in chain(_silence(silence), _blocks(folder / result.file, rate)):
+                if cancelled():
+                    return
+                file.add(block)
+                written += len(block)
+                yield
 
 
-def _blocks(pcm: np.ndarray) -> Iterator[np.ndarray]:
-    return (pcm[i : i + audio.BLOCK] for i in range(0, len(pcm), audio.BLOCK))
+def _silence(count: int) -> Iterator[np.ndarray]:
+    return (np.zeros(min(audio.BLOCK, count - begin), np.int16) for begin in range(0, count, audio.BLOCK))
 
 
-def _blocks_of_silence(samples: int) -> Iterator[np.ndarray]:
-    return (np.zeros(min(audio.BLOCK, samples - i), np.int16) for i in range(0, samples, audio.BLOCK))
+def _blocks(file: Path, rate: int) -> Iterator[np.ndarray]:
+    """A sound file's samples, at most audio.BLOCK at once, as 16-bit ones or brought to another rate."""
+    with soundfile.SoundFile(file) as sound:
+        if sound.samplerate == rate:
+            yield from sound.blocks(audio.BLOCK, dtype="int16")
+            return
+        resampler = audio.Resampler(rate, sound.samplerate)
+        for pcm in sound.blocks(audio.BLOCK, dtype="int16"):
+            yield resampler.add(pcm / 32767)
+        yield resampler.end()
 
 
-def _pack(files: Sequence[Path], out: Path) -> None:
-    with _whole(out) as part, zipfile.ZipFile(part, "w") as archive:  # sound does not get smaller
+def _pack(files: Sequence[Path], out: Path, cancelled: Callable[[], bool]) -> Iterator[None]:
+    keep = whole(out, keep=lambda: not cancelled())
+    with keep as part, zipfile.ZipFile(part, "w") as archive:  # sound does not get smaller
         for file in files:
+            if cancelled():
+                return
             archive.write(file, file.name)
+            yield
 
 
 def _unpack(out: Path, folder: Path, names: set[str]) -> None:
@@ -486,8 +548,7 @@ def _unpack(out: Path, folder: Path, names: set[str]) -> None:
         with zipfile.ZipFile(out) as archive:
             for name in names & set(archive.namelist()):
                 if not (folder / name).exists():
-                    with _whole(folder / name) as part:
-                        part.write_bytes(archive.read(name))
+                    write_whole(folder / name, archive.read(name))
     except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
         raise BadRequest(
             f"{out.name} is there already and no zip file of sounds ({error}); name another or remove it.",
@@ -497,28 +558,17 @@ def _unpack(out: Path, folder: Path, names: set[str]) -> None:
 
 def _remove(folder: Path, names: Sequence[str]) -> None:
     """Removes our files, and the folder if nothing else is in it."""
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
+    for file in (*(folder / name for name in names), *folder.glob(f".*{PART}")):  # the parts: of a run that was killed
+        file.unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[Path]:
-    """A place to write to, which becomes `path` when all went well: a file is whole or not there."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
 def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(prog="python -m infer.batch", description="Speak the lines of a file.")
+    result = Parser(prog="python -m infer.batch", description="Speak the lines of a file.")
     result.add_argument("file", type=Path, help="txt (a line each), csv (with a header), srt or vtt")
     where = result.add_mutually_exclusive_group(required=True)
     where.add_argument("-o", "--output", type=Path, metavar="OUT", help="a folder, or a .zip, of numbered files")
@@ -538,14 +588,22 @@ def command(arguments: argparse.Namespace) -> None:
             f"{out}: --join wants a file that ends in {', '.join(audio.FORMATS)}, and -o a folder or a .zip.",
             f"{out}：--join 须为 {'、'.join(audio.FORMATS)} 文件，-o 须为文件夹或 .zip。",
         )
+    if arguments.join:
+        check_place(out, (arguments.file, arguments.emotion_audio or None))
     base = SpeechRequest("", **options(arguments))
     found = items(arguments.file, arguments.paragraphs)
-    engine = Engine(load_settings(arguments.config, arguments.set))
+    settings = load_settings(arguments.config, arguments.set)
+    log.set_up(settings["webui.debug"])
+    engine = Engine(settings)
     if engine.device.note:
         report(engine.device.note)
     began, results = time.perf_counter(), []
     running = run(engine, found, out, base, arguments.format, arguments.again)
-    with closing(running), tqdm(total=len(found), unit=" items", disable=arguments.quiet, leave=False) as bar:
+    with (
+        writing(out),
+        closing(running),
+        tqdm(total=len(found), unit=" items", disable=arguments.quiet, leave=False) as bar,
+    ):
         for result in running:
             results.append(result)
             lines = [str(result.error)] if result.error else [english for english, _ in result.notices]
@@ -566,8 +624,9 @@ def command(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return exit_code(partial(command, parser().parse_args(argv)))
+    return exit_code(lambda: command(parser().parse_args(argv)))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    listen()
+    leave(main())

@@ -8,7 +8,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from infer import devices
+from infer import devices, log
 from infer.request import SpeechError
 from infer.settings import load_settings
 from infer.voice import Features
@@ -25,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SpeechError as error:
         print(error, file=sys.stderr)
         return 1
+    log.set_up(settings["webui.debug"])
     report = examine(options.file)
     missing = Features(settings, devices.choose("cpu")).missing(report.variant) if report.usable else []
     sys.stdout.reconfigure(errors="replace")

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import fft
 from scipy.signal import resample_poly
 
+from infer import audio
 from infer.request import Speech
 
 COLUMNS = 1600
@@ -84,7 +85,7 @@ def look(pieces: Sequence[Speech]) -> Look:
 
     Raises ValueError when they hold no sound.
     """
-    samples = np.concatenate([piece.samples for piece in pieces]) if pieces else np.zeros(0, np.float32)
+    samples = audio.joined(pieces)
     if not len(samples):
         raise ValueError("There is no sound to look at; make some first.")
     rate, begin = pieces[0].sampling_rate, pieces[0].start

@@ -6,33 +6,37 @@ The shapes in brackets are the only ones a device ever sees (infer/shapes.py); a
 the request's seed and the sentence's place.
 """
 
-import logging
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 import text
-from infer import backends, devices, shapes
+from infer import audio, backends, devices, log, shapes
 from infer.backends import Backend
 from infer.decoding import decode
 from infer.devices import Device
+from infer.ending import ending
 from infer.models import command
 from infer.record import Record, Spoken
-from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed
+from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed, too_long
 from infer.settings import Settings, SettingsError
-from infer.voice import Features, Voice, VoiceFiles, VoiceInfo, describe, find_voices
+from infer.turns import Line
+from infer.voice import Features, Voice
+from infer.voices import Catalogue, VoiceFiles, VoiceInfo, some
 from infer.warmth import Warmth
 from models import Synthesizer, SynthesizerConfig, align
+from models.config import plain
 from models.source import driven
 from models.synthesizer import sample_prior
 from text import Utterance, g2pw
@@ -58,37 +62,38 @@ class Engine:
         self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
         self.backend, self.backend_note = backends.choose(settings["backend"], self.device)
         self.features = Features(settings, self.device)
-        found = find_voices(settings)
-        if not found:
+        self.catalogue = Catalogue(settings)
+        self.default_voice = self.catalogue.default()
+        if not self.default_voice:
             raise SpeechError(
                 f"There is no voice in {', '.join(settings['voices'])}; put a folder with config.json and "
                 "G_*.pth there, or restore the embedded voice with: git checkout voices",
                 f"{'、'.join(settings['voices'])} 里没有音色；请放入含 config.json 与 G_*.pth 的文件夹。",
             )
-        wanted = settings["voice"]
-        if wanted and wanted not in found:
-            raise SpeechError(f"voice: there is no voice {wanted!r}; there are {', '.join(found)}.")
-        self.default_voice = wanted or next(iter(found))
         self.record = Record()
         self.reason: tuple[str, str] | None = None  # why `use` was called last, in English and Chinese
         self.report: Report | None = None  # of the last self-test of this device
         self._voices: OrderedDict[str, tuple[tuple, Voice]] = OrderedDict()  # by id: stamp and voice, latest use last
         self._lock = threading.Lock()
         self._switching = threading.Lock()
+        self.line = Line()  # where whoever has many listeners has them wait for their turns
 
     def voices(self) -> dict[str, VoiceInfo]:
-        """All voices that are there now, by id, with their speakers and what they lack."""
-        return {name: describe(files, self.features) for name, files in find_voices(self.settings).items()}
+        """All voices that are there now, by id, with their speakers and what they lack; broken ones say why."""
+        found = self.catalogue.find().items()
+        return {name: self.catalogue.describe(files, self.features.missing) for name, files in found}
 
     def files(self, name: str = "") -> VoiceFiles:
-        """Where a voice lies now. Raises BadRequest that names the others."""
+        """Where a voice lies now. Raises BadRequest that names the others, BrokenVoice for one without its files."""
         name = name or self.default_voice
-        found = find_voices(self.settings)
+        found = self.catalogue.find()
         if name not in found:
             raise BadRequest(
-                f"There is no voice {name!r}; there are {', '.join(found)}.",
-                f"没有音色 {name!r}；可选：{'、'.join(found)}。",
+                f"There is no voice {plain(name)!r}; there are {some(list(found))}.",
+                f"没有音色 {plain(name)!r}；可选：{some(list(found))}。",
             )
+        if fault := found[name].fault:
+            raise found[name].broken(fault)
         return found[name]
 
     @property
@@ -162,7 +167,7 @@ class Engine:
             except SpeechError:
                 raise
             except Exception as error:  # whatever a driver throws
-                logging.getLogger(__name__).warning("%s on %s", name, where.torch, exc_info=True)
+                log.failure(f"loading {name} on {where.torch}", error)
                 kind = type(error).__name__
                 raise SpeechError(
                     f"The voice {files.id!r} cannot be loaded on {where.torch} with {name} ({kind}; the terminal has "
@@ -212,7 +217,8 @@ class Engine:
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
         """The speech of a request, piece by piece, as it is made: put end to end, the pieces are the whole.
 
-        Stops within one decoder window when `cancelled` turns true or the iterator is closed. Raises SpeechError.
+        Stops within one decoder window when `cancelled` turns true, the iterator is closed or the program ends. Raises
+        SpeechError; BadRequest as soon as it is known that the whole lasts longer than the setting max_seconds.
         """
         asked = time.perf_counter()
         self.check_length(request)
@@ -230,6 +236,10 @@ class Engine:
                 "There is nothing to read aloud in this text; write some Chinese.",
                 "这段文字里没有能读出的内容，请输入中文。",
             )
+        pauses = [*(_pause_after(utterance, request) for utterance in spoken[:-1]), 0.0]
+        limit = self.settings["max_seconds"]
+        if sum(pauses) > limit:  # they cost nothing to make, so many that last for hours are soon written
+            raise too_long(limit)
         with _timed(timings, "emotion"):
             emotion, notices = voice.emotion(request, features)
         notices = _skipped(utterances) + notices
@@ -237,46 +247,48 @@ class Engine:
         def prepare(place: int, timings: dict[str, float]) -> tuple:
             return *self._sentence(voice, features, spoken[place], place, request, speaker, emotion, timings), timings
 
-        ahead = ThreadPoolExecutor(1, "next-sentence")
+        coming: Future | None = None
         try:
-            coming: Future | None = ahead.submit(prepare, 0, timings)
             start = 0.0
-            for place, utterance in enumerate(spoken):
-                if cancelled():
+            for place, (utterance, pause) in enumerate(zip(spoken, pauses, strict=True)):
+                if cancelled() or ending():
                     return
-                phones, characters, latent, timings = coming.result()
+                phones, characters, latent, timings = coming.result() if coming else prepare(place, timings)
                 coming = None
-                pause = 0.0
-                if place < len(spoken) - 1:
-                    pause = _pause_after(utterance, request)
-                began, sound = start, latent.shape[-1] * voice.config.hop / voice.config.sampling_rate
-                for samples, last in self._windows(voice, latent, speaker, timings, place == 0, pause):
+                sound = latent.shape[-1] * voice.config.hop / voice.config.sampling_rate
+                if start + sound + pause > limit:
+                    raise too_long(limit)
+                phones, characters = (tuple(timed.later(start) for timed in both) for both in (phones, characters))
+                for samples, last in self._windows(voice, latent, speaker, timings, place == 0):
                     if not start:
                         record.first(time.perf_counter() - asked)
                     if last:
                         record.add(Spoken(sound, dict(timings)))
-                    yield Speech(
+                    piece = Speech(
                         samples=samples,
                         sampling_rate=voice.config.sampling_rate,
                         start=start,
                         sentence=place,
                         sentences=len(spoken),
                         utterance=utterance,
-                        phones=tuple(phone.later(began) for phone in phones),
-                        characters=tuple(character.later(began) for character in characters),
+                        phones=phones,
+                        characters=characters,
                         timings=dict(timings),
                         request=request,
                         last=last,
                         notices=tuple(notices),
+                        pause=pause if last else 0.0,
                     )
+                    yield piece
                     notices = []
-                    start += len(samples) / voice.config.sampling_rate
-                    if cancelled():
+                    start += piece.duration
+                    if cancelled() or ending():
                         return
                     if coming is None and place < len(spoken) - 1:  # not before the first sound: it would have to share
-                        coming = ahead.submit(prepare, place + 1, {})
+                        coming = _soon(partial(prepare, place + 1, {}))
         finally:
-            ahead.shutdown(wait=False, cancel_futures=True)
+            if coming:
+                coming.cancel()
 
     def read(self, request: SpeechRequest) -> list[Utterance]:
         """How the text of a request will be read, without a voice. Raises SpeechError."""
@@ -294,12 +306,12 @@ class Engine:
                 f"{place} 里的 g2pW 不能用（{error}）；请重新下载，或设置 g2pw_path: '' 不用它。",
             ) from error
 
-    def glossary(self, request: SpeechRequest) -> dict[str, tuple[str, ...]]:
+    def glossary(self, request: SpeechRequest) -> text.Glossary:
         """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the faulty line."""
         file = self.settings.path(self.settings["glossary"]) if self.settings["glossary"] else None
         try:
-            kept = file.read_text("utf-8-sig") if file and file.is_file() else ""
-            return text.parse_glossary(kept) | text.parse_glossary(request.readings)
+            kept = text.read_glossary(file) if file else text.Glossary({})
+            return kept | text.parse_glossary(request.readings)
         except text.GlossaryError as error:
             raise BadRequest(str(error), f"读音表有误：{error}") from error
         except (OSError, UnicodeDecodeError) as error:
@@ -385,9 +397,9 @@ class Engine:
         return feature, *unused
 
     def _windows(
-        self, voice: Voice, z: Tensor, speaker: Tensor, timings: dict[str, float], first: bool, pause: float
+        self, voice: Voice, z: Tensor, speaker: Tensor, timings: dict[str, float], first: bool
     ) -> Iterator[tuple[np.ndarray, bool]]:
-        """Samples of each decoder window, and whether it is the sentence's last, which carries the pause."""
+        """Samples of each decoder window, and whether it is the sentence's last."""
         hop, rate = voice.config.hop, voice.config.sampling_rate
         fade = np.linspace(0, 1, round(FADE * rate), endpoint=False, dtype=np.float32)
         pieces = decode(voice.backend, voice.config, z, speaker, self.settings["windows"], first)
@@ -401,8 +413,22 @@ class Engine:
                 begun = True
             if not left:
                 samples[-len(fade) :] *= fade[::-1]
-                samples = np.concatenate((samples, np.zeros(round(pause * rate), dtype=np.float32)))
             yield samples, not left
+
+
+def _soon(work: Callable[[], Any]) -> Future:
+    """Has it done beside what its caller does, in a thread that ends with it: who is kept waiting keeps none."""
+    future: Future = Future()
+
+    def run() -> None:
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(work())
+            except BaseException as error:  # it is raised where the result is wanted
+                future.set_exception(error)
+
+    threading.Thread(target=run, name="next-sentence", daemon=False).start()
+    return future
 
 
 def unused_slot(kind: str, seed: int, place: int, stream: int, length: int, width: int) -> Tensor:
@@ -498,6 +524,6 @@ def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
 
 
 def speak(engine: Engine, request: SpeechRequest) -> tuple[np.ndarray, int]:
-    """The whole speech at once: samples and sampling rate."""
+    """The whole speech at once, pauses included: samples and sampling rate."""
     pieces = list(engine.stream(request))
-    return np.concatenate([p.samples for p in pieces]), pieces[0].sampling_rate
+    return audio.joined(pieces), pieces[0].sampling_rate

@@ -5,14 +5,13 @@
 A card is spoken as a request of its own, so that another order or another sentence beside it changes nothing in it.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby, pairwise
 from typing import Any
 
-import numpy as np
-
-from infer.request import BadRequest, Speech, SpeechRequest
+from infer.request import BadRequest, Speech, SpeechRequest, shown, too_long
 from text import Utterance
 
 FORMAT, VERSION = "bert-vits2 project", 1
@@ -89,8 +88,8 @@ class Project:
             )
         if values.get("version") != VERSION:
             raise BadRequest(
-                f"The project has version {values.get('version')!r} and this program reads {VERSION}; update it.",
-                f"项目文件的版本是 {values.get('version')!r}，本程序只认识 {VERSION}；请更新程序。",
+                f"The project has version {shown(values.get('version'))} and this program reads {VERSION}; update it.",
+                f"项目文件的版本是 {shown(values.get('version'))}，本程序只认识 {VERSION}；请更新程序。",
             )
         controls, cards = values.get("controls", {}), values.get("cards", [])
         if not isinstance(controls, Mapping) or not isinstance(cards, Sequence) or isinstance(cards, str):
@@ -172,15 +171,20 @@ def sentences(utterances: Sequence[Utterance]) -> list[list[Utterance]]:
     return [group for group in groups if group]
 
 
-def stream(project: Project, say: Say, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
+def stream(
+    project: Project, say: Say, cancelled: Callable[[], bool] = lambda: False, limit: float = math.inf
+) -> Iterator[Speech]:
     """The speech of a project piece by piece; each piece has its card's number, and times from the whole's start.
 
-    Raises SpeechError; BadRequest if the voices of two cards have different sampling rates.
+    limit: seconds. Raises SpeechError; BadRequest if it lasts longer than that, and if the voices of two cards have
+    different sampling rates.
     """
+    pauses = [*(project.pause(card) for card in project.cards[:-1]), 0.0]
+    if sum(pauses) > limit:
+        raise too_long(limit)
     start, rate = 0.0, 0
-    for number, card in enumerate(project.cards):
+    for number, (card, pause) in enumerate(zip(project.cards, pauses, strict=False)):
         began = start
-        pause = project.pause(card) if number < len(project.cards) - 1 else 0.0
         for piece in say(project.request(card), cancelled):
             rate = rate or piece.sampling_rate
             if piece.sampling_rate != rate:
@@ -189,10 +193,11 @@ def stream(project: Project, say: Say, cancelled: Callable[[], bool] = lambda: F
                     f"两句的音色采样率不同（{rate} 与 {piece.sampling_rate} Hz）；请用采样率相同的音色。",
                 )
             moved = placed(piece, began, number, start)
-            if piece.last and piece.sentence == piece.sentences - 1:
-                silence = np.zeros(round(pause * rate), dtype=np.float32)
-                moved = replace(moved, samples=np.concatenate((piece.samples, silence)))
+            if piece.final:
+                moved = replace(moved, pause=pause)
             start += moved.duration
+            if start > limit:
+                raise too_long(limit)
             yield moved
         if cancelled():
             return

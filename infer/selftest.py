@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import text
-from infer import shapes
+from infer import log, shapes
 from infer.decoding import decode
 from infer.pipeline import DURATION_NOISE, LATENT_NOISE, SLOT_NOISE, TABLES, Engine, tokenise, with_source
 from infer.request import SpeechError
@@ -127,7 +127,7 @@ def compare(engine: Engine, name: str = "") -> Report:
     except SpeechError:
         raise
     except Exception as error:  # whatever a driver throws
-        logging.getLogger(__name__).warning("self-test of %s on %s", backend, device.torch, exc_info=True)
+        log.failure(f"the self-test of {backend} on {device.torch}", error)
         return replace(report, error=type(error).__name__)
 
 
@@ -209,7 +209,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
     options = parser.parse_args(arguments)
     try:
-        engine = Engine(load_settings(overrides=options.set))
+        settings = load_settings(overrides=options.set)
+        log.set_up(settings["webui.debug"])
+        engine = Engine(settings)
         engine.load(options.voice)
         report = check(engine, options.voice)
     except SpeechError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
+from infer.files import write_whole
 from infer.project import by_card
 from infer.request import BadRequest, Speech
 from text.markup import parse
@@ -26,7 +27,7 @@ _MARK = re.compile(r"\W")
 _CHINESE = re.compile(r"[\u3400-\u9fff]+")
 _WHOLE = (  # not cut inside, beside what is said otherwise: foreign words and what joins them, dates, 3 with its 个
     re.compile(r"[A-Za-z0-9\u00c0-\u024f](?:[!-~\u00c0-\u024f]*[A-Za-z0-9%\u00c0-\u024f])?"),
-    re.compile(r"\d+(?:\s?[年月日号时点分秒]\s?\d+)+"),
+    re.compile(r"(?<!\d)\d+(?:\s?[年月日号时点分秒]\s?\d+)+"),
     re.compile(r"\d\s?\w"),
 )
 
@@ -255,7 +256,7 @@ def format_of(path: Path) -> str:
 
 def write(path: Path, pieces: Sequence[Speech]) -> None:
     """Subtitles in the format of the file's ending, UTF-8. Raises BadRequest, OSError."""
-    path.write_text(FORMATS[format_of(path)](pieces), encoding="utf-8")
+    write_whole(path, FORMATS[format_of(path)](pieces))
 
 
 def _clock(seconds: float, point: str) -> str:

@@ -1,22 +1,33 @@
 """Speeches that were made already, so that only what has changed is made again."""
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import dataclass
 
 from infer.pipeline import Engine
 from infer.request import Speech, SpeechRequest
+
+SHARE = 4  # one take fills at most one part in so many of the room: it would push out all others
+CHARACTER_BYTES = 3000  # about what a character costs beside its sound: readings, phones and their times
+
+
+@dataclass(frozen=True)
+class _Take:
+    pieces: tuple[Speech, ...]
+    size: int
 
 
 class Takes:
     """The most recent speeches of an engine by their requests. Safe to use from several threads."""
 
     def __init__(self, engine: Engine, megabytes: int = 256) -> None:
-        """megabytes: of samples that are kept; the take used longest ago makes room."""
+        """megabytes: of all that is kept; the take used longest ago makes room."""
         self.engine = engine
         self.limit = megabytes << 20
-        self._made: OrderedDict[Any, tuple[Speech, ...]] = OrderedDict()
+        self.size = 0  # bytes of what is kept
+        self._made: OrderedDict[bytes, _Take] = OrderedDict()
         self._lock = threading.Lock()
 
     def find(self, request: SpeechRequest) -> tuple[Speech, ...] | None:
@@ -25,30 +36,50 @@ class Takes:
 
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
         """Engine.stream, from memory where the same was said before."""
-        key, pieces = self._key(request), []
-        if kept := self._find(key):
-            yield from kept
+        key = self._key(request)
+        if known := self._find(key):
+            yield from known
             return
+        pieces: list[Speech] | None = []
+        size = _size(request)
         for piece in self.engine.stream(request, cancelled):
-            pieces.append(piece)
+            size += piece.samples.nbytes + CHARACTER_BYTES * len(piece.characters) * piece.last
+            if pieces is not None and size <= self.limit // SHARE:
+                pieces.append(piece)
+            else:
+                pieces = None  # too large to be kept: let go of what there is
             yield piece
-        if pieces and pieces[-1].last and pieces[-1].sentence == pieces[-1].sentences - 1:
-            with self._lock:
-                self._made[key] = tuple(pieces)
-                while len(self._made) > 1 and self._size() > self.limit:
-                    self._made.popitem(last=False)
+        if pieces and pieces[-1].final:
+            self._keep(key, _Take(tuple(pieces), size))
 
-    def _find(self, key: Any) -> tuple[Speech, ...] | None:
+    def _keep(self, key: bytes, take: _Take) -> None:
         with self._lock:
-            if key in self._made:
-                self._made.move_to_end(key)
-            return self._made.get(key)
+            if before := self._made.pop(key, None):  # two listeners asked for the same at the same time
+                self.size -= before.size
+            self._made[key] = take
+            self.size += take.size
+            while self.size > self.limit:
+                self.size -= self._made.popitem(last=False)[1].size
 
-    def _key(self, request: SpeechRequest) -> Any:
-        """What decides on the sound: the request, the voice's files, and the glossary as it stands."""
+    def _find(self, key: bytes) -> tuple[Speech, ...] | None:
+        with self._lock:
+            if key not in self._made:
+                return None
+            self._made.move_to_end(key)
+            return self._made[key].pieces
+
+    def _key(self, request: SpeechRequest) -> bytes:
+        """What decides on the sound: the request, the voice's files, and the glossary as it stands. In short."""
         voice = self.engine.files(request.voice)
-        glossary = tuple(sorted(self.engine.glossary(request).items()))
-        return request.but(voice=voice.id), voice.stamp(), glossary
+        words = sorted(self.engine.glossary(request).items())
+        values = request.but(voice=voice.id, emotion_audio=b""), voice.stamp(), words
+        return hashlib.sha256(repr(values).encode() + request.emotion_audio).digest()
 
-    def _size(self) -> int:
-        return sum(piece.samples.nbytes for pieces in self._made.values() for piece in pieces)
+
+def _size(request: SpeechRequest) -> int:
+    """Bytes of a request, which its pieces hold on to."""
+    return sum(len(value) * (4 if isinstance(value, str) else 1) for value in vars(request).values() if _long(value))
+
+
+def _long(value: object) -> bool:
+    return isinstance(value, str | bytes)

@@ -1,10 +1,9 @@
-"""Voices on disk (find_voices) and in memory (Voice): one checkpoint with what belongs to it."""
+"""Voices in memory (Voice): one checkpoint with what belongs to it. Those on disk: infer/voices.py."""
 
 import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,93 +13,19 @@ from torch import Tensor
 import bert
 import emotional
 from emotional.table import WORDS, emotion_weights, in_words
-from infer import audio
+from infer import clips
 from infer.backends import Backend
 from infer.devices import Device
 from infer.models import command
-from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
+from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest, shown
 from infer.settings import Settings
+from infer.voices import VoiceFiles, check_language, folder_name
 from infer.warmth import Warmth, calls
-from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint, recognise
-from models.checkpoint import find_config, read_config
+from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint
+from models.checkpoint import read_config
 from models.config import CLAP_WIDTH, speakers
 
 NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
-
-
-@dataclass(frozen=True)
-class VoiceFiles:
-    """Where a voice lies: its id, its checkpoint and its config.json."""
-
-    id: str
-    weights: Path
-    config: Path
-
-    def stamp(self) -> tuple:
-        """Changes when the files do: then the voice is loaded anew."""
-        return tuple((str(f), f.stat().st_mtime_ns, f.stat().st_size) for f in (self.weights, self.config))
-
-
-@dataclass(frozen=True)
-class VoiceInfo:
-    """What a face shows of a voice. missing: sentences about model files that are not here.
-
-    family: the name of its Variant, "" for one that cannot be used. why: how that was found. size: bytes of its file.
-    """
-
-    id: str
-    title: str
-    speakers: tuple[str, ...]
-    emotions: tuple[str, ...]
-    sampling_rate: int
-    missing: tuple[tuple[str, str], ...] = ()
-    family: str = ""
-    why: str = ""
-    size: int = 0
-
-
-def find_voices(settings: Settings) -> dict[str, VoiceFiles]:
-    """Every voice by id, an owner's `webui.model` first. Reads folders only, no weights."""
-    found: dict[str, VoiceFiles] = {}
-    if settings["webui.model"]:
-        base = settings.path(settings["dataset_path"] or ".")
-        weights = base / settings["webui.model"]
-        config = base / settings["webui.config_path"] if settings["webui.config_path"] else _config_of(weights)
-        if not weights.is_file() or not config or not config.is_file():
-            lost = weights if not weights.is_file() else config or weights.parent / "config.json"
-            raise SpeechError(
-                f"webui.model and webui.config_path: there is no file {_shown(lost)}; correct config.yml.",
-                f"webui.model 与 webui.config_path：找不到文件 {_shown(lost)}，请修改 config.yml。",
-            )
-        name = base.name if settings["dataset_path"] else weights.parent.name
-        found[name] = VoiceFiles(name, weights, config)
-    for folder in map(settings.path, settings["voices"]):
-        for place in sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ():
-            weights = _newest(place)
-            config = _config_of(weights) if weights else None
-            if weights and config and place.name not in found:
-                found[place.name] = VoiceFiles(place.name, weights, config)
-    return found
-
-
-def _newest(folder: Path) -> Path | None:
-    """The checkpoint of a voice's folder: our own G.safetensors, else the one with the most training steps."""
-    files = [
-        f for place in (folder, folder / "models") for f in place.glob("G*") if f.suffix in (".pth", ".safetensors")
-    ]
-
-    def steps(file: Path) -> tuple[int, int]:
-        number = re.search(r"\d+", file.stem)
-        return int(number.group()) if number else -1, int(file.suffix == ".safetensors")
-
-    return max(files, key=steps, default=None)
-
-
-def _config_of(weights: Path) -> Path | None:
-    try:
-        return find_config(weights)
-    except CheckpointError:
-        return None
 
 
 class Features:
@@ -141,9 +66,10 @@ class Features:
         return [
             (
                 f"This voice needs {name}: run make models or {command(folder)}, or put {', '.join(files)} of the "
-                f"model repository {source} into {_shown(folder)}, or set missing_features: zeros to speak without.",
+                f"model repository {source} into {folder_name(folder)}, or set missing_features: zeros to speak "
+                "without.",
                 f"这个音色需要 {name}：请运行 make models 或 {command(folder)} 下载，或把模型仓库 {source} 的 "
-                f"{'、'.join(files).replace(' or ', ' 或 ')} 放进 {_shown(folder)}；"
+                f"{'、'.join(files).replace(' or ', ' 或 ')} 放进 {folder_name(folder)}；"
                 "或设置 missing_features: zeros，不带它说话。",
             )
             for name, folder, files, source in needs
@@ -168,9 +94,9 @@ class Features:
         self._rest()
         if feature.shape[0] != width:
             raise MissingFiles(
-                f"The BERT in {_shown(folder)} gives {feature.shape[0]} values a token and this voice takes "
+                f"The BERT in {folder_name(folder)} gives {feature.shape[0]} values a token and this voice takes "
                 f"{width}; put the model that belongs to the voice there.",
-                f"{_shown(folder)} 里的 BERT 每字输出 {feature.shape[0]} 维，"
+                f"{folder_name(folder)} 里的 BERT 每字输出 {feature.shape[0]} 维，"
                 f"而此音色需要 {width} 维；请换成配套的模型。",
             )
         return feature
@@ -208,48 +134,19 @@ class Features:
                 except emotional.MissingModel as error:
                     raise MissingFiles(_without_paths(error, self.clap_path)) from error
         if isinstance(prompt, bytes):
-            vector = self._clap.audio(*audio.read_clip(prompt)).float().cpu()
+            vector = self._clap.file(prompt, clips.read_clip).float().cpu()
         else:
             vector = self._clap.text(prompt or NEUTRAL).float().cpu()
         if vector.shape != (CLAP_WIDTH,):
             raise MissingFiles(
-                f"The CLAP in {_shown(self.clap_path)} gives {len(vector)} values and voices take {CLAP_WIDTH}; "
+                f"The CLAP in {folder_name(self.clap_path)} gives {len(vector)} values and voices take {CLAP_WIDTH}; "
                 f"put {emotional.REPOSITORY} there."
             )
         return vector
 
 
-def _shown(folder: Path) -> str:
-    """A folder as a user knows it: without what lies above the project."""
-    return "/".join(folder.parts[-2:])
-
-
 def _without_paths(error: Exception | str, folder: Path) -> str:
-    return str(error).replace(str(folder), _shown(folder))
-
-
-def describe(files: VoiceFiles, features: Features) -> VoiceInfo:
-    """What a face shows of a voice; one that cannot be used is shown with the reason."""
-    try:
-        config = read_config(files.config)
-        sizes, why = recognise(files.weights, config)
-        size = files.weights.stat().st_size
-        _check_language(sizes.variant)
-    except (CheckpointError, SpeechError) as error:
-        zh = getattr(error, "zh", str(error))
-        reason = (f"The voice {files.id!r} cannot be used: {error}", f"音色 {files.id!r} 不能用：{zh}")
-        return VoiceInfo(files.id, files.id, (), (), 0, (reason,))
-    return VoiceInfo(
-        files.id,
-        str(config.get("title") or files.id),
-        tuple(speakers(config, sizes.n_speakers)),
-        sizes.emotions,
-        sizes.sampling_rate,
-        tuple(features.missing(sizes.variant)),
-        sizes.variant.name,
-        why,
-        size,
-    )
+    return str(error).replace(str(folder), folder_name(folder))
 
 
 class Voice:
@@ -274,14 +171,14 @@ class Voice:
 
     @classmethod
     def load(cls, files: VoiceFiles, make: Callable[[Synthesizer], Backend]) -> "Voice":
-        """make: puts the network on its backend. Raises SpeechError with the cause."""
+        """make: puts the network on its backend. Raises BrokenVoice with the cause."""
         try:
             config = read_config(files.config)
             network, why = load_checkpoint(files.weights, config)
             names = speakers(config, network.config.n_speakers)
-        except CheckpointError as error:
-            raise SpeechError(f"The voice {files.id!r} cannot be used: {error}") from error
-        _check_language(network.config.variant)
+            check_language(network.config.variant)
+        except (CheckpointError, SpeechError) as error:
+            raise files.broken((str(error), getattr(error, "zh", str(error)))) from error
         return cls(files, network, names, why, make)
 
     @property
@@ -309,8 +206,8 @@ class Voice:
                 known = list(self.speakers)
                 more = f" … ({len(known)})" if len(known) > 8 else ""
                 raise BadRequest(
-                    f"The voice {self.id!r} has no speaker {name!r}; it has {', '.join(known[:8])}{more}.",
-                    f"音色 {self.id!r} 没有说话人 {name!r}；可选：{'、'.join(known[:8])}{more}。",
+                    f"The voice {self.id!r} has no speaker {shown(name)}; it has {', '.join(known[:8])}{more}.",
+                    f"音色 {self.id!r} 没有说话人 {shown(name)}；可选：{'、'.join(known[:8])}{more}。",
                 )
             weights[self.speakers[name]] += weight
         return (weights / weights.sum() @ self._speaker_table).reshape(1, -1, 1)
@@ -348,36 +245,42 @@ class Voice:
         weights, understood = emotion_weights(prompt, _emotion_words(self.config))
         if not understood:
             notices.append((
-                f"This voice does not know the emotion {prompt!r} and speaks as {known[0]}; "
+                f"This voice does not know the emotion {shown(prompt)} and speaks as {known[0]}; "
                 f"it knows {', '.join(known)}.",
-                f"此音色不懂情感 {prompt!r}，按 {known[0]} 说；它懂：{'、'.join(known)}。",
+                f"此音色不懂情感 {shown(prompt)}，按 {known[0]} 说；它懂：{'、'.join(known)}。",
             ))  # fmt: skip
         elif prompt and prompt not in known and not all(name.isdigit() for name in known):
             english, chinese = in_words(weights, known)
             notices.append(
-                (f"The emotion {prompt!r} is understood as {english}.", f"情感“{prompt}”理解为：{chinese}。")
+                (
+                    f"The emotion {shown(prompt)} is understood as {english}.",
+                    f"情感 {shown(prompt)} 理解为：{chinese}。",
+                )
             )
         return torch.tensor([weights], dtype=torch.float32)
 
 
-_PART = re.compile(r"(?P<name>.+?)\s*(?:[(（]\s*(?P<weight>\d+(?:\.\d+)?|\.\d+)\s*[)）])?")
+_WEIGHT = re.compile(r"\d{1,40}(?:\.\d{1,40})?|\.\d{1,40}")
 
 
 def parse_mix(wanted: str) -> dict[str, float]:
     """Speakers and their weights: "a(2)+b(1)", "a+b"; a name alone has weight 1. Raises BadRequest."""
     mix: dict[str, float] = {}
-    for part in re.split(r"[+＋]", wanted):
-        match = _PART.fullmatch(part.strip())
-        if not match:
+    for part in wanted.replace("＋", "+").split("+"):
+        name, weight = part.strip(), "1"
+        begin = max(name.rfind("("), name.rfind("（"))
+        if begin > 0 and name[-1] in ")）" and _WEIGHT.fullmatch(inside := name[begin + 1 : -1].strip()):
+            name, weight = name[:begin].rstrip(), inside
+        if not name:
             raise BadRequest(
-                f"The mix of speakers {wanted!r} cannot be read; write it as a(2)+b(1).",
-                f"看不懂说话人的混合 {wanted!r}；请写成 甲(2)+乙(1)。",
+                f"The mix of speakers {shown(wanted)} cannot be read; write it as a(2)+b(1).",
+                f"看不懂说话人的混合 {shown(wanted)}；请写成 甲(2)+乙(1)。",
             )
-        mix[match["name"]] = mix.get(match["name"], 0.0) + float(match["weight"] or 1)
+        mix[name] = mix.get(name, 0.0) + float(weight)
     if not 0 < sum(mix.values()) < 1e9:
         raise BadRequest(
-            f"The weights of {wanted!r} add up to nothing; give at least one speaker a weight above 0.",
-            f"{wanted!r} 的权重之和为零；请至少给一位说话人大于 0 的权重。",
+            f"The weights of {shown(wanted)} add up to nothing; give at least one speaker a weight above 0.",
+            f"{shown(wanted)} 的权重之和为零；请至少给一位说话人大于 0 的权重。",
         )
     return mix
 
@@ -387,13 +290,3 @@ def _emotion_words(config: SynthesizerConfig) -> Sequence[str] | Mapping[str, Se
     if config.variant.emotion != "codes" or "neutral" in config.emotions:
         return config.emotions
     return {name: ("neutral", *WORDS["neutral"]) if i == 0 else () for i, name in enumerate(config.emotions)}
-
-
-def _check_language(variant: Variant) -> None:
-    """Raises SpeechError for a voice that was never taught Chinese."""
-    if "ZH" not in variant.speaks:
-        raise SpeechError(
-            f"It is a {variant.name} voice, which speaks Japanese alone, and there is no Japanese front end here; "
-            "choose a voice that speaks Chinese.",
-            f"这是 {variant.name} 音色，只会日语，而这里没有日语前端；请选用会中文的音色。",
-        )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from infer import shapes
 from infer.backends import Backend
+from infer.ending import ending
 from models import SynthesizerConfig
 
 
@@ -26,7 +27,7 @@ class Warmth:
     def start(self, steps: Sequence[Callable[[], object]]) -> None:
         """Take the steps one after the other in a thread of their own. Requests may come meanwhile."""
         self.total = len(steps)
-        self._thread = threading.Thread(target=self._run, args=(steps,), name="warm-up")
+        self._thread = threading.Thread(target=self._run, args=(steps,), name="warm-up", daemon=False)
         self._thread.start()
 
     def _run(self, steps: Sequence[Callable[[], object]]) -> None:
@@ -49,12 +50,6 @@ class Warmth:
     def stop(self) -> None:
         """After the step that is being taken."""
         self._stopped.set()
-
-
-def ending() -> bool:
-    """Whether the program is at its end. A thread that computes asks for this and is no daemon: one that is torn down
-    inside of onnxruntime takes the whole process down with an abort."""
-    return not threading.main_thread().is_alive()
 
 
 def calls(

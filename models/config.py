@@ -146,6 +146,13 @@ class SynthesizerConfig:
         return math.prod(self.upsample_rates)
 
     @property
+    def layers(self) -> int:
+        """Of those that config.json repeats: attention layers and residual convolutions."""
+        flow = self.n_flow_layer * (self.n_layers_trans_flow if self.use_transformer_flow else 1)
+        blocks = len(self.upsample_rates) * len(self.resblock_kernel_sizes)
+        return self.n_layers + flow + blocks
+
+    @property
     def source_channels(self) -> int:
         """What drives the voice, in the latent that the decoder takes (models/source.py)."""
         return 2 * self.hop if self.pitch else 0
@@ -278,27 +285,36 @@ def _filter_rules(sizes: SynthesizerConfig) -> dict[str, bool]:
 
 
 def speakers(config: Mapping[str, Any], n_speakers: int) -> dict[str, int]:
-    """Names and ids of the speakers from config.json; numbered ones where it names none that can be used."""
+    """Names (see `plain`) and ids of the speakers from config.json; numbers where it names none that can be used."""
     data = config.get("data")
     named = data.get("spk2id") if isinstance(data, Mapping) else None
-    if isinstance(named, Mapping):
-        usable = {
-            str(name): number
-            for name, number in named.items()
-            if isinstance(number, int)
-            and not isinstance(number, bool)
-            and 0 <= number < n_speakers
-            and str(name).strip()
-        }
-        if usable:
-            return usable
-    return {str(i): i for i in range(n_speakers)}
+    usable: dict[str, int] = {}
+    for name, number in named.items() if isinstance(named, Mapping) else ():
+        if type(number) is int and 0 <= number < n_speakers and (short := plain(name)):
+            usable.setdefault(short, number)
+    return usable or {str(i): i for i in range(n_speakers)}
+
+
+def title_of(config: Mapping[str, Any]) -> str:
+    """What a voice calls itself in config.json, or nothing."""
+    title = config.get("title")
+    return plain(title) if isinstance(title, str) else ""
 
 
 def version_of(config: Mapping[str, Any]) -> str:
     """The version string of a config.json; releases 1.0 and 1.1 have none."""
     version = config.get("version", "")
-    return str(version)[:40] if isinstance(version, str | int | float) else ""
+    return plain(str(version)[:40]) if isinstance(version, str | int | float) else ""
+
+
+def plain(name: str, most: int = 80) -> str:
+    """A name out of a file that nobody vouches for, fit for a terminal, a page and a JSON file.
+
+    One line of at most so many characters, without control characters and halves of surrogate pairs.
+    """
+    name = name[: 2 * most].strip()
+    clean = "".join(c if c.isprintable() or c == "\u3000" else " " if c.isspace() else "?" for c in name[: most + 1])
+    return clean if len(clean) <= most else f"{clean[: most - 1]}…"
 
 
 def _block(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -339,7 +355,7 @@ def _emotions(model: Mapping[str, Any], variant: Variant) -> tuple[str, ...]:
     if not fits or (not names if variant.emotion == "table" else len(names) != variant.codes):
         count = f"{variant.codes}" if variant.emotion == "codes" else f"1 to {MOST_EMOTIONS}"
         raise ValueError(f"config.json: model.emotions must be a list of {count} names.")
-    return tuple(names)
+    return tuple(map(plain, names))
 
 
 def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:

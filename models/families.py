@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import torch
 
-from models.config import LARGEST_WIDTH, MOST_EMOTIONS, VARIANTS, SynthesizerConfig, Variant
+from models.config import LARGEST_WIDTH, MOST_EMOTIONS, VARIANTS, SynthesizerConfig, Variant, plain
 from models.encoder import TextEncoder
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -123,9 +123,3 @@ def listed(items: list[str], most: int = 3, escape: bool = True) -> str:
     """The first few of a list, and how many more there are."""
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(plain(i) if escape else i for i in items[:most]) + more
-
-
-def plain(name: str) -> str:
-    """A name out of a file that nobody vouches for, fit for a terminal: short, printable."""
-    clean = "".join(c if c.isprintable() else "?" for c in name[:81])
-    return clean if len(clean) <= 80 else f"{clean[:79]}…"

@@ -5,19 +5,19 @@ voices.py is the tab of voices and models, report.py the checkpoint doctor's rep
 
 import functools
 import html
-import tempfile
-import traceback
+import inspect
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
+from infer import log
 from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from page.asks import adapter
+from page.guard import loopback
 
 
 def language_of(request: gr.Request) -> int:
@@ -30,50 +30,58 @@ def language_of(request: gr.Request) -> int:
 
 def private(settings: Settings) -> bool:
     """Whether none but its owner reaches the page: this machine alone does, or a password is asked for."""
-    return bool(settings["user"]) or (settings["host"] in LOOPBACK and not settings["webui.share"])
+    return bool(settings["user"]) or (loopback(settings["host"]) and not settings["webui.share"])
 
 
-def answering(work: Callable[[Any], Any]) -> Callable[[Any, gr.Request], Any]:
+def answering(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A server function for a script of the page: what went wrong comes back as {"error": [Chinese, English]}.
 
-    It refuses what a page of another site asks for in the listener's name, which browsers tell by a header.
+    What it is asked must be of the type that page/asks.py has under its name.
     """
+    asked = adapter(work.__name__)
+
+    def check(data: Any) -> None:
+        try:
+            asked.validate_python(data)
+        except (ValidationError, RecursionError) as error:
+            raise BadRequest(
+                "The page has sent what is of no use here; reload it.", "页面发来的内容不对；请刷新页面。"
+            ) from error
 
     @functools.wraps(work, assigned=("__name__", "__doc__"))
-    def answer(data: Any, request: gr.Request) -> Any:
+    def answer(data: Any) -> Any:
         try:
-            if request.headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
-                raise BadRequest("Another site has asked for this; use the page.", "这是别的网站发来的请求；请用本页。")
+            check(data)
             return work(data)
-        except SpeechError as error:
-            return {"error": [error.zh, str(error)]}
-        except Exception as error:  # whatever it was, the page goes on
-            traceback.print_exc()
-            name = type(error).__name__
-            return {
-                "error": [
-                    f"出错了（{name}），什么都没有改动。请再试一次；仍不行请看终端里的说明。",
-                    f"Something went wrong ({name}) and nothing was changed. Try again, or look into the terminal for "
-                    "the cause.",
-                ]
-            }
+        except Exception as error:
+            return _fault(work.__name__, error)
 
-    del answer.__wrapped__  # Gradio reads the signature, to know that the request is wanted
-    return answer
-
-
-def write_whole(path: Path, content: str, mode: int = 0o600) -> None:
-    """A UTF-8 file that is there as a whole or not at all, also when two write it at once. Raises OSError."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
+    @functools.wraps(work, assigned=("__name__", "__doc__"))
+    async def answer_later(data: Any) -> Any:
         try:
-            part.write(content.encode())
-            part.close()
-            Path(part.name).chmod(mode)
-            Path(part.name).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(part.name).unlink()
-            raise
+            check(data)
+            return await work(data)
+        except Exception as error:
+            return _fault(work.__name__, error)
+
+    made = answer_later if inspect.iscoroutinefunction(work) else answer
+    del made.__wrapped__  # Gradio reads the signature, to know what is wanted
+    return made
+
+
+def _fault(where: str, error: Exception) -> dict[str, Any]:
+    """What went wrong, for the page, which goes on whatever it was."""
+    if isinstance(error, SpeechError):
+        return {"error": [error.zh, str(error)]}
+    log.failure(where, error)
+    name = type(error).__name__
+    return {
+        "error": [
+            f"出错了（{name}），什么都没有改动。请再试一次；仍不行请看终端里的说明。",
+            f"Something went wrong ({name}) and nothing was changed. Try again, or look into the terminal for the "
+            "cause.",
+        ]
+    }
 
 
 def whole_characters(text: str) -> str:

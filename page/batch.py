@@ -16,7 +16,6 @@ import shutil
 import tempfile
 import threading
 import time
-import traceback
 from asyncio import sleep
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,23 +26,27 @@ from typing import Any
 
 import gradio as gr
 
-from infer import audio
-from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items, run
+from infer import audio, log
+from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items_in, steps
+from infer.ending import ending
 from infer.pipeline import Engine
-from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
+from infer.request import BadRequest, Busy, Speech, SpeechError, SpeechRequest
+from infer.turns import Turn, listener_named
 from infer.voice import Voice
-from infer.warmth import ending
 from page import answering
 from page.files import KEPT, Files
 from page.sample import Samples, decoded
 
-AT_ONCE, WAITING = 2, 8  # batches that are made at the same time, and that wait for their turn
+AT_ONCE, WAITING, EACH = 2, 8, 2  # batches that are made at the same time, that wait, and of one listener
+HERE = 5.0  # seconds since a look: somebody is waiting at this moment
+STOPPING = 10.0  # seconds that a new start waits for the end of the same batch, which was stopped
 ABANDONED = 60.0  # seconds without a look, after which a batch stops: its tab was closed
 PACE = 0.5  # seconds between two looks; the server waits, since browsers slow down the clocks of hidden tabs
 AT_A_LOOK, SHOWN, FAULTS = 500, 8, 20  # results in one answer, first texts and faults that are shown
 AGE, MOST_KEPT = 2 * 24 * 3600, 8 << 30  # seconds and bytes that stopped and finished batches stay on disk
 MOST_RUN, SPARE = 4 << 30, 500 << 20  # bytes of one batch, and of the disk that are left to others
-REMEMBERED = 64  # finished batches whose results can still be asked for
+REMEMBERED, MOST_ROWS = 64, 50_000  # finished batches whose results can still be asked for, and rows in them all
+MOST_BYTES_A_SECOND = 2 * 48_000  # of a joined wav
 
 WORDS = {  # key -> Chinese, English
     "tab": ("批量", "Batch"),
@@ -168,9 +171,11 @@ _FLOATS = frozenset(option.name for option in fields(SpeechRequest) if isinstanc
 class Order:
     """One batch as it was asked for. stem: for the names of files. ending: zip, or the format of the joined sound.
 
-    sample: id of the emotion's sound. key: names the folder; other files, settings or listeners have others.
+    listener: who has asked. sample: id of the emotion's sound. key: names the folder; other files, settings or
+    listeners have others.
     """
 
+    listener: str
     stem: str
     items: Sequence[Item]
     base: SpeechRequest
@@ -184,10 +189,7 @@ def found(name: str, data: bytes, paragraphs: bool = False, fit: bool = False) -
     """The items of a file that has come from a page; its name is shown and never used as a path. Raises BadRequest."""
     stem, _, ending = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
     safe = f"{_safe(stem) or 'file'}.{re.sub('[^A-Za-z0-9]', '', ending)[:8]}"
-    with tempfile.TemporaryDirectory(prefix="batch-") as folder:
-        file = Path(folder, safe)
-        file.write_bytes(data[: MOST_BYTES + 1])
-        read = items(file, paragraphs)
+    read = items_in(Path(safe), data, paragraphs)
     return read if fit else [replace(item, slot=None) for item in read]
 
 
@@ -264,16 +266,19 @@ def _size(folder: Path) -> int:
     return total
 
 
-@dataclass
-class Job:
-    """A batch that is being made or has ended. state: waiting, making, stopped, abandoned, done or failed (error).
+@dataclass(eq=False)
+class Job(Turn):
+    """A batch and what has become of it. state: waiting, making, stopped, abandoned, done or failed (error).
 
-    rows: what became of the items. at: the item being spoken, its sentence and how many. looked: when a page last
-    asked. began: when the first item was. Times are of the monotonic clock.
+    steps: of the making, None each. room: whether another batch may begin. rows: what became of the items. at: the
+    item being spoken, its sentence and how many. looked: when a page last asked. began: when the first item was. Times
+    are of the monotonic clock.
     """
 
     order: Order
     folder: Path
+    room: Callable[[], bool] = lambda: True
+    steps: Iterator[None] = field(default_factory=lambda: iter(()))
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     rows: list[dict[str, Any]] = field(default_factory=list)
     state: str = "waiting"
@@ -284,6 +289,13 @@ class Job:
     stop: threading.Event = field(default_factory=threading.Event)
     ended: threading.Event = field(default_factory=threading.Event)
     offered: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.total = len(self.order.items)
+
+    @property
+    def listener(self) -> str:
+        return self.order.listener
 
     @property
     def out(self) -> Path:
@@ -298,17 +310,56 @@ class Job:
         """Stands beside a file that is complete: its rows, since a joined file's items are gone."""
         return self.folder / "finished.json"
 
+    def begin(self) -> None:
+        self.state = "making"
+
+    def step(self) -> bool:
+        return next(self.steps, False) is None
+
+    def end(self, error: Exception | None) -> None:
+        try:
+            self.steps.close()  # the report is written here
+        except Exception as caught:
+            error = error or caught
+        if isinstance(error, SpeechError):
+            self.state, self.error = "failed", _without_paths(error, self.folder)
+        elif isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            self.state, self.error = (
+                "failed",
+                (
+                    f"服务器写不了文件（{reason}）。做好的都还在；请腾出空间后继续。",
+                    f"The server cannot write files ({reason}). What is made stays; make room and go on.",
+                ),
+            )
+        elif error:  # whatever it was, the page must not wait for ever
+            log.failure("a batch", error)
+            chinese, english = (words.format(type(error).__name__) for words in WORDS["unexpected"])
+            self.state, self.error = "failed", (chinese, english)
+        elif self.state in ("waiting", "making"):
+            self.state = "stopped" if self.stop.is_set() else "abandoned"
+        self.order = replace(self.order, items=())  # up to 10 MB of texts
+        self.ended.set()
+
     def cancelled(self) -> bool:
         return ending() or self.stop.is_set() or time.monotonic() - self.looked > ABANDONED
 
+    def ready(self) -> bool:
+        return self.state == "making" or self.room()
+
+    def asked_for(self) -> bool:
+        return time.monotonic() - self.looked < HERE
+
     def left(self) -> float | None:
         """Seconds to go, by the characters that were made so far; None before that can be told."""
+        if self.state != "making":
+            return None
         made = {row["number"] for row in self.rows if row["status"] == "made"}
         length = [len(item.text) for item in self.order.items]
         done = sum(length[number - 1] for number in made)
         if self.at and len(self.rows) < len(length):
             done += length[len(self.rows)] * self.at[1] / self.at[2]
-        if not done or self.state != "making":
+        if not done:
             return None
         kept = sum(length[: len(self.rows)]) - sum(length[number - 1] for number in made)
         return max(0.0, sum(length) - kept - done) * (time.monotonic() - self.began) / done
@@ -320,7 +371,7 @@ class Job:
             "state": self.state,
             "stopping": self.stop.is_set(),
             "error": self.error,
-            "total": len(self.order.items),
+            "total": self.total,
             "done": len(self.rows),
             "rows": self.rows[seen : seen + AT_A_LOOK],
             "counts": {status: counts[status] for status in ("made", "skipped", "failed")},
@@ -334,33 +385,29 @@ class Job:
 
 
 class _Narrator:
-    """The engine as a batch uses it: with the sample of the emotion, and telling how far a text has come.
+    """The engine as a batch uses it: with the sample of the emotion.
 
     The sample is put in here, not in the batch's request: the folder belongs to one sample, so that files made with it
     need not be made again.
     """
 
-    def __init__(self, engine: Engine, job: Job, sample: bytes) -> None:
-        self.engine, self.job, self.sample = engine, job, sample
+    def __init__(self, engine: Engine, sample: bytes) -> None:
+        self.engine, self.settings, self.sample = engine, engine.settings, sample
 
     def load(self, name: str = "") -> Voice:
         return self.engine.load(name)
 
     def stream(self, request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Speech]:
-        number = self.job.order.items[len(self.job.rows)].number
-        for piece in self.engine.stream(request.but(emotion_audio=self.sample), cancelled):
-            self.job.at = number, piece.sentence + piece.last, piece.sentences
-            yield piece
+        return self.engine.stream(request.but(emotion_audio=self.sample), cancelled)
 
 
 class Batches:
-    """All batches of this process, a thread for each."""
+    """All batches of this process, which take their turns in the engine's line."""
 
     def __init__(self, engine: Engine, files: Files, samples: Samples, folder: Path | None = None) -> None:
         self.engine, self.files, self.samples = engine, files, samples
         self.work = Work(folder)
         self.jobs: dict[str, Job] = {}
-        self._turn = threading.Semaphore(AT_ONCE)
         self._lock = threading.Lock()
 
     def read(self, ask: Mapping[str, Any]) -> dict[str, Any]:
@@ -393,17 +440,18 @@ class Batches:
             )
         wanted = found(ask["name"], data, bool(ask["paragraphs"]), bool(ask["fit"]))
         self.samples.get(sample)  # gone? said before anything begins
-        asked = [str(ask["listener"]), joined, format, sample, base.as_dict(), self._stamps(wanted, base)]
+        listener = listener_named(ask["listener"])
+        asked = [listener, joined, format, sample, base.as_dict(), self._stamps(wanted, base)]
         said = [[item.text, item.name, dict(item.options), item.slot] for item in wanted]
         key = hashlib.sha256(json.dumps([asked, said], sort_keys=True).encode()).hexdigest()
         stem = _safe(ask["name"].rpartition(".")[0]) or "batch"
-        return Order(stem, wanted, base, sample, format if joined else "zip", format, key)
+        return Order(listener, stem, wanted, base, sample, format if joined else "zip", format, key)
 
     def start(self, ask: Mapping[str, Any]) -> Job:
         """Begins a batch, or goes on with it; one that is being made is joined. Raises SpeechError."""
         order = self.order(ask)
         for job in list(self.jobs.values()):
-            if job.order.key == order.key and job.stop.is_set() and not job.ended.wait(ABANDONED):
+            if job.order.key == order.key and job.stop.is_set() and not job.ended.wait(STOPPING):
                 raise BadRequest("It is still stopping; try again in a moment.", "还在停止，请稍后再试。")
         with self._lock:
             going = [job for job in self.jobs.values() if not job.ended.is_set()]
@@ -411,26 +459,43 @@ class Batches:
                 if job.order.key == order.key:
                     job.looked = time.monotonic()
                     return job
+            if sum(job.listener == order.listener for job in going) >= EACH:
+                raise Busy(
+                    f"{EACH} batches of yours are being made or waiting; start this one when one of them is finished.",
+                    f"你已有 {EACH} 个批量任务在做或在等；等其中一个完成后再开始这个。",
+                )
             if len(going) >= AT_ONCE + WAITING:
-                raise BadRequest(
+                raise Busy(
                     "Too many batches are waiting; try again when some are finished.",
                     "等待的批量任务太多了；请过一会儿再试。",
                 )
             self.work.tidy({job.order.key for job in going} | {order.key})
-            job = Job(order, self.work.folder(order.key))
+            job = Job(order, self.work.folder(order.key), self._room)
+            job.steps = self._make(job)
             self.jobs[job.id] = job
-            ended = [old for old in self.jobs.values() if old.ended.is_set()]
-            for old in ended[: max(0, len(ended) - REMEMBERED)]:
-                del self.jobs[old.id]
-        threading.Thread(target=self._run, args=(job,), name="batch").start()
+            try:
+                self.engine.line.enter(job)
+            except Busy:
+                del self.jobs[job.id]
+                raise
+            self._forget()
         return job
+
+    def _room(self) -> bool:
+        return sum(job.state == "making" for job in list(self.jobs.values())) < AT_ONCE
+
+    def _forget(self) -> None:
+        """Lets go of the oldest finished batches, once they are too many."""
+        ended = [job for job in self.jobs.values() if job.ended.is_set()]
+        while len(ended) > REMEMBERED or sum(len(job.rows) for job in ended) > MOST_ROWS:
+            del self.jobs[ended.pop(0).id]
 
     def take(self, job: Job, what: str) -> str:
         """The address of the finished file, or of its report. Raises BadRequest if it is gone."""
         source = job.report if what == "report" else job.out
         name = f"{job.order.stem}.{REPORT if what == 'report' else job.order.ending}"
         when, address = job.offered.get(what, (0.0, ""))
-        if address and time.monotonic() - when < KEPT / 2:
+        if address and time.monotonic() - when < KEPT / 2 and self.files.has(address):
             return address
         if not source.exists():
             raise BadRequest("The file is gone; start the batch again.", "文件已经不在了；请重新开始。")
@@ -455,52 +520,29 @@ class Batches:
         file = self.engine.settings.path(glossary) if glossary else None
         return [*stamps, file.read_bytes().hex() if file and file.is_file() else ""]
 
-    def _run(self, job: Job) -> None:
-        try:
-            while not self._turn.acquire(timeout=PACE):
-                if job.cancelled():
-                    return
-            try:
-                self._make(job)
-            finally:
-                self._turn.release()
-        except SpeechError as error:
-            job.state, job.error = "failed", _without_paths(error, job.folder)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            job.state, job.error = (
-                "failed",
-                (
-                    f"服务器写不了文件（{reason}）。做好的都还在；请腾出空间后继续。",
-                    f"The server cannot write files ({reason}). What is made stays; make room and go on.",
-                ),
-            )
-        except Exception as error:  # whatever it was, the page must not wait for ever
-            traceback.print_exc()
-            chinese, english = (words.format(type(error).__name__) for words in WORDS["unexpected"])
-            job.state, job.error = "failed", (chinese, english)
-        finally:
-            if job.state in ("waiting", "making"):
-                job.state = "stopped" if job.stop.is_set() else "abandoned"
-            job.ended.set()
-
-    def _make(self, job: Job) -> None:
+    def _make(self, job: Job) -> Iterator[None]:
         if job.finished.exists() and job.out.exists():
             job.rows = [row | {"status": "skipped"} for row in json.loads(job.finished.read_text("utf-8"))]
             job.state = "done"
             return
-        job.state, job.began = "making", time.monotonic()
-        order = job.order
-        engine: Any = _Narrator(self.engine, job, self.samples.get(order.sample))
-        written = 0
-        with closing(run(engine, order.items, job.out, order.base, order.format, cancelled=job.cancelled)) as results:
-            for result in results:
-                job.rows.append(row_of(result))
-                job.at = None
-                with suppress(OSError):
-                    written += (job.folder / f"{job.out.name}.parts" / result.file).stat().st_size
-                _check_room(written, job.folder)
-        if len(job.rows) == len(order.items):
+        job.began = time.monotonic()
+        order, written = job.order, 0
+        engine: Any = _Narrator(self.engine, self.samples.get(order.sample))
+        telling = steps(engine, order.items, job.out, order.base, order.format, cancelled=job.cancelled)
+        with closing(telling):
+            for told in telling:
+                if isinstance(told, Speech):
+                    number = order.items[len(job.rows)].number
+                    job.at = number, told.sentence + told.last, told.sentences
+                elif told:
+                    job.rows.append(row_of(told))
+                    job.at = None
+                    with suppress(OSError):
+                        written += (job.folder / f"{job.out.name}.parts" / told.file).stat().st_size
+                    whole = (told.start + told.seconds) * MOST_BYTES_A_SECOND if order.ending == "wav" else 0
+                    _check_room(written, job.folder, whole)
+                yield
+        if len(job.rows) == len(order.items) and not job.cancelled():
             if job.out.exists() and not any(row["status"] == "failed" for row in job.rows):
                 job.finished.write_text(json.dumps(job.rows), encoding="utf-8")
             job.state = "done"
@@ -523,13 +565,14 @@ def row_of(result: Result) -> dict[str, Any]:
     }
 
 
-def _check_room(written: int, folder: Path) -> None:
+def _check_room(written: int, folder: Path, whole: float) -> None:
+    """written: bytes so far. whole: those of the file in which all will be joined."""
     if written > MOST_RUN:
         raise BadRequest(
             f"The sounds fill more than {MOST_RUN >> 30} GB; choose mp3 or ogg, or cut the file into several.",
             f"声音超过 {MOST_RUN >> 30} GB；请选 mp3 或 ogg，或把文件分成几个。",
         )
-    if shutil.disk_usage(folder).free < SPARE:
+    if shutil.disk_usage(folder).free < SPARE + whole:
         raise BadRequest(
             "The server's disk is nearly full. What is made stays; make room and go on.",
             "服务器的磁盘快满了。做好的都还在；请腾出空间后继续。",
@@ -561,6 +604,7 @@ def build(engine: Engine, files: Files, samples: Samples, folder: Path | None = 
     def batch_start(ask: dict) -> dict[str, Any]:
         return {"id": batches.start(ask).id}
 
+    @answering
     async def batch_look(ask: dict) -> dict[str, Any]:
         """{"id", "seen": rows} -> Job.shown; waits a little, and is the sign that somebody still listens."""
         job = batches.jobs.get(ask["id"])

@@ -2,10 +2,11 @@
 
 import threading
 import time
-import traceback
 from collections import deque
 from dataclasses import dataclass, field
 
+from infer import log
+from infer.ending import ending
 from infer.models import FetchError, Item, Plan, bring, look_up, place
 from infer.request import SpeechError
 from infer.settings import Settings
@@ -47,7 +48,7 @@ class Download:
 
     def progress(self, label: str, done: int, total: int) -> None:
         """A Progress of infer.models. What is fetched counts over all files, the rest for one file."""
-        if self.stopped.is_set():
+        if self.stopped.is_set() or ending():
             raise Stopped
         if label in self._before:
             self.step, self.done, self.total = "fetch", self._before[label] + done, self._whole
@@ -110,7 +111,7 @@ class Downloads:
         except FetchError as error:
             download.error = self._without_paths(error, download.item)
         except Exception as error:  # whatever it was, the page must not wait for ever
-            traceback.print_exc()
+            log.failure(f"fetching {download.item.name}", error)
             kind = type(error).__name__
             download.error = (
                 f"下载 {download.item.name} 时出错（{kind}）。已下载的部分还在，请再试一次；原因见终端。",

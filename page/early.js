@@ -12,12 +12,25 @@
   const dark = () => (localStorage.getItem("look") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   const paint = () => document.body.classList.toggle("dark", dark());
   window.switchLanguage = () => {
-    document.cookie = `language=${["en", "zh"][window.pageLanguage]}; path=/; max-age=31536000; samesite=lax`;
+    document.cookie = `language=${["en", "zh"][window.pageLanguage]}; path=/; max-age=31536000; samesite=strict`;
     location.reload();
   };
   window.switchLook = () => {
     localStorage.setItem("look", dark() ? "light" : "dark");
     paint();
+  };
+  // Gradio says that a password is wrong, but not that it was not even looked at.
+  const ask = window.fetch;
+  window.fetch = async (address, options) => {
+    const answer = await ask(address, options);
+    if (!/\/login$/.test(`${address}`)) return answer;
+    document.querySelector("#too-early")?.remove();
+    if (answer.status === 429) {
+      const told = Object.assign(document.createElement("p"), { id: "too-early", role: "alert" });
+      told.textContent = (await answer.clone().json()).detail[window.pageLanguage];
+      document.querySelector("input[type=password]").closest("label, .block").after(told);
+    }
+    return answer;
   };
   // Gradio sets the class by the system's choice when it starts; the listener's own choice is put back.
   addEventListener("DOMContentLoaded", () => {

@@ -13,7 +13,7 @@ const parts = build(element);
 const part = (name) => parts[name];
 const audio = part("audio");
 const player = new Player();
-const made = new Map(); // take by the key of its request: {pcm, rate, samples, times, done}
+const made = new Map(); // take by the key of its request: {waves, rate, samples, seconds, times, done}
 
 let listener = "";
 let voices = {};
@@ -201,6 +201,20 @@ async function ask(name, data, tries = 12) {
   }
 }
 
+// Has something made that takes its turns on the server, and waits for it; nothing if `current` turns false meanwhile.
+async function obtain(name, data, current = () => true) {
+  const started = await ask(name, { listener, ...data });
+  for (let next = 0; started.run; ) {
+    const got = await ask("pieces", { run: started.run, next });
+    if (!current() || got.parts?.length) server.stop({ run: started.run }); // what has come need not be kept for us
+    if (!current()) return {};
+    if (got.parts?.length) return got.parts[0];
+    if (got.error) return got;
+    if (got.done) return { error: words["no connection"] };
+  }
+  return started;
+}
+
 // --- speaking --------------------------------------------------------------------------------------------------------
 
 function halt() {
@@ -311,17 +325,20 @@ async function produce(requests, keys, mine) {
 
 // A part from the server joins its take; returns its seconds.
 function add(name, one) {
-  if (!made.has(name)) made.set(name, { pcm: [], rate: one.rate, samples: 0, times: [], done: false });
+  if (!made.has(name)) made.set(name, { waves: [], rate: one.rate, samples: 0, seconds: 0, times: [], done: false });
   const take = made.get(name);
   const bytes = Uint8Array.from(atob(one.pcm), (character) => character.charCodeAt(0));
   const wave = new Int16Array(bytes.buffer);
-  take.pcm.push(wave);
+  const pause = Math.round((one.pause ?? 0) * one.rate) / one.rate; // as the file has it, in whole samples
+  const seconds = wave.length / one.rate + pause;
+  take.waves.push({ wave, pause, begin: take.seconds });
   take.samples += wave.length;
-  take.times[one.sentence] = one.times;
+  take.seconds += seconds;
+  if (one.times) take.times[one.sentence] = one.times;
   take.done = one.last;
   if (take.done) take.all = take.times.flat();
   forget();
-  return wave.length / one.rate;
+  return seconds;
 }
 
 function forget() {
@@ -343,10 +360,10 @@ function feed() {
     const card = playing.cards[playing.at];
     const take = made.get(playing.keys[playing.at]);
     if (!take) return;
-    if (playing.part < take.pcm.length) {
-      const wave = take.pcm[playing.part];
-      const before = take.pcm.slice(0, playing.part).reduce((n, one) => n + one.length, 0);
-      player.add(wave, take.rate, { card, take, before: before / take.rate });
+    if (playing.part < take.waves.length) {
+      const { wave, pause, begin } = take.waves[playing.part];
+      player.add(wave, take.rate, { card, take, before: begin });
+      player.rest(pause);
       playing.part += 1;
     } else if (take.done) {
       if (playing.at < playing.cards.length - 1) player.rest(pause(card));
@@ -375,13 +392,14 @@ function remember(card) {
 async function deliver(spoken) {
   const mine = run;
   const current = cards.map(key).join();
-  const answer = await ask("file", { project: project(), format: "wav", sample: window.sample?.id || "" });
-  if (mine !== run || current !== cards.map(key).join()) return;
+  const same = () => mine === run && current === cards.map(key).join();
+  const answer = await obtain("file", { project: project(), format: "wav", sample: window.sample?.id || "" }, same);
+  if (!same()) return;
   if (answer.error) return fail(answer.error);
   let start = 0;
   const offsets = cards.map((card, i) => {
     const begin = start;
-    start += take(card).samples / take(card).rate + (i < cards.length - 1 ? pause(card) : 0);
+    start += take(card).seconds + (i < cards.length - 1 ? pause(card) : 0);
     return { card, begin, take: take(card) };
   });
   whole = { current, offsets };
@@ -396,7 +414,7 @@ async function download() {
   const button = part("download");
   button.disabled = true;
   part("saving").textContent = say("saving");
-  const answer = await ask("file", { project: project(), format, sample: window.sample?.id || "" });
+  const answer = await obtain("file", { project: project(), format, sample: window.sample?.id || "" });
   button.disabled = false;
   part("saving").textContent = "";
   if (answer.error) return fail(answer.error);
@@ -570,7 +588,7 @@ const act = {
       return host.replaceChildren();
     }
     host.replaceChildren(make("p", { class: "hint" }, say("preparing")));
-    const answer = await ask("look", { request: request(card) });
+    const answer = await obtain("look", { request: request(card) });
     if (answer.error) return host.replaceChildren(make("p", { class: "error", role: "alert" }, answer.error[window.pageLanguage]));
     host.replaceChildren();
     card.picture = drawLook(host, answer, words);

@@ -1,37 +1,94 @@
 """Files that a listener may fetch: at an address that nobody can guess, without the place where they lie."""
 
+import errno
+import os
 import secrets
-import tempfile
+import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 
+from infer.files import TemporaryFolder
+from infer.request import SpeechError
+from page.guard import asker
+
 KEPT = 3600  # seconds that a file stays on disk for its listener
+MOST, MOST_BYTES = 400, 2 << 30  # files of all listeners together, and their bytes
+EACH, EACH_BYTES = 100, 1 << 30  # of one listener
+SPARE = 500 << 20  # bytes of the disk that are left to others
 ROUTE = "/made"
+TEMPORARY = "speech-"  # begins the name of every temporary folder of a server
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished file. when: by the clock. name: what it is offered under. owner: who has asked for it."""
+
+    when: float
+    path: Path
+    name: str
+    owner: str
+    size: int
 
 
 class Files:
-    """A temporary folder of finished files. Each is forgotten after KEPT seconds, and all of them at the end."""
+    """A temporary folder of finished files.
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="speech-")
-        self._made: dict[str, tuple[float, Path, str]] = {}  # by token: when, where, the name it is offered under
+    Each is forgotten after KEPT seconds or when its room is needed, and all of them at the end. Room is made by who has
+    the most: nobody can push out the files of others, who have less.
+    """
+
+    def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES, clock: Callable[[], float] = time.monotonic):
+        self.most, self.most_bytes, self.clock = most, most_bytes, clock
+        self._folder = TemporaryFolder(TEMPORARY)
+        self._made: dict[str, Made] = {}  # by token, the oldest first
         self._lock = threading.Lock()
 
-    def offer(self, name: str, write: Callable[[Path], None]) -> str:
-        """Has `write` make a file, whose path ends as `name` does, and returns its address on the page."""
+    def offer(self, name: str, write: Callable[[Path], None], owner: str = "") -> str:
+        """Has `write` make a file, whose path ends as `name` does, and returns its address on the page.
+
+        owner: whose it is; by default whoever asks for it in this thread. Raises SpeechError where the disk refuses,
+        and nothing of the file stays.
+        """
         token = secrets.token_urlsafe(16)
         path = Path(self._folder.name, token + Path(name).suffix)
-        write(path)
+        try:
+            if shutil.disk_usage(path.parent).free < SPARE:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(path)
+            size = path.stat().st_size
+        except BaseException as error:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            if isinstance(error, OSError):
+                reason = error.strerror or type(error).__name__
+                raise SpeechError(
+                    f"The server cannot write the file ({reason}); make room on its disk and try again.",
+                    f"服务器写不了这个文件（{reason}）；请在它的磁盘上腾出空间后再试。",
+                ) from error
+            raise
         with self._lock:
-            self._made[token] = time.monotonic(), path, name
-        self._forget()
+            self._made[token] = Made(self.clock(), path, name, owner or asker.get(), size)
+            self._make_room()
         return f"{ROUTE[1:]}/{token}/{quote(name)}"  # relative: the page may stand behind a proxy's path
+
+    def has(self, address: str) -> bool:
+        """Whether what `offer` has given this address is still there."""
+        return self.get(address.split("/")[1]) is not None
+
+    def get(self, token: str) -> Made | None:
+        """The file of an address, while it is there."""
+        with self._lock:
+            self._make_room()
+            return self._made.get(token)
 
     def mount(self, app: FastAPI, allowed: Callable[[Mapping[str, str]], bool]) -> None:
         """Serves them to whom `allowed` lets in, by the cookies of the request."""
@@ -40,17 +97,36 @@ class Files:
         def made(token: str, request: Request) -> FileResponse:
             if not allowed(request.cookies):
                 raise HTTPException(401, "Sign in on the page first.")
-            if token not in self._made:
+            file = self.get(token)
+            if file is None or not file.path.is_file():
                 raise HTTPException(404, "This file is gone; make it again on the page.")
-            _, path, name = self._made[token]
-            return FileResponse(path, filename=name, content_disposition_type="inline")
+            return FileResponse(file.path, filename=file.name, content_disposition_type="inline")
 
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _forget(self) -> None:
-        with self._lock:
-            for token, (when, path, _) in list(self._made.items()):
-                if time.monotonic() - when > KEPT:
-                    del self._made[token]
-                    path.unlink(missing_ok=True)
+    def _make_room(self) -> None:
+        """Forgets what is too old or too much. The newest file always stays."""
+        for token, file in list(self._made.items()):
+            if self.clock() - file.when > KEPT:
+                self._forget(token)
+        while victim := self._too_much():
+            self._forget(victim)
+
+    def _too_much(self) -> str | None:
+        """The oldest file of who has too many, or too much, while there are others than the newest."""
+        counts, sizes = Counter[str](), Counter[str]()
+        for file in self._made.values():
+            counts[file.owner] += 1
+            sizes[file.owner] += file.size
+        for held, most, each in ((counts, self.most, EACH), (sizes, self.most_bytes, EACH_BYTES)):
+            for owner, size in held.most_common():
+                if size <= each and held.total() <= most:
+                    break
+                if mine := [token for token, file in list(self._made.items())[:-1] if file.owner == owner]:
+                    return mine[0]
+        return None
+
+    def _forget(self, token: str) -> None:
+        with suppress(OSError):  # where a file that is being sent cannot be removed, it goes at the end
+            self._made.pop(token).path.unlink(missing_ok=True)

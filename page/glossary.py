@@ -1,21 +1,20 @@
 """The glossary's file on the page: how words are read, for every text. One listener's changes never undo another's."""
 
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 import text
+from infer.files import alone, write_whole
 from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
-from page import answering, private, whole_characters, write_whole
+from page import answering, private, whole_characters
 
 ASSETS = Path(__file__).resolve().parent
-LARGEST = 200_000  # characters: every request reads all of it
-_WRITING = (
-    threading.Lock()
-)  # between reading what is there and writing what follows from it; for all files, being short
+LARGEST, MOST_LINES = 200_000, 20_000  # characters and lines that can be changed here; a larger file is still read
 
 WORDS = {  # key -> Chinese, English
     "title": ("读音表", "Glossary"),
@@ -56,29 +55,48 @@ WORDS = {  # key -> Chinese, English
 
 
 def read(path: Path) -> str:
-    """What the file holds; nothing where there is none. Raises BadRequest if it is no UTF-8 text."""
+    """What the file holds; nothing where there is none. Raises BadRequest if it is no UTF-8 text, or too long."""
     try:
-        return path.read_text("utf-8-sig") if path.exists() else ""
+        content = text.glossary_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise BadRequest(
             "The glossary's file cannot be read; save it as UTF-8 text in an editor, then it can be changed here.",
             "读不了读音表文件；请先用编辑器把它存成 UTF-8 文本，再来这里修改。",
         ) from error
+    except text.GlossaryError as error:
+        raise BadRequest(str(error), "读音表文件太大；请先用编辑器删去一些词。") from error
+    _check_size(content)
+    return content
 
 
-def check(content: str) -> int:
-    """How many words a glossary's text has. Raises BadRequest that names the line at fault."""
+def _check_size(content: Any) -> None:
+    """Raises BadRequest for what is no text, or too long to be brought together with what others wrote."""
+    if not isinstance(content, str):
+        raise BadRequest("The glossary's content must be text.", "读音表的内容应是文字。")
     if len(content) > LARGEST:
         raise BadRequest(
             f"The glossary has {len(content)} characters and the limit is {LARGEST}; take some words out.",
             f"读音表有 {len(content)} 字，上限是 {LARGEST} 字；请删去一些词。",
         )
-    for number, line in enumerate(content.split("\n"), start=1):
-        try:
-            text.parse_glossary(line)
-        except text.GlossaryError as error:
-            raise BadLine(number, line, str(error)) from error
-    return len(text.parse_glossary(content))
+    if (lines := content.count("\n") + 1) > MOST_LINES:
+        raise BadRequest(
+            f"The glossary has {lines} lines and the limit is {MOST_LINES}; take some words out.",
+            f"读音表有 {lines} 行，上限是 {MOST_LINES} 行；请删去一些词。",
+        )
+
+
+def check(content: str) -> int:
+    """How many words a glossary's text has. Raises BadRequest that names the line at fault."""
+    _check_size(content)
+    try:
+        return len(text.parse_glossary(content))
+    except text.GlossaryError:  # by line it takes longer, and is only needed to say where
+        for number, line in enumerate(content.split("\n"), start=1):
+            try:
+                text.parse_glossary(line)
+            except text.GlossaryError as error:
+                raise BadLine(number, line, str(error)) from error
+        raise
 
 
 class BadLine(BadRequest):
@@ -87,7 +105,7 @@ class BadLine(BadRequest):
     def __init__(self, number: int, line: str, why: str) -> None:
         super().__init__(
             f"Line {number} has a fault, so nothing is saved yet. {why}",
-            f"第 {number} 行“{line.strip()}”有误，所以整个读音表都还没有保存。应先写词，再写带声调的拼音，"
+            f"第 {number} 行“{line.strip()[:60]}”有误，所以整个读音表都还没有保存。应先写词，再写带声调的拼音，"
             "每个汉字一个音节，如：重庆 chong2 qing4。",
         )
         self.number = number
@@ -99,22 +117,24 @@ def save(path: Path, content: str, base: str) -> str | None:
     If the file is no longer `base`, nothing is written: returns both changes put together, to be looked at, and None
     when all is well. Raises BadRequest or SpeechError.
     """
+    _check_size(content)
+    _check_size(base)
     content = whole_characters(content)
     check(content)
-    with _WRITING:
+    with _changing(path):
         there = read(path)
         if there not in (base, content):
             return together(base, content, there)
-        _write(path, content)
+        write_whole(path, content)
     return None
 
 
 def together(base: str, mine: str, theirs: str) -> str:
     """Their text without the lines that I took out, then those that I brought in: of a word said twice, mine wins."""
     before, now, there = base.split("\n"), mine.split("\n"), theirs.split("\n")
-    out = set(before) - set(now)
+    out, known = set(before) - set(now), {*before, *there}
     lines = [line for line in there if line not in out]
-    brought = [line for line in now if line not in before and line not in there]
+    brought = [line for line in now if line not in known]
     while brought and lines and not lines[-1].strip():
         lines.pop()
     return "\n".join([*lines, *brought, *([""] if brought else [])])
@@ -122,7 +142,7 @@ def together(base: str, mine: str, theirs: str) -> str:
 
 def remember(path: Path, term: Any, reading: Any) -> None:
     """Adds a word with its pinyin, and takes away what the file said of it before. Raises BadRequest or SpeechError."""
-    line = whole_characters(f"{term} {reading}")
+    line = whole_characters(f"{term} {reading}"[:LARGEST])
     try:
         settled = text.parse_glossary(line)
     except text.GlossaryError as error:
@@ -135,11 +155,11 @@ def remember(path: Path, term: Any, reading: Any) -> None:
             f"{term!r} cannot stand in the glossary: a word has no blank, semicolon, line break, = or # in it.",
             f"“{term}”不能写进读音表：词里不能有空格、分号、换行、等号，也不能以 # 开头。",
         )
-    with _WRITING:
-        lines = [old for old in read(path).strip("\n").split("\n") if _term(old) != term]
+    with _changing(path):
+        lines = [old for old in read(path).strip("\n").split("\n") if not (term in old and _term(old) == term)]
         content = "\n".join([*lines, line, ""]).lstrip("\n")  # of a word said twice the last counts
         check(content)
-        _write(path, content)
+        write_whole(path, content)
 
 
 def _term(line: str) -> str | None:
@@ -151,10 +171,13 @@ def _term(line: str) -> str | None:
     return terms[0] if len(terms) == 1 else None
 
 
-def _write(path: Path, content: str) -> None:
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Between reading what is there and writing what follows from it: for all pages of all servers, being short."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, content, mode=path.stat().st_mode & 0o777 if path.exists() else 0o644)
+        with alone(path):
+            yield
     except OSError as error:
         raise SpeechError(
             f"The glossary's file cannot be written ({error.strerror}); make room or give the right to write, then "

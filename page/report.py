@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 
 from models.checkpoint.doctor import Report
-from models.families import plain
+from models.config import plain
 from page import bytes_in_words, lines_html
 
 MOST = 12  # names shown of a list
@@ -89,7 +89,43 @@ IN_CHINESE = (
         r"(\d+) of the names in data\.spk2id belong to no speaker and are left out\.",
         "data.spk2id 里有 {0} 个名字不对应任何说话人，已略去。",
     ),
+    (
+        r"(\d+) of the names in data\.spk2id are long or cannot be shown as they are, and are shortened\.",
+        "data.spk2id 里有 {0} 个名字过长或含有不能显示的字符，已改短。",
+    ),
     # problems
+    (
+        r"(.+) was refused, since it is a Git LFS pointer, .+",
+        "{0} 只是 Git LFS 的指针，不是真正的文件；请运行 git lfs pull，或直接下载这个文件。",
+    ),
+    (
+        r"(.+) was refused, since it is a web page, .+",
+        "{0} 是一个网页（例如下载时要求登录）；请重新下载文件本身。",
+    ),
+    (
+        r"(.+) is a Git LFS pointer, .+",
+        "{0} 只是 Git LFS 的指针，不是真正的文件；请运行 git lfs pull，或直接下载这个文件。",
+    ),
+    (r"(.+) is a web page, .+", "{0} 是一个网页（例如下载时要求登录）；请重新下载文件本身。"),
+    (r"(.+) is (\S+) text and must be UTF-8: .+", "{0} 是 {1} 编码，应为 UTF-8；请用编辑器打开，另存为 UTF-8。"),
+    (r"(.+) is no file but a folder or a device; .+", "{0} 不是文件，而是文件夹或设备；请放入原版的文件。"),
+    (r"(.+) is a link that leads back to itself; .+", "{0} 是指向自己的链接；请放入原版的文件。"),
+    (r"(.+) is far too large for a config\.json; .+", "{0} 太大，不是 config.json；请用原版的文件。"),
+    (r"The checkpoint (.+) is a link to a file that does not exist; .+", "检查点 {0} 是一个链接，指向的文件不存在。"),
+    (r"The checkpoint (.+) does not exist; .+", "检查点 {0} 不存在；请检查音色的文件夹。"),
+    (
+        r"config\.json describes (\d+) layers, more than the checkpoint's (\d+) tensors can hold; .+",
+        "config.json 描述了 {0} 层，而检查点只有 {1} 个张量；请用与检查点配套的 config.json。",
+    ),
+    (
+        r"config\.json: data\.n_speakers is 0, .+",
+        "config.json 的 data.n_speakers 为 0：这个音色没有说话人，而是模仿录音，这里不支持；请换用有说话人的检查点。",
+    ),
+    (r"(?:It|(\S+)) lacks .+; it copies a recording .+", "它没有说话人，而是模仿录音，这里不支持；请换一个检查点。"),
+    (
+        r"(?:It|(\S+)) lacks .+; it has no speakers, .+",
+        "它没有说话人（emb_g.weight），而音色至少要有一位；请用训练得到的完整 G_*.pth。",
+    ),
     (r"There is no config\.json beside (.+); put .+", "{0} 旁边没有 config.json；请把原版的放进去。"),
     (r"(.+) is not valid JSON \((.+)\); get .+", "{0} 不是有效的 JSON（{1}）；请重新获取原版的文件。"),
     (r"(.+) must hold an object with train, data and model; .+", "{0} 里应有 train、data 与 model；请重新获取。"),
@@ -156,7 +192,7 @@ def in_words(sentence: str, language: int) -> str:
         return sentence
     for pattern, chinese in IN_CHINESE:
         if match := re.fullmatch(pattern, sentence, re.DOTALL):
-            return chinese.format(*(_names(in_words(part, language)) for part in match.groups()))
+            return chinese.format(*(_names(in_words(part or "", language)) for part in match.groups()))
     return sentence
 
 

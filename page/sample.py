@@ -7,14 +7,18 @@ import base64
 import binascii
 import hashlib
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from infer import audio
+from emotional import resample
+from infer import audio, clips
 from infer.request import BadRequest
 from page import answering
 
@@ -22,8 +26,11 @@ LARGEST = 20 << 20  # bytes of a file
 SECONDS = 30  # of a sample; what comes later is cut off
 SHORTEST = 0.3  # seconds, in which nobody can say anything
 QUIETEST = 1e-3  # peak; a microphone that is switched off gives less
-MOST, MOST_BYTES = 64, 128 << 20  # samples of all listeners together
-RATE = 48_000  # Hz that the browser decodes to, which is what CLAP hears
+EACH = 4  # samples of a listener
+MOST_BYTES = 256 << 20  # of all listeners together
+NAME = 64  # characters of a listener's name
+IDLE = 1800.0  # seconds without use after which a sample is forsaken and may make room for another's
+RATE = 48_000  # Hz that the browser decodes to, which is what CLAP hears, and the most that is kept
 
 WORDS = {  # key -> Chinese, English
     "label": ("情感样本", "Emotion by sound"),
@@ -85,29 +92,48 @@ GONE = (
     "The sample of the emotion is no longer here; choose or record it again.",
     "情感样本已经不在了；请重新选择或录制。",
 )
+FULL = (
+    "The server has no room for another sample just now, since too many listeners have brought one; try again later.",
+    "带来样本的人太多，服务器暂时放不下了；请过一会儿再试。",
+)
+
+
+@dataclass
+class Kept:
+    """A sound that some listeners have brought, and when one of them last did something with it, by the clock."""
+
+    data: bytes
+    used: float
+    listeners: set[str] = field(default_factory=set)
 
 
 class Samples:
-    """Sounds that listeners have brought, by a hash of what is in them; the ones used longest ago make room.
+    """Sounds that listeners have brought, by a hash of what is in them.
 
-    Who knows the id knows the sound, so an id tells nobody what somebody else has brought.
+    Each listener has room for EACH, where the one used longest ago gives way to another. All of them together have a
+    bounded room, where nobody's sound gives way to somebody else's before it has been left alone for IDLE seconds. Who
+    knows an id knows the sound, so an id tells nobody what somebody else has brought.
     """
 
-    def __init__(self, most: int = MOST, most_bytes: int = MOST_BYTES) -> None:
-        self.most, self.most_bytes = most, most_bytes
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+    def __init__(
+        self, each: int = EACH, most_bytes: int = MOST_BYTES, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.each, self.most_bytes, self.clock = each, most_bytes, clock
+        self._kept: OrderedDict[str, Kept] = OrderedDict()  # the one used longest ago first
         self._lock = threading.Lock()
 
-    def add(self, data: bytes) -> str:
-        """Keeps a sound file's bytes and returns their id. Raises BadRequest for more than there is room."""
-        if len(data) > self.most_bytes:
-            raise _too_large(len(data), self.most_bytes)
+    def add(self, data: bytes, listener: str = "") -> str:
+        """Keeps a sound file's bytes for a listener and returns their id. Raises BadRequest if there is no room."""
         id = hashlib.sha256(data).hexdigest()
         with self._lock:
-            self._kept[id] = data
-            self._kept.move_to_end(id)
-            while len(self._kept) > self.most or sum(map(len, self._kept.values())) > self.most_bytes:
-                self._kept.popitem(last=False)
+            mine = [other for other, kept in self._kept.items() if listener in kept.listeners and other != id]
+            leaving = mine[: max(0, len(mine) + 1 - self.each)]
+            self._make_room(0 if id in self._kept else len(data), leaving, listener)
+            for other in leaving:
+                self._leave(other, listener)
+            kept = self._kept.setdefault(id, Kept(data, 0))
+            kept.listeners.add(listener)
+            self._use(id)
         return id
 
     def get(self, id: str) -> bytes:
@@ -117,12 +143,40 @@ class Samples:
         with self._lock:
             if id not in self._kept:
                 raise BadRequest(*GONE)
-            self._kept.move_to_end(id)
-            return self._kept[id]
+            self._use(id)
+            return self._kept[id].data
+
+    def _use(self, id: str) -> None:
+        self._kept[id].used = self.clock()
+        self._kept.move_to_end(id)
+
+    def _leave(self, id: str, listener: str) -> None:
+        kept = self._kept[id]
+        kept.listeners.discard(listener)
+        if not kept.listeners:
+            del self._kept[id]
+
+    def _make_room(self, size: int, leaving: Sequence[str], listener: str) -> None:
+        """Forgets forsaken sounds till `size` bytes fit once the listener's own have left. Raises BadRequest."""
+        alone = [id for id in leaving if self._kept[id].listeners == {listener}]
+        over = size + sum(len(kept.data) for id, kept in self._kept.items() if id not in alone) - self.most_bytes
+        forsaken = []
+        for id, kept in self._kept.items():
+            if over <= 0 or self.clock() - kept.used < IDLE:
+                break
+            if id not in alone:
+                forsaken.append(id)
+                over -= len(kept.data)
+        if over > 0:
+            raise BadRequest(*FULL)
+        for id in forsaken:
+            del self._kept[id]
 
 
 def decoded(data: str) -> bytes:
     """base64 as a page sends it -> bytes. Raises BadRequest."""
+    if isinstance(data, str) and len(data) * 3 // 4 > LARGEST + 2:  # 2: what it is filled up with at the end
+        raise _too_large(len(data) * 3 // 4, LARGEST)
     try:
         return base64.b64decode(data, validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
@@ -130,11 +184,13 @@ def decoded(data: str) -> bytes:
 
 
 def prepared(data: bytes) -> tuple[bytes, float]:
-    """A sound file of any format -> a wav of at most SECONDS, mono, and its seconds. Raises BadRequest."""
+    """A sound file -> a wav of at most SECONDS, mono, at most RATE, and its seconds. Raises BadRequest."""
     if len(data) > LARGEST:
         raise _too_large(len(data), LARGEST)
-    samples, rate = audio.read_clip(data)
+    samples, rate = clips.read_clip(data)
     samples = samples[: SECONDS * rate]
+    if rate > RATE:
+        samples, rate = resample(samples, rate, RATE), RATE
     for fault, key in ((len(samples) < SHORTEST * rate, "short"), (np.abs(samples).max() < QUIETEST, "silent")):
         if fault:
             raise BadRequest(*reversed(WORDS[key]))
@@ -145,10 +201,10 @@ def component(samples: Samples, **shown: Any) -> gr.HTML:
     """The part of the page; `window.sample.id` is "" or what Samples.get takes. shown: gr.HTML's layout arguments."""
 
     @answering
-    def take_sample(data: str) -> dict[str, Any]:
-        """A sound file in base64 -> {"id", "seconds"}."""
-        wav, seconds = prepared(decoded(data))
-        return {"id": samples.add(wav), "seconds": seconds}
+    def take_sample(ask: Mapping[str, Any]) -> dict[str, Any]:
+        """{data: a sound file in base64, listener} -> {"id", "seconds"}."""
+        wav, seconds = prepared(decoded(ask["data"]))
+        return {"id": samples.add(wav, str(ask["listener"])[:NAME]), "seconds": seconds}
 
     @answering
     def kept_sample(id: str) -> dict[str, Any]:

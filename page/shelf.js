@@ -240,6 +240,7 @@ const preset = (name) => (Object.hasOwn(kept.presets, name) ? kept.presets[name]
 /** Puts values under a name, or takes the name away with null. Tells whether it went well. */
 async function setPreset(name, values) {
   if (props.why) {
+    if (values && !(await ask("check_preset", { values }))) return false;
     const { [name]: _, ...others } = kept.presets;
     kept.presets = values ? { ...others, [name]: values } : others;
     stored(PRESETS, JSON.stringify(kept.presets));
@@ -265,6 +266,7 @@ async function savePreset(event) {
 
 async function applyPreset(name) {
   if (!studio()) return;
+  if (props.why && !(await ask("check_preset", { values: preset(name) }, name))) return; // an older page kept anything
   const before = window.studio.request();
   await window.studio.set(preset(name));
   say(word("preset.applied", name), async () => {
@@ -314,8 +316,8 @@ async function deleteKept(entry, place) {
   drawHistory();
   (history.querySelectorAll(".shelf-open")[Math.min(place, kept.history.length - 1)] ?? historyTitle).focus();
   say(word("history.deleted", entry.title), async () => {
-    const { seconds, when } = entry;
-    if (!(await ask("keep_project", { project: got.project, seconds, when }))) return;
+    const { seconds, when, order } = entry;
+    if (!(await ask("keep_project", { project: got.project, seconds, when, order }))) return;
     drawHistory();
     undone();
   });

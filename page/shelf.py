@@ -11,25 +11,28 @@ import io
 import json
 import math
 import re
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import orjson
 
 from infer import audio
+from infer.files import alone, read, write_whole
 from infer.project import Project
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import Settings
-from page import answering, private, whole_characters, write_whole
+from page import answering, private, whole_characters
 
 LARGEST = 4 << 20  # bytes of a project
 LARGEST_PRESET = 64 << 10  # bytes
 MOST_PRESETS = 200
+LARGEST_FILE = MOST_PRESETS * LARGEST_PRESET  # bytes of a file here; a project with its title is smaller
 NAME, TITLE = 40, 24  # characters of a preset's name, of a title
 HEAD = 2 << 20  # bytes of a sound file that are looked at: its metadata stands before the sound
 PRESETS = "presets.json"
@@ -122,54 +125,67 @@ WORDS = {  # key -> Chinese, English
 
 @dataclass(frozen=True)
 class Entry:
-    """A project of the history. when: seconds since 1970; seconds: how long its sound is."""
+    """A project of the history. when: seconds since 1970; seconds: how long its sound is.
+
+    order: the higher, the newer. Clocks are set back, and then `when` does not tell what came last.
+    """
 
     id: str
     title: str
     when: float
     seconds: float
+    order: int
 
 
 class Shelf:
-    """The last `most` projects and the presets, in a folder; without one nothing stays. Threads may share it.
+    """The last `most` projects and the presets, in a folder; without one nothing stays. Threads and servers may share
+    it.
 
-    What comes in and goes out are JSON values. Damaged files are passed over. Methods raise BadRequest for what cannot
-    be kept, and SpeechError where the disk refuses.
+    What comes in and goes out are JSON values. Damaged files, and damaged entries of a file, are passed over. Methods
+    raise BadRequest for what cannot be kept, and SpeechError where the disk refuses.
     """
 
     def __init__(self, folder: Path | None, most: int = 50) -> None:
         self.folder, self.most = folder, max(most, 0)
-        self._lock = threading.Lock()
 
     def history(self) -> list[Entry]:
         """The newest first."""
         return self._entries()[: self.most]
 
-    def add(self, project: Any, seconds: float, when: float | None = None) -> None:
-        """Keeps a project that was spoken; one that sounds the same makes room for it."""
+    def add(self, project: Any, seconds: float, when: float | None = None, order: int | None = None) -> None:
+        """Keeps a project that was spoken; one that sounds the same makes room for it.
+
+        when, order: of the entry that was deleted and comes back to its place; by default it is the newest.
+        """
         project, now = _clean(project, LARGEST), time.time()
-        read = Project.from_dict(project)
-        title = title_of(read)
-        if not title or not _is_number(seconds) or not _is_number(now if when is None else when):
+        known = Project.from_dict(project)
+        title = title_of(known)
+        when = now if when is None else when
+        if not title or not _is_number(seconds) or not _is_number(when) or not (order is None or _is_number(order)):
             raise BadRequest("A project without text or sound is not kept.", "没有文字或声音的项目不会保留。")
-        content = {"title": title, "when": min(now, now if when is None else when), "seconds": seconds}
-        same = json.dumps(read.without_takes().as_dict(), sort_keys=True)
-        if self.folder and self.most:
-            with self._writing():
-                path = self._path(hashlib.sha256(same.encode()).hexdigest()[:32])
-                write_whole(path, json.dumps(content | {"project": project}, ensure_ascii=False))
-                for entry in self._entries()[self.most :]:
-                    self._path(entry.id).unlink(missing_ok=True)
+        same = json.dumps(known.without_takes().as_dict(), sort_keys=True)
+        id = hashlib.sha256(same.encode()).hexdigest()[:32]
+        if not self.folder or not self.most:
+            return
+        with self._writing():
+            others = [entry for entry in self._entries() if entry.id != id]
+            newest = 1 + max((entry.order for entry in others), default=0)
+            entry = Entry(id, title, min(now, when), seconds, newest if order is None else min(int(order), newest))
+            content = {name: value for name, value in asdict(entry).items() if name != "id"} | {"project": project}
+            write_whole(self._path(id), json.dumps(content, ensure_ascii=False), mode=0o600)
+            for old in _newest_first([*others, entry])[self.most :]:
+                self._path(old.id).unlink(missing_ok=True)
 
     def project(self, id: str) -> dict[str, Any]:
         """What was given to `add`. Raises BadRequest when it has gone."""
         content = _content(self._path(id))
-        if content is None:
-            raise BadRequest(
-                "This project is no longer in the history; perhaps it was deleted in another window.",
-                "历史里已经没有这个项目了，也许在另一个窗口里删除了。",
-            )
-        return content["project"]
+        if content is not None:
+            Project.from_dict(content["project"])
+            return content["project"]
+        raise BadRequest(
+            "This project is no longer in the history; perhaps it was deleted in another window.",
+            "历史里已经没有这个项目了，也许在另一个窗口里删除了。",
+        )
 
     def remove(self, id: str) -> None:
         path = self._path(id)
@@ -184,46 +200,49 @@ class Shelf:
 
     def presets(self) -> dict[str, dict[str, Any]]:
         """Values of controls by name."""
-        return self._presets() or {}
+        return self._presets()[0]
 
     def save_preset(self, name: Any, values: Any) -> str:
         """Keeps values under a name, in the place of those it had; returns the name as it is kept."""
-        name, values = preset_name(_clean(name, LARGEST_PRESET)), _clean(values, LARGEST_PRESET)
-        if not isinstance(values, dict) or not all(isinstance(v, str | int | float) for v in values.values()):
-            raise BadRequest("A preset holds the values of controls.", "预设只能保存各项设置的值。")
+        name, values = preset_name(_clean(name, LARGEST_PRESET)), preset_values(values)
         with self._writing():
-            presets = self._presets()
-            if presets is None:  # damaged: it makes room, and stays for whoever can mend it
-                self._preset_file.replace(self._preset_file.with_suffix(".damaged"))
-            presets = (presets or {}) | {name: values}
+            presets, whole = self._presets()
+            presets |= {name: values}
             if len(presets) > MOST_PRESETS:
                 raise BadRequest(
                     f"There are {MOST_PRESETS} presets already; delete one first.",
                     f"已有 {MOST_PRESETS} 个预设，请先删除一个。",
                 )
-            self._write_presets(presets)
+            self._write_presets(presets, whole)
         return name
 
     def delete_preset(self, name: Any) -> None:
         with self._writing():
-            presets = self.presets()
+            presets, whole = self._presets()
             if presets.pop(name, None) is not None:
-                self._write_presets(presets)
+                self._write_presets(presets, whole)
 
-    @property
-    def _preset_file(self) -> Path:
-        return self.folder / PRESETS
+    def _presets(self) -> tuple[dict[str, dict[str, Any]], bool]:
+        """Those that can be used, and whether that is all that the file holds."""
+        file = self.folder and self.folder / PRESETS
+        if file is None or not file.is_file():
+            return {}, True
+        found = _json(file)
+        if not isinstance(found, dict):
+            return {}, False
+        fine = {name: values for name, values in found.items() if _is_preset(name, values)}
+        return fine, len(fine) == len(found)
 
-    def _presets(self) -> dict[str, dict[str, Any]] | None:
-        """None: they are damaged."""
-        if self.folder is None or not self._preset_file.is_file():
-            return {}
-        presets = _json(self._preset_file)
-        fine = isinstance(presets, dict) and all(isinstance(values, dict) for values in presets.values())
-        return presets if fine else None
+    def _write_presets(self, presets: dict[str, dict[str, Any]], whole: bool) -> None:
+        file = self.folder / PRESETS
+        if not whole:  # what is damaged makes room, and stays for whoever can mend it
+            write_whole(self._damaged(), file.read_bytes(), mode=0o600)
+        write_whole(file, json.dumps(presets, ensure_ascii=False, indent=1), mode=0o600)
 
-    def _write_presets(self, presets: dict[str, dict[str, Any]]) -> None:
-        write_whole(self._preset_file, json.dumps(presets, ensure_ascii=False, indent=1))
+    def _damaged(self) -> Path:
+        """A name that is free."""
+        names = (self.folder / f"presets{number or ''}.damaged" for number in count())
+        return next(path for path in names if not path.exists())
 
     def _path(self, id: Any) -> Path:
         """An id is one that `add` could have made, or it never comes near a path."""
@@ -237,17 +256,18 @@ class Shelf:
 
     def _entries(self) -> list[Entry]:
         read = ((path.stem, _content(path)) for path in self._files())
-        entries = [Entry(id, got["title"], got["when"], got["seconds"]) for id, got in read if got]
-        return sorted(entries, key=lambda entry: (-entry.when, entry.id))
+        return _newest_first(
+            Entry(id, got["title"], got["when"], got["seconds"], int(got.get("order", 0))) for id, got in read if got
+        )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """One writer at a time, in a folder that nobody else may read."""
+        """One writer at a time, of all servers, in a folder that nobody else may read."""
         if self.folder is None:
             raise BadRequest("Nothing is kept here; see the setting history.", "这里不保留任何内容；见设置 history。")
         try:
-            with self._lock:
-                self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with alone(self.folder, "*.json"):
                 yield
         except OSError as error:
             raise SpeechError(
@@ -255,6 +275,10 @@ class Shelf:
                 "write, or name another folder in the setting history.",
                 f"历史文件夹写不进去（{error.strerror}）；请腾出空间或给予写权限，或在设置 history 里换一个文件夹。",
             ) from error
+
+
+def _newest_first(entries: Iterable[Entry]) -> list[Entry]:
+    return sorted(entries, key=lambda entry: (-entry.order, -entry.when, entry.id))
 
 
 def title_of(project: Project) -> str:
@@ -274,6 +298,22 @@ def preset_name(name: Any) -> str:
             f"预设的名字最多 {NAME} 个字，现在有 {len(name)} 个；请改短些。",
         )
     return name
+
+
+def preset_values(values: Any) -> dict[str, Any]:
+    """Values of a request's options and the id of a sample, each as SpeechRequest takes it. Raises BadRequest."""
+    if not isinstance(values, dict) or not isinstance(values.get("sample", ""), str):
+        raise BadRequest("A preset holds the values of controls.", "预设只能保存各项设置的值。")
+    values = {name: whole_characters(value) if isinstance(value, str) else value for name, value in values.items()}
+    SpeechRequest.from_dict({"text": "", **{name: value for name, value in values.items() if name != "sample"}})
+    return _clean(values, LARGEST_PRESET)
+
+
+def _is_preset(name: str, values: Any) -> bool:
+    try:
+        return preset_name(name) == name == _clean(name, LARGEST_PRESET) and preset_values(values) == values
+    except BadRequest:
+        return False
 
 
 def recipe(data: Any) -> dict[str, Any]:
@@ -328,7 +368,7 @@ def listen(settings: Settings) -> gr.HTML:
 
     @answering
     def keep_project(data: Any) -> dict[str, Any]:
-        shelf.add(data["project"], data["seconds"], data.get("when"))
+        shelf.add(data["project"], data["seconds"], data.get("when"), data.get("order"))
         return everything()
 
     @answering
@@ -357,6 +397,11 @@ def listen(settings: Settings) -> gr.HTML:
         return everything()
 
     @answering
+    def check_preset(data: Any) -> dict[str, Any]:
+        preset_values(data["values"])
+        return {}
+
+    @answering
     def check_project(data: Any) -> dict[str, Any]:
         Project.from_dict(data)
         return {}
@@ -376,6 +421,7 @@ def listen(settings: Settings) -> gr.HTML:
             clear_history,
             save_preset,
             delete_preset,
+            check_preset,
             check_project,
             read_recipe,
         ],
@@ -398,7 +444,10 @@ def build() -> gr.HTML:
 
 
 def _clean(value: Any, most: int) -> Any:
-    """A JSON value that can be written and read again. Raises BadRequest: too large, too deep, no finite number."""
+    """A JSON value that can be written, read again and sent to a page.
+
+    Raises BadRequest: too large, too deep, no finite number, an integer beyond 64 bits.
+    """
     try:
         whole = whole_characters(json.dumps(value, ensure_ascii=False, allow_nan=False))
         if len(whole.encode()) > most:
@@ -406,31 +455,38 @@ def _clean(value: Any, most: int) -> Any:
                 f"This is larger than {most >> 10} kB and is not kept; split it.",
                 f"内容超过 {most >> 10} kB，不能保留；请拆开。",
             )
-        return json.loads(whole)
+        value = json.loads(whole)
+        orjson.dumps(value)  # as Gradio will
     except (ValueError, TypeError, RecursionError) as error:
         raise BadRequest("This cannot be kept: it is no JSON value.", "内容不是 JSON，不能保留。") from error
+    return value
 
 
 def _json(path: Path) -> Any:
-    """None for a file that is damaged or has gone."""
+    """None for a file that is damaged or has gone; an integer that no 64 bits hold is infinite."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        text = read(path, LARGEST_FILE).decode("utf-8-sig")
+        return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < 20 else math.inf)
+    except (BadRequest, ValueError, RecursionError):
         return None
 
 
 def _content(path: Path) -> dict[str, Any] | None:
-    """What a file of the history holds, if it is all there."""
+    """What a file of the history holds, if it is all there and can be shown."""
     got = _json(path)
     fine = (
         isinstance(got, dict)
         and isinstance(got.get("project"), dict)
         and isinstance(got.get("title"), str)
-        and _is_number(got.get("when"))
-        and _is_number(got.get("seconds"))
+        and all(_is_number(got.get(name, 0 if name == "order" else None)) for name in ("when", "seconds", "order"))
     )
+    try:
+        orjson.dumps(got)
+    except TypeError:  # orjson.JSONEncodeError
+        return None
     return got if fine else None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    """Of seconds or of an order: one that JavaScript knows exactly."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 2**53

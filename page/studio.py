@@ -7,28 +7,32 @@ that was reloaded, or a server that was started again, goes on where it was.
 import base64
 import re
 import secrets
+import shutil
 import threading
 import time
 from asyncio import sleep
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pypinyin.contrib.tone_convert import to_tone
 
-from infer import audio, subtitles
+from infer import audio, log, subtitles
 from infer import project as projects
+from infer.ending import ending
+from infer.files import TemporaryFolder
 from infer.look import look
 from infer.pipeline import Engine
-from infer.project import Project, split
-from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
+from infer.project import MOST_CARDS, Project, split
+from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, too_long
 from infer.takes import Takes
-from infer.voice import VoiceInfo
-from infer.warmth import ending
+from infer.turns import Turn, listener_named
+from infer.voices import VoiceInfo
 from page import answering, private
-from page.files import Files
+from page.files import TEMPORARY, Files
 from page.glossary import remember
 from page.sample import Samples
 from text import Utterance
@@ -37,8 +41,11 @@ from text.normalize import IDEOGRAPHS
 from text.words import cut
 
 PATIENCE, POLL = 10.0, 0.02  # seconds: how long the editor's question stays open, how often it is looked at
-FORSAKEN = 60.0  # seconds without a question, after which nobody listens any more
-LISTENERS = 4  # speeches made at the same time; the others wait
+HERE, AWAY = 2.0, 10.0  # seconds since a question: a listener is waiting at this moment; nothing more is made for one
+FORSAKEN = 60.0  # seconds without a question, after which what was made is forgotten
+BUFFER = 4 << 20  # bytes, about, that are made and not fetched yet: then the making waits
+MOST_RUNS = 64  # that are remembered, the finished ones too
+MOST_SEEN = 300  # seconds of a picture
 UNSURE = 0.8  # a reading with less confidence is marked
 FORMATS = (*audio.FORMATS, *subtitles.FORMATS)
 EMOTIONS = {  # prompt -> Chinese, English; a voice with emotions of its own shows those first
@@ -57,33 +64,99 @@ PROMPTS = {  # for CLAP, which takes any words
 }
 
 
-@dataclass
-class Run:
-    """What is being made for one listener. parts wait here till the editor has asked for them."""
+class Run(Turn):
+    """What is being made for one listener: speech, a file, a picture.
 
-    listener: str
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
-    parts: list[dict[str, Any]] = field(default_factory=list)
-    asked: float = field(default_factory=time.monotonic)
-    stopped: threading.Event = field(default_factory=threading.Event)
-    waiting: bool = True
-    done: bool = False
-    error: list[str] | None = None
+    Its parts wait here until the editor asks for those that come after them: then it has them, and they are let go.
+    """
+
+    def __init__(
+        self,
+        listener: str,
+        kind: str,
+        make: Callable[[Callable[[], bool]], Iterator[dict[str, Any] | None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """make: of `cancelled` the parts, with None for a step without one. clock: in seconds."""
+        self.listener, self.kind, self.clock = listener, kind, clock
+        self.id = secrets.token_urlsafe(16)
+        self.waiting, self.done, self.stopped = True, False, False
+        self.error: list[str] | None = None
+        self.held = 0  # bytes of the parts, about
+        self._parts: deque[tuple[dict[str, Any], int]] = deque()
+        self._first = 0  # number of the first of them
+        self._asked, self._met = clock(), False
+        self._lock = threading.Lock()
+        self._steps = make(self.cancelled)
+
+    def begin(self) -> None:
+        self.waiting = False
+
+    def step(self) -> bool:
+        for part in self._steps:
+            if part is not None:
+                size = 500 + len(part.get("pcm", "")) + 64 * len(part.get("times", ()))
+                with self._lock:
+                    self._parts.append((part, size))
+                    self.held += size
+            return True
+        return False
+
+    def end(self, error: Exception | None) -> None:
+        self._steps.close()
+        if isinstance(error, SpeechError):
+            self.error = [error.zh, str(error)]
+        elif error:  # whatever it was, the listener's text stays and the page goes on
+            log.failure(self.kind, error)
+            name = type(error).__name__
+            self.error = [
+                f"出错了（{name}）。文字还在，请再试一次；仍不行请看终端里的说明。",
+                f"Something went wrong ({name}). Your text is still here: try again, or look into the terminal for "
+                "the cause.",
+            ]
+        self.done = True
 
     def cancelled(self) -> bool:
-        return self.stopped.is_set() or ending() or time.monotonic() - self.asked > FORSAKEN
+        return self.stopped or ending() or self.silence > FORSAKEN
+
+    def ready(self) -> bool:
+        """The first step is taken for anyone, so that sound is there when the listener first asks."""
+        return self.waiting or (self._met and self.held < BUFFER and self.silence < AWAY)
+
+    def asked_for(self) -> bool:
+        return self._met and self.silence < HERE
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the listener last asked."""
+        return self.clock() - self._asked
+
+    def meet(self) -> None:
+        """The listener asks for it."""
+        self._asked, self._met = self.clock(), True
+
+    def fetch(self, number: int) -> tuple[list[dict[str, Any]], int]:
+        """The parts from a number on, and the number of what comes next. What is before them was received."""
+        with self._lock:
+            while self._parts and self._first < number:
+                self.held -= self._parts.popleft()[1]
+                self._first += 1
+            return [part for part, _ in self._parts], self._first + len(self._parts)
 
 
 class Studio:
     """The editor's server functions, for all listeners of an engine."""
 
-    def __init__(self, engine: Engine, files: Files, samples: Samples) -> None:
+    def __init__(
+        self, engine: Engine, files: Files, samples: Samples, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.engine = engine
-        self.takes = Takes(engine)
+        self.takes = Takes(engine, engine.settings["takes_mb"])
         self.files = files
         self.samples = samples
-        self.runs: dict[str, Run] = {}  # by listener: the latest
-        self._turn = threading.Semaphore(LISTENERS)
+        self.clock = clock
+        self.runs: dict[str, Run] = {}  # by id, the latest last
+        self._lock = threading.Lock()
 
     def functions(self) -> list[Callable]:
         """For gr.HTML; Gradio marks them, so they cannot be bound methods."""
@@ -92,7 +165,7 @@ class Studio:
             return await self.pieces(ask)
 
         named = ("voices", "read", "reading", "remember", "speak", "stop", "file", "look", "open")
-        return [pieces, *(answering(_plain(getattr(self, name))) for name in named)]
+        return [answering(pieces), *(answering(_plain(getattr(self, name))) for name in named)]
 
     # --- what can be chosen, and how it is read ------------------------------------------------------------------
 
@@ -150,100 +223,154 @@ class Studio:
         wanted = SpeechRequest.from_dict({k: v for k, v in values.items() if k != "sample"})
         return wanted.but(emotion_audio=self.samples.get(str(sample))) if sample else wanted
 
-    # --- speech ----------------------------------------------------------------------------------------------------
+    # --- what takes its turns --------------------------------------------------------------------------------------
 
     def speak(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{listener, requests}: begins to make them one after the other; ends what the listener was hearing."""
-        listener = str(ask["listener"])
-        requests = [self._request(values) for values in ask["requests"]]
+        listener, wanted = listener_named(ask.get("listener")), ask.get("requests")
+        if not isinstance(wanted, list) or len(wanted) > MOST_CARDS:
+            raise BadRequest(
+                f"At most {MOST_CARDS} sentences are spoken at once; say them in parts.",
+                f"一次最多说 {MOST_CARDS} 句；请分几次。",
+            )
+        requests = [self._request(values) for values in wanted]
         self._check([request.text for request in requests])
-        self.leave(listener)
-        run = self.runs[listener] = Run(listener)
-        threading.Thread(target=self._make, args=(run, requests), name="speak").start()
-        return {"run": run.id}
-
-    def _make(self, run: Run, requests: Sequence[SpeechRequest]) -> None:
-        try:
-            with self._turn:
-                run.waiting = False
-                for card, request in enumerate(requests):
-                    known = self.takes.find(request) is not None
-                    with closing(self.takes.stream(request, run.cancelled)) as pieces:
-                        for piece in pieces:
-                            run.parts.append(_part(piece, card, known))
-                    if run.cancelled():
-                        break
-        except SpeechError as error:
-            run.error = [error.zh, str(error)]
-        except Exception as error:  # whatever it was, the listener's text stays and the page goes on
-            import traceback
-
-            traceback.print_exc()
-            name = type(error).__name__
-            run.error = [
-                f"出错了（{name}）。文字还在，请再试一次；仍不行请看终端里的说明。",
-                f"Something went wrong ({name}). Your text is still here: try again, or look into the terminal for "
-                "the cause.",
-            ]
-        finally:
-            run.done = True
-
-    async def pieces(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """{run, next}: the parts from number `next` on. Waits until there is something to say.
-
-        The id of a run is known to its listener alone.
-        """
-        run = self._run(ask["run"])
-        if run is None:
-            return {"parts": [], "next": 0, "done": True}
-        first = int(ask["next"])
-        for _ in range(round(PATIENCE / POLL)):
-            run.asked = time.monotonic()
-            done, parts = run.done, run.parts[first:]  # done before the parts: what came between is asked for again
-            if parts or done or run.stopped.is_set():
-                break
-            await sleep(POLL)
-        ended = run.stopped.is_set() or (done and first + len(parts) == len(run.parts))
-        answer = {"parts": parts, "next": first + len(parts), "done": ended, "waiting": run.waiting}
-        return answer | ({"error": run.error} if ended and run.error else {})
-
-    def stop(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """{run}: ends the making within a decoder window; what is complete stays. Not a later run of the listener."""
-        if run := self._run(ask["run"]):
-            self.leave(run.listener)
-        return {}
-
-    def _run(self, id: Any) -> Run | None:
-        return next((run for run in list(self.runs.values()) if run.id == id), None)
-
-    def leave(self, listener: str) -> None:
-        """Forgets what a listener was hearing: another speech takes its place, or the tab was closed."""
-        if run := self.runs.pop(listener, None):
-            run.stopped.set()
-
-    # --- the whole -------------------------------------------------------------------------------------------------
+        self._stop(run for run in list(self.runs.values()) if (run.listener, run.kind) == (listener, "speak"))
+        return self._begin(listener, "speak", partial(self._spoken, requests))
 
     def file(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """{project, format, sample}: the whole as a sound file or subtitles; only what is not here yet is made."""
+        """{listener, project, format, sample}: the whole as a sound file or subtitles; makes what is not here yet.
+
+        Its one part is {"address", "name", "seconds"}.
+        """
         project, format = Project.from_dict(ask["project"]).without_takes(), ask["format"]
         if format not in FORMATS:
             raise BadRequest(f"The format {format!r} is not known.", f"不支持 {format!r} 格式。")
         self._check([card.text for card in project.cards])
-        pieces = list(projects.stream(project, self._say(ask)))
-        if not pieces:
-            raise BadRequest("There is no sentence to speak; write one.", "没有要说的句子，请先输入。")
-        name = re.sub(r"\W+", "", project.text)[:16] or "speech"
-        name = f"{name}-{pieces[0].request.seed}.{format}"
-        if format in subtitles.FORMATS:
-            address = self.files.offer(name, lambda path: subtitles.write(path, pieces))
-        else:
-            samples = np.concatenate([piece.samples for piece in pieces])
-            address = self.files.offer(name, lambda path: audio.write(path, samples, pieces[0].sampling_rate, project))
-        return {"address": address, "name": name, "seconds": pieces[-1].start + pieces[-1].duration}
+        sample = self.samples.get(str(ask["sample"])) if ask.get("sample") else b""
+        listener = listener_named(ask["listener"])
+        return self._begin(listener, "file", partial(self._filed, listener, project, format, sample))
 
     def look(self, ask: Mapping[str, Any]) -> dict[str, Any]:
-        """{request}: the picture of a card's sound."""
-        return look(list(self.takes.stream(self._request(ask["request"])))).as_dict()
+        """{listener, request}: the picture of a card's sound, which is its one part."""
+        return self._begin(
+            listener_named(ask.get("listener")), "look", partial(self._seen, self._request(ask["request"]))
+        )
+
+    def _begin(
+        self, listener: str, kind: str, make: Callable[[Callable[[], bool]], Iterator[dict[str, Any] | None]]
+    ) -> dict[str, Any]:
+        """The id of a run that waits for its turns. Raises Busy."""
+        run = Run(listener, kind, make, self.clock)
+        self.engine.line.enter(run)
+        with self._lock:
+            self.runs[run.id] = run
+        self._sweep()
+        return {"run": run.id}
+
+    def _spoken(self, requests: Sequence[SpeechRequest], cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+        seconds, limit = 0.0, self.engine.settings["max_seconds"]
+        for card, request in enumerate(requests):
+            known, sentence = self.takes.find(request) is not None, -1
+            with closing(self.takes.stream(request, cancelled)) as pieces:
+                for piece in pieces:
+                    seconds += piece.duration
+                    if seconds > limit:
+                        raise too_long(limit)
+                    yield _part(piece, card, known, piece.sentence != sentence)
+                    sentence = piece.sentence
+            if cancelled():
+                return
+
+    def _filed(
+        self, listener: str, project: Project, format: str, sample: bytes, cancelled: Callable[[], bool]
+    ) -> Iterator[dict[str, Any] | None]:
+        def say(request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Speech]:
+            return self.takes.stream(request.but(emotion_audio=sample), cancelled)
+
+        pieces = projects.stream(project, say, cancelled, self.engine.settings["max_seconds"])
+        with TemporaryFolder(TEMPORARY) as folder:
+            path, told = Path(folder, f"speech.{format}"), []
+            written = format not in subtitles.FORMATS
+            for piece in audio.saving(path, pieces, project) if written else pieces:
+                told.append(piece.silent())
+                yield None
+            if cancelled():
+                return
+            if not told:
+                raise BadRequest("There is no sentence to speak; write one.", "没有要说的句子，请先输入。")
+            if not written:
+                subtitles.write(path, told)
+            name = re.sub(r"\W+", "", project.text)[:16] or "speech"
+            name = f"{name}-{told[0].request.seed}.{format}"
+            address = self.files.offer(name, lambda target: shutil.move(path, target), listener)
+        yield {"address": address, "name": name, "seconds": told[-1].start + told[-1].duration}
+
+    def _seen(self, request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any] | None]:
+        pieces: list[Speech] = []
+        for piece in self.takes.stream(request, cancelled):
+            pieces.append(piece)
+            if piece.start + piece.duration > MOST_SEEN:
+                raise BadRequest(
+                    f"A picture shows at most {MOST_SEEN} s of sound; cut the sentence.",
+                    f"图上最多显示 {MOST_SEEN} 秒的声音；请把这一句分开。",
+                )
+            yield None
+        if pieces and not cancelled():
+            yield look(pieces).as_dict()
+
+    async def pieces(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """{run, next}: the parts from number `next` on. Waits until there is something to say.
+
+        The id of a run is known to its listener alone. What comes before `next` was received, and is forgotten.
+        """
+        self._sweep()
+        run = self._run(ask)
+        if run is None:
+            return {"parts": [], "next": 0, "done": True}
+        first = ask.get("next")
+        first = first if isinstance(first, int) else 0
+        run.meet()
+        run.fetch(first)
+        self.engine.line.wake()  # there may be room for more now
+        for _ in range(round(PATIENCE / POLL)):
+            run.meet()
+            done = run.done or run.stopped  # asked before the parts: what came between is asked for again
+            parts, following = run.fetch(first)
+            if parts or done:
+                break
+            await sleep(POLL)
+        answer = {"parts": parts, "next": following, "done": done, "waiting": run.waiting}
+        return answer | ({"error": run.error} if done and run.error else {})
+
+    def stop(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """{run}: ends the making within a decoder window; what is complete stays. Not a later run of the listener."""
+        if run := self._run(ask):
+            self._stop([run])
+        return {}
+
+    def leave(self, listener: str) -> None:
+        """Forgets all that is made for a listener: the tab was closed."""
+        self._stop(run for run in list(self.runs.values()) if run.listener == listener)
+
+    def _run(self, ask: Any) -> Run | None:
+        id = ask.get("run") if isinstance(ask, Mapping) else None
+        return self.runs.get(id) if isinstance(id, str) else None
+
+    def _stop(self, runs: Iterable[Run]) -> None:
+        for run in runs:
+            run.stopped = True
+            with self._lock:
+                self.runs.pop(run.id, None)
+
+    def _sweep(self) -> None:
+        """Forgets the runs that nobody asks for any more, and the oldest finished ones where there are too many."""
+        with self._lock:
+            done = [run for run in self.runs.values() if run.done]
+            over = max(0, len(self.runs) - MOST_RUNS)
+            forsaken = [run for run in self.runs.values() if run.silence > FORSAKEN]
+            for run in {*done[:over], *forsaken}:
+                del self.runs[run.id]
 
     def open(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{project}: a project of anybody, checked, with how its cards are read."""
@@ -254,10 +381,6 @@ class Studio:
         read = [self._reading(card.text, project.request(card)) for card in project.cards]
         cards = [card | chars for card, chars in zip(told["cards"], read, strict=True)]
         return {"project": told, "text": project.text, "cards": cards}
-
-    def _say(self, ask: Mapping[str, Any]) -> projects.Say:
-        sample = self.samples.get(str(ask["sample"])) if ask.get("sample") else b""
-        return lambda request, cancelled: self.takes.stream(request.but(emotion_audio=sample), cancelled)
 
 
 def word_at(utterances: Sequence[Utterance], position: int) -> tuple[str, str]:
@@ -321,19 +444,23 @@ def _chars(utterance: Utterance, begin: int) -> list[dict[str, Any]]:
     return shown
 
 
-def _part(piece: Speech, card: int, known: bool) -> dict[str, Any]:
-    """A piece for the editor: 16-bit samples in base64, and when its sentence's characters sound.
+def _part(piece: Speech, card: int, known: bool, first: bool) -> dict[str, Any]:
+    """A piece for the editor: 16-bit samples in base64, its pause, and when its sentence's characters sound.
 
-    Times are seconds from the beginning of the card. known: it was made before, so it has taken no time now.
+    Times are seconds from the beginning of the card, and come with the sentence's first piece. known: it was made
+    before, so it has taken no time now.
     """
     part: dict[str, Any] = {
         "card": card,
         "pcm": base64.b64encode(audio.to_pcm16(piece.samples).astype("<i2").tobytes()).decode(),
         "rate": piece.sampling_rate,
         "sentence": piece.sentence,
-        "last": piece.last and piece.sentence == piece.sentences - 1,
-        "times": [[round(char.start, 4), round(char.end, 4)] for char in piece.characters],
+        "last": piece.final,
     }
+    if first:
+        part["times"] = [[round(char.start, 4), round(char.end, 4)] for char in piece.characters]
+    if piece.pause:
+        part["pause"] = piece.pause
     if piece.notices:
         part["notices"] = [[zh, en] for en, zh in piece.notices]
     if piece.last and not known:

@@ -2,18 +2,19 @@
 
 import html
 import re
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
+from infer import log
 from infer.models import ITEMS, Item, Status, status
 from infer.pipeline import Engine
 from infer.request import SpeechError
 from infer.settings import Settings
-from infer.voice import VoiceInfo
+from infer.voices import VoiceInfo
 from models.checkpoint.doctor import examine
+from models.config import plain
 from page import bytes_in_words, language_of, lines_html, private, shown
 from page.downloads import Download, Downloads
 from page.report import in_words, reason, report_html, some
@@ -46,6 +47,11 @@ SAID = {  # what handlers say; key -> Chinese, English
     "more": ("{0} 等", "{0} …"),
     "rate": ("采样率", "Sampling rate"),
     "size": ("大小", "Size"),
+    "notice": (
+        "“{0}”还缺模型 {1}（约 {2:.1f} GB），下载后才能说话。",
+        "“{0}” needs the model {1} (about {2:.1f} GB) before it can speak.",
+    ),
+    "bring": ("去下载", "Download it"),
     "lack": ("还不能说话：请在下面下载模型 {0}。", "It cannot speak yet: download {0} among the models below."),
     "by hand": ("自己放文件，或不用模型", "Bring the files by hand, or do without"),
     "comma": ("、", ", "),
@@ -88,6 +94,21 @@ element.addEventListener("click", (event) => {
   if (button) trigger("click", { voice: button.dataset.voice });
 });
 """
+# The notice beside the controls leads to the row of the model that is missing; the tab's own button opens the tab.
+TO_MODEL = """
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button[data-bring]");
+  if (!button) return;
+  document.getElementById("tab-voices-button")?.click();
+  const row = document.getElementById(`model-${button.dataset.bring}`);
+  new IntersectionObserver((seen, watch) => {
+    if (!row.offsetParent) return;
+    watch.disconnect();
+    row.scrollIntoView({ block: "center" });
+    row.querySelector("button")?.focus();
+  }).observe(row);
+});
+"""
 
 
 class VoicesTab:
@@ -118,7 +139,7 @@ class VoicesTab:
 
     def check(self, event: gr.EventData, request: gr.Request) -> Iterator[str]:
         """The doctor's report in the card whose button was clicked. It reads the whole file, which takes its time."""
-        name, language = str(event.voice), language_of(request)
+        name, language = str((event._data or {}).get("voice", "")), language_of(request)
         yield self.voices(request, name, lines_html([(SAID["checking"][language], "checking")]))
         try:
             files = self.engine.files(name)
@@ -128,7 +149,7 @@ class VoicesTab:
         except SpeechError as error:  # it has gone meanwhile
             shown_report = lines_html([((error.zh, str(error))[language], "error")])
         except Exception as error:
-            traceback.print_exc()
+            log.failure(f"checking the voice {plain(name)!r}", error)
             shown_report = lines_html([(SAID["unexpected"][language].format(type(error).__name__), "error")])
         yield self.voices(request, name, shown_report)
 
@@ -202,12 +223,29 @@ def voice_html(info: VoiceInfo, loaded: bool, language: int, report: str = "") -
 
 def lacks_html(missing: Sequence[tuple[str, str]], said: Mapping[str, str], language: int) -> str:
     """What a voice lacks, by the names below, and the whole sentences for those who want to bring it by hand."""
-    names = [name for english, _ in missing for name in re.findall(r"python -m infer\.models (\w+)", english)]
     sentences = lines_html([(pair[1 - language], "notice") for pair in missing])
-    if len(names) != len(missing):  # a folder of the owner's own
+    items = lacking(missing)
+    if len(items) != len(missing):
         return sentences
-    line = lines_html([(said["lack"].format(said["comma"].join(names)), "notice")])
+    line = lines_html([(said["lack"].format(said["comma"].join(item.name for item in items)), "notice")])
     return f"{line}<details><summary>{said['by hand']}</summary>{sentences}</details>"
+
+
+def lacking(missing: Sequence[tuple[str, str]]) -> list[Item]:
+    """The models that sentences of Features.missing name; none for a folder of the owner's own."""
+    names = [name for english, _ in missing for name in re.findall(r"python -m infer\.models (\w+)", english)]
+    return [item for name in names for item in ITEMS if item.name == name]
+
+
+def notice_html(info: VoiceInfo, language: int) -> str:
+    """Beside the controls: why this voice cannot speak, in a sentence, and a button to the model that it lacks."""
+    items = lacking(info.missing) if info.family else []
+    if not items or len(items) != len(info.missing):
+        return lines_html([(in_words(pair[1 - language], language), "notice") for pair in info.missing])
+    names = SAID["comma"][language].join(item.name for item in items)
+    words = SAID["notice"][language].format(info.title, names, sum(item.size for item in items) / 1e9)
+    button = f'<button class="small-button" data-bring="{items[0].name}">{SAID["bring"][language]}</button>'
+    return f'<p class="notice">{html.escape(words)} {button}</p>'
 
 
 def model_html(state: Status, download: Download | None, folder: str, language: int) -> str:
@@ -330,7 +368,8 @@ def build(
 
         return pressed
 
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    # preprocess: the chosen voice may be one that Gradio has not offered to this page.
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "preprocess": False}
     at_once = quiet | {"queue": False}
     tab.select(on_open, voice, [*changing, *rows, refused], **at_once)
     refresh.click(on_refresh, voice, changing, **at_once)

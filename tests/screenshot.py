@@ -4,11 +4,9 @@ The page must be running. It is asked to speak one of its own examples, and take
 """
 
 import argparse
-import shutil
 
-from playwright.sync_api import sync_playwright
-
-from tests.test_page import CHROMIUM, PATIENT
+from tests.needs import open_browser
+from tests.test_page import PATIENT
 
 
 def main() -> None:
@@ -19,8 +17,7 @@ def main() -> None:
     parser.add_argument("--dark", action="store_true")
     parser.add_argument("--phone", action="store_true")
     arguments = parser.parse_args()
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM)
+    with open_browser() as browser:
         context = browser.new_context(
             locale=arguments.locale,
             color_scheme="dark" if arguments.dark else "light",
@@ -36,7 +33,6 @@ def main() -> None:
         page.mouse.move(0, 0)
         page.wait_for_timeout(1200)  # the first words are sounding
         page.screenshot(path=arguments.file, full_page=True)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -303,6 +304,14 @@ def test_a_write_that_fails_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     assert store.kept(tmp_path, "x.onnx", lambda: b"graph") == b"graph"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_program_left_makes_room_and_what_is_being_written_does_not(tmp_path):
+    for name, when in ((".a.onnx.0.part", 0), (".b.onnx.1.part", time.time())):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (when, when))
+    store.kept(tmp_path, "c.onnx", lambda: b"graph")
+    assert sorted(f.name for f in tmp_path.iterdir()) == [".b.onnx.1.part", "c.onnx"]
 
 
 def test_the_files_used_longest_ago_make_room(tmp_path, monkeypatch):

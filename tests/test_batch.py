@@ -4,8 +4,8 @@ import io
 import json
 import time
 import zipfile
+from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from infer import audio, batch, subtitles
 from infer.batch import Item, decode, fitted, items, main, run
 from infer.pipeline import Engine, speak
-from infer.request import BadRequest, SpeechRequest
+from infer.request import BadRequest, SpeechRequest, Timed
 from infer.settings import load_settings
 from tests.test_subtitles import said
 from tests.test_text_properties import ANY
@@ -108,6 +108,12 @@ def test_no_subtitles_take_long(file, part):
     assert time.perf_counter() - began < 5
 
 
+def test_numbers_of_characters_that_nobody_has_stay_as_they_are(file):
+    written = f"WEBVTT\n\n00:01.000 --> 00:02.000\n&#{'1' * 5000}; &#22909; &amp;\n"
+    (item,) = items(file(written, "in.vtt"))
+    assert item.text == f"&#{'1' * 5000}; 好 &"
+
+
 def test_items_know_their_line(file):
     assert [i.line for i in items(file("一\r\n\r\n二\n"))] == [1, 3]
     assert [i.line for i in items(file("\n一\n二\n \n三"), paragraphs=True)] == [2, 5]
@@ -146,7 +152,12 @@ def test_encodings(file):
         ("text,sped\n你好,1", "in.csv", "'sped' is no option"),
         ("text,text\n你好,1", "in.csv", "'text' is no option, or there twice"),
         ("text,emotion_audio\n你好,/etc/passwd", "in.csv", "'emotion_audio' is no option"),
-        ("好\n" * 10_001, "in.txt", "10001 items and the limit is 10000"),
+        ("好\n" * 10_001, "in.txt", "more than 10000 items"),
+        ("text\n" + "好\n\n" * 10_001, "in.csv", "more than 10000 items"),
+        ("好\n\n" * 10_001, "in.srt", "nothing to say"),
+        ("text\n" + "a\n" * 500_000, "in.csv", "more than 500000 lines"),
+        ("\v" * 500_001, "in.txt", "more than 500000 lines"),
+        ("x" * 9_000_000 + "\n", "in.csv", "cannot be read|must be text"),
         (b"x" * 10_000_001, "in.txt", "more than 10 MB"),
     ],
 )
@@ -265,24 +276,31 @@ def test_subtitles_lie_at_their_times_and_fit(engine, tmp_path):
         20 + short, abs=1e-3
     )
     (late,) = run(engine, [Item(1, "你好。", slot=(1e6, 1e6 + 1))], tmp_path / "b.wav")
-    assert "12 hours" in str(late.error) and not (tmp_path / "b.wav").exists()
+    assert "4 hours" in str(late.error) and not (tmp_path / "b.wav").exists()
 
 
-def test_the_speed_that_fits_leaves_pauses_alone():
-    tried = []
+def test_the_speed_that_fits_leaves_pauses_alone(tmp_path):
+    (plain,) = said("好")
 
-    def say(request):
+    def stream(request, _):
         tried.append(request.speed)
         frames = np.ceil(4 / request.speed) / 4  # coarse, as durations are
-        last = SimpleNamespace(last=True, duration=frames * 3 + 0.5, request=request)
-        last.phones = (SimpleNamespace(start=0, end=frames * 1.5), SimpleNamespace(start=1, end=frames * 3))
-        return [last]
+        phones = Timed("h", 0, frames * 1.5), Timed("ao", 1, frames * 3)
+        yield replace(plain, samples=np.zeros(round(frames * 300)), pause=0.5, request=request, phones=phones)
 
-    assert fitted(say, SpeechRequest("好"), None)[0].request.speed == 1
-    pieces = fitted(say, SpeechRequest("好"), 2.9)
-    assert pieces[0].duration <= 2.9 and all(a < b for a, b in pairwise(tried[1:]))
-    assert fitted(say, SpeechRequest("好"), 0.4)[0].request.speed == 2
-    assert fitted(say, SpeechRequest("好", speed=0.5), 100.0)[0].request.speed == 0.5
+    def fit(request, slot):
+        tried.clear()
+        trying = fitted(SimpleNamespace(stream=stream), request, slot, tmp_path / "out.wav", lambda: False)
+        assert [piece.request.speed for piece in trying] == tried and not list(tmp_path.glob(".*"))
+        info = soundfile.info(tmp_path / "out.wav")
+        return tried[-1], info.frames / 100
+
+    tried = []
+    assert fit(SpeechRequest("好"), None) == (1, 3.5)
+    speed, seconds = fit(SpeechRequest("好"), 2.9)
+    assert seconds <= 2.9 and tried == sorted(set(tried)) and speed < 2
+    assert fit(SpeechRequest("好"), 0.4)[0] == 2
+    assert fit(SpeechRequest("好", speed=0.5), 100.0)[0] == 0.5
 
 
 def test_other_rates_are_brought_to_the_first(tmp_path):
@@ -290,7 +308,7 @@ def test_other_rates_are_brought_to_the_first(tmp_path):
         audio.write(tmp_path / name, np.full(rate, 0.25, np.float32), rate)
     results = [batch.Result(Item(i, "好"), "made", name, 1.0, 1.0, i) for i, name in enumerate(("a.wav", "b.wav"))]
     for name, rate in (("out.mp3", 22050), ("out.opus", 24000)):
-        batch._join(results, tmp_path, tmp_path / name)
+        list(batch._join(results, tmp_path, tmp_path / name))
         info = soundfile.info(tmp_path / name)
         assert info.samplerate == rate and info.duration == pytest.approx(2, abs=0.1)
 
@@ -332,15 +350,15 @@ def test_the_command_reports_and_goes_on(call, file, tmp_path, capsys):
 
 
 def test_ctrl_c_leaves_whole_files(call, file, tmp_path, monkeypatch):
-    encode, calls = audio.encode, []
+    speak, calls = audio.Writer.speak, []
 
-    def interrupted(*arguments):
-        calls.append(1)
-        if len(calls) == 2:
+    def interrupted(file, piece):
+        calls.append(piece.final)
+        if calls.count(True) == 2:
             raise KeyboardInterrupt
-        return encode(*arguments)
+        speak(file, piece)
 
-    monkeypatch.setattr(audio, "encode", interrupted)
+    monkeypatch.setattr(audio.Writer, "speak", interrupted)
     assert call(file("一二。\n三四。\n五六。"), "-o", tmp_path / "out", "-q") == 130
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["001-一二.wav", "report.jsonl"]
     assert json.loads((tmp_path / "out" / "report.jsonl").read_text("utf-8").splitlines()[-1])["made"] == 1
@@ -354,6 +372,12 @@ def test_ctrl_c_leaves_whole_files(call, file, tmp_path, monkeypatch):
         (["--join", "out.zip"], "--join wants a file"),
         (["-o", "in.txt"], "is a file"),
         (["-o", "out", "--speed", "9"], "from 0.5 to 2"),
+        (["-o", "out", "--seed", "abc"], "argument --seed: it must be a whole number, not 'abc'"),
+        (["-o", "out", "--format", "exe"], "invalid choice: 'exe'"),
+        ([], "one of the arguments -o/--output --join is required"),
+        (["-o", "out", "--join", "a.wav"], "not allowed with"),
+        (["--join", "in.txt/a.wav"], "in.txt is no folder"),
+        (["-o", "out", "--emotion-audio", "none.wav"], "none.wav cannot be read"),
     ],
 )
 def test_a_mistake_is_one_sentence(call, file, tmp_path, monkeypatch, capsys, arguments, message):

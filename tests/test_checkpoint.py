@@ -23,6 +23,7 @@ from models.checkpoint.doctor import convert, examine
 from tests.conftest import golden, writable_copy
 from tests.networks import golden_network
 from tests.releases import config_of, make_release, state_of
+from tests.test_hostile import POINTER
 from tests.voices import loaded
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -387,3 +388,28 @@ def test_infer_s_doctor_looks_for_the_needed_files(tmp_path, capsys):
     assert "MISSING" in capsys.readouterr().out
     assert doctor.main([str(weights), "--set", "missing_features=zeros"]) == 0
     assert replace(examine(weights), problems=("x",)).usable is False
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "cause", "remedy"),
+    [
+        ("config.json", '{"title": "小雨"}'.encode("gbk"), "config.json is GBK text", "save it as UTF-8"),
+        ("config.json", POINTER, "config.json is a Git LFS pointer", "run git lfs pull"),
+        ("config.json", b"<!DOCTYPE html>", "config.json is a web page", "download the file itself"),
+        ("G_100.pth", POINTER, "G_100.pth was refused, since it is a Git LFS pointer", "run git lfs pull"),
+        ("G_100.pth", b"<html><body>404", "since it is a web page", "download the file itself"),
+        ("G_100.pth", None, "It lacks emb_g.weight; it has no speakers", "choose the generator's G_*.pth"),
+    ],
+)
+def test_the_doctor_names_what_downloads_and_editors_leave(name, content, cause, remedy, tmp_path, capsys):
+    from infer import doctor
+
+    weights = make_release(tmp_path, "v2.3")
+    if content is None:
+        state = {key: value for key, value in read_tensors(weights).items() if key != "emb_g.weight"}
+        torch.save({"model": state}, weights)
+    else:
+        (weights if name == weights.name else tmp_path / "config.json").write_bytes(content)
+    assert doctor.main([str(weights), "--set", "missing_features=zeros"]) == 1
+    told = capsys.readouterr().out
+    assert "cannot be used" in told and "PROBLEM" in told and cause in told and remedy in told

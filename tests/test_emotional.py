@@ -54,6 +54,20 @@ def test_audio_tower_waits_for_the_first_clip():
     assert clap._audio is not None
 
 
+def test_a_file_is_read_once_while_its_vector_is_kept(clap):
+    """Every sentence asks for the vector, and a decoder takes a third of a second."""
+    asked = []
+
+    def read(data: bytes) -> tuple[np.ndarray, int]:
+        asked.append(data)
+        return clip(0), 48000
+
+    first, again = clap.file(b"a file", read), clap.file(b"a file", read)
+    assert asked == [b"a file"] and torch.equal(first, again) and torch.equal(first, clap.audio(clip(0), 48000))
+    clap.file(b"another", read)
+    assert asked == [b"a file", b"another"]
+
+
 def test_towers_are_used_once_for_the_same_prompt_and_clip(monkeypatch):
     clap = ClapEmotion.load(FOLDER)
     text, audio = clap.text("happy"), clap.audio(clip(0), 48000)

@@ -22,8 +22,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models import CheckpointError, load_checkpoint, recognise
-from models.checkpoint import read_config
+from models import VARIANTS, CheckpointError, load_checkpoint, recognise
+from models.checkpoint import archive, read_config
 from models.checkpoint.doctor import examine
 from tests.releases import config_of, state_of
 
@@ -146,9 +146,24 @@ def wide(levels: int) -> bytes:
     return b"\x80\x02" + b")q\x00" + doubled + b"}h%c" % levels + tensor() + b"s."
 
 
+def colliding(count: int) -> bytes:
+    """A dict whose keys all have the hash 0, as multiples of 2 ** 61 - 1 do: each is compared to all before."""
+    keys = (i * ((1 << 61) - 1) for i in range(1, count + 1))
+    numbers = ((n.bit_length() // 8 + 1, n) for n in keys)
+    long1 = (b"\x8a" + bytes([size]) + n.to_bytes(size, "little", signed=True) + b"N" for size, n in numbers)
+    return b"\x80\x02}(" + b"".join(long1) + b"u."
+
+
 def flipped(content: bytes) -> bytes:
     middle = len(content) // 2
     return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 857\n"
+
+
+def unspoken() -> dict[str, torch.Tensor]:
+    return {name: value for name, value in state().items() if name != "emb_g.weight"}
 
 
 # name of the file -> its content, and what the sentence must say
@@ -193,7 +208,11 @@ PICKLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "a number as name": (lambda: saved({7: torch.ones(2)}), "no state dict"),
     "a name twice": (lambda: zipped(listing((NAME, tensor()), (NAME, tensor())), **{"data/0": FOUR}), "or twice"),
     "long list": (lambda: zipped(b"\x80\x02" + b"}" * (3 << 20) + b"."), "sensible length"),
-    "busy list": (lambda: zipped(b"\x80\x02" + b"}" * 2_000_000 + b"."), "broken list"),
+    "busy list": (lambda: zipped(b"\x80\x02" + b"}" * 2_000_000 + b"."), "sensible length"),
+    "numbers with one hash": (lambda: zipped(colliding(130_000)), "no name"),
+    "a large number as key": (lambda: zipped(colliding(1)), "no name"),
+    "truth as key": (lambda: zipped(b"\x80\x02}(\x88Nu."), "no name"),
+    "fraction as key": (lambda: zipped(b"\x80\x02}(G" + struct.pack(">d", 2.0**61) + b"Nu."), "no name"),
     "no memo": (lambda: zipped(b"\x80\x02h\x07."), "damaged"),
     "empty stack": (lambda: zipped(b"\x80\x02R."), "damaged"),
     "weights as numbers": (lambda: saved({"model": {"enc_p.emb.weight": 5}}), "no state dict"),
@@ -271,16 +290,16 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
 
 SAFETENSORS: dict[str, tuple[Callable[[], bytes], str]] = {
     "huge header": (lambda: header(b"{}", length=1 << 62), "header too large"),
-    "header beyond the end": (lambda: header(b"{}", length=1 << 20), "damaged"),
+    "header beyond the end": (lambda: header(b"{}", length=1 << 20), "ends before"),
     "no header": (lambda: header(b"{", length=1), "damaged"),
     "broken header": (lambda: header(b'{"a": '), "damaged"),
     "deep header": (lambda: header(b'{"a":' + b"[" * 100_000), "damaged"),
-    "overlap": (lambda: header({"a": entry([1], 0, 4), "b": entry([1], 2, 6)}, bytes(6)), "damaged"),
-    "hole": (lambda: header({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)), "damaged"),
+    "overlap": (lambda: header({"a": entry([1], 0, 4), "b": entry([1], 2, 6)}, bytes(6)), "overlap"),
+    "hole": (lambda: header({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)), "leave holes"),
     "beyond the end": (lambda: header({"a": entry([1 << 40], 0, 4 << 40)}, bytes(4)), "damaged"),
     "overflow": (lambda: header({"a": entry([1 << 40, 1 << 40], 0, 4)}, bytes(4)), "damaged"),
-    "negative size": (lambda: header({"a": entry([-1], 0, 4)}, bytes(4)), "damaged"),
-    "unknown kind": (lambda: header({"a": entry([1], 0, 4, "Q9")}, bytes(4)), "damaged"),
+    "negative size": (lambda: header({"a": entry([-1], 0, 4)}, bytes(4)), "impossible shape"),
+    "unknown kind": (lambda: header({"a": entry([1], 0, 4, "Q9")}, bytes(4)), "of the kind Q9"),
     "strange kind": (lambda: header({"a": entry([4], 0, 4, "F8_E4M3")}, bytes(4)), "of the kind F8_E4M3"),
     "number for a name": (
         lambda: header(b'{7: {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}', bytes(4)),
@@ -300,8 +319,12 @@ FILES = {
     for name, made in group.items()
 } | {
     "empty.pth": (lambda: b"", "is empty"),
+    "pointer.pth": (lambda: POINTER, "is a Git LFS pointer, .* run git lfs pull"),
+    "pointer.safetensors": (lambda: POINTER, "is a Git LFS pointer"),
+    "page with a doctype.pth": (lambda: b"\n<!DOCTYPE HTML>\n<html>" + bytes(9999), "is a web page"),
+    "no speakers.pth": (lambda: saved({"model": unspoken()}), "it has no speakers"),
     "text.pth": (lambda: b"hello, I am a voice\n" * 99, "neither safetensors nor"),
-    "page.safetensors": (lambda: b"<html>404</html>", "neither safetensors nor"),
+    "page.safetensors": (lambda: b"<html>404</html>", "is a web page"),
 }
 
 CONFIGS: dict[str, tuple[Callable[[], bytes | dict], str]] = {
@@ -349,9 +372,29 @@ CONFIGS: dict[str, tuple[Callable[[], bytes | dict], str]] = {
     "a key twice": (lambda: b'{"model": {}, "model": {}}', "stands there twice"),
     "10,000 digits": (lambda: b'{"model": ' + b"9" * 10_000 + b"}", "not valid JSON"),
     "not UTF-8": (lambda: b'{"model": "\xff\xfe"}', "not valid JSON"),
+    "GBK": (lambda: '{"title": "小雨"}'.encode("gbk"), "is GBK text and must be UTF-8: .* save it as UTF-8"),
+    "UTF-16": (lambda: '{"title": "小雨"}'.encode("utf-16"), "is UTF-16 text and must be UTF-8"),
+    "pointer": (lambda: POINTER, "is a Git LFS pointer"),
+    "page": (lambda: b"<!doctype html><title>Sign in</title>", "is a web page"),
+    "infinite by its exponent": (
+        lambda: b'{"model": {"n_layers": 1e999}, "data": {}}',
+        "n_layers|must be a whole number",
+    ),
+    "layers without tensors": (
+        lambda: config_of(FAMILY, n_layers=64, n_layers_trans_flow=64, n_flow_layer=16),
+        "describes 1094 layers, more than the checkpoint's .* tensors can hold",
+    ),
+    "speakers without a table": (lambda: more_speakers(65536), "set data.n_speakers to 2 there"),
     "variant of a list": (lambda: config_of(FAMILY) | {"variant": ["v2.3"]}, "is not known"),
     "variant of escapes": (lambda: config_of(FAMILY) | {"variant": "\x1b[2J\n" * 999}, "is not known"),
 }
+
+
+def more_speakers(count: int) -> dict:
+    config = config_of(FAMILY)
+    config["data"]["n_speakers"] = count
+    return config
+
 
 READ = """
 import json, resource, sys, time
@@ -423,6 +466,10 @@ SPECIAL = {
     "config of 1 GB": "far too large",
     "config pipe": "is no file",
     "config zero": "is no file",
+    "config folder": "is no file but a folder",
+    "config loop": "a link that leads back to itself",
+    "loop.pth": "a link that leads back to itself",
+    "config dangling": "cannot be read",
 }
 
 
@@ -434,6 +481,10 @@ def special(folder: Path) -> None:
     (folder / "dangling.pth").symlink_to(folder / "nothing")
     os.mkfifo(folder / "config pipe")
     (folder / "config zero").symlink_to("/dev/zero")
+    (folder / "config folder").mkdir()
+    (folder / "config loop").symlink_to(folder / "config loop")
+    (folder / "loop.pth").symlink_to(folder / "loop.pth")
+    (folder / "config dangling").symlink_to(folder / "nothing")
 
     def sparse(name: str, size: int, start: bytes = b"", end: bytes = b"") -> None:
         with (folder / name).open("wb") as file:
@@ -480,6 +531,39 @@ def test_the_tests_would_notice(tmp_path, monkeypatch):
     file.write_bytes(PICKLES["as a tensor"][0]())
     torch.load(file, weights_only=False)
     assert (tmp_path / "executed").exists()
+
+
+def test_keys_with_one_hash_are_refused_at_once():
+    """Not after comparing each to all before: the very first ends it, whatever follows."""
+    hashed = []
+
+    class Watched(int):
+        def __hash__(self):
+            hashed.append(self)
+            return 0
+
+    keys = [Watched(i << 61) for i in range(1, 1000)]
+    with pytest.raises(archive.Refused, match="no name"):
+        archive.fill({}, [x for key in keys for x in (key, None)])
+    assert not hashed
+    archive.fill(kept := {}, [x for number in range(1000) for x in (number, None)])  # as an optimizer's
+    assert len(kept) == 1000
+
+
+def test_what_a_config_says_is_short_and_can_be_written():
+    from models.config import SynthesizerConfig, speakers, title_of, version_of
+
+    config = config_of("small")
+    config |= {"title": "题" * 3_000_000, "version": "\ud800\x1b" * 9}
+    config["data"]["spk2id"] = {"甲\ud800": 0, "乙" * 100_000: 1, " ": 0, "\u3000丙\u3000丁\n": 1}
+    config["model"]["emotions"] = ["neutral", "\udfff", "x" * 10_000, "a\nb"]
+    sizes = SynthesizerConfig.from_json(config, VARIANTS["small"])
+    told = [title_of(config), version_of(config), *speakers(config, 2), *sizes.emotions]
+    assert [len(words) for words in told] == [80, 18, 2, 80, 3, 7, 1, 80, 3]
+    assert all((words.encode() and words.isprintable()) or "\u3000" in words for words in told)
+    assert list(speakers(config, 2)) == ["甲?", "乙" * 79 + "…", "丙\u3000丁"]
+    for garbage in (None, 7, ["x"], {"a": 1}, float("inf"), True):
+        assert title_of({"title": garbage}) == ""
 
 
 def test_garbage_for_names_of_speakers_numbers_them(tmp_path):

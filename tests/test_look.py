@@ -13,14 +13,13 @@ import pytest
 from PIL import Image
 from scipy.signal import chirp, spectrogram
 
+from infer import audio
 from infer.look import BANDS, COLUMNS, RANGE_DB, Look, look, mel_spectrogram, pitch
 from infer.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
 from page.look import WORDS
-from tests import test_page
 
-browser = test_page.browser  # the fixture
 PAGE = Path(__file__).resolve().parents[1] / "page"
 TEXT = "妈麻马骂。你好，世界！今天天气真好。"
 
@@ -111,7 +110,7 @@ def test_a_band_shows_what_lies_at_its_centre():
 
 
 def test_the_spectrogram_is_that_of_another_library(pieces, seen):
-    sound, rate = np.concatenate([p.samples for p in pieces]), seen.sampling_rate
+    sound, rate = audio.joined(pieces), seen.sampling_rate
     hertz, times, power = spectrogram(sound, rate, "hann", 1024, 1024 - 110, scaling="spectrum")
     decibels = np.array([np.interp(seen.centres, hertz, column) for column in 10 * np.log10(power.T + 1e-12)])
     middles = (np.arange(len(seen.pitch)) + 0.5) * seen.duration / len(seen.pitch)

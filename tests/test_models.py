@@ -72,7 +72,7 @@ def test_a_release_of_full_size_is_recognised_and_fits(family):
     state, config = released(family)
     variant, why = detect(shapes(state), config["version"], "extra" if family == "extra" else "")
     assert variant.name == family and why
-    network = outline(SynthesizerConfig.from_json(config, variant))
+    network = outline(SynthesizerConfig.from_json(config, variant), len(state))
     assert misfits(network, inference_state(state)) == []
     assert network.config.hop == 512
     del state["dec.conv_post.weight"]

@@ -3,12 +3,10 @@
 import io
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -19,7 +17,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Locator, Page, expect
 
 import webui
 from infer import audio, subtitles
@@ -28,9 +26,7 @@ from infer.pipeline import Engine
 from infer.project import Project, split
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
-from page.files import Files
-from page.sample import Samples
-from page.studio import Run, Studio
+from page.signin import FREE
 from tests.voices import make_tiny_voice
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,16 +34,6 @@ LIMIT = 3000  # max_characters of the server under test
 SENTENCE = "你好，世界。银行里有2个人！"
 LONG = "春天来了，小河解冻了。" * 250  # minutes of sound: nobody clicks as late as that
 PATIENT = 60_000  # milliseconds; only a page that hangs comes near
-
-CHROMIUM = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 # What the browser is given to sound: when, how much, and the samples themselves.
 LISTEN = """
@@ -140,27 +126,17 @@ def server(voices, tmp_path_factory) -> Iterator[Server]:
     assert not left and not list((folder / "temporary").glob("speech-*")), "no file of a listener stays behind"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.fail("Chromium is missing, which this test drives; install it, on Debian with: apt install chromium")
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM)
-        yield running
-        running.close()
-
-
 @pytest.fixture
 def visit(browser, server):
     """Opens the page as a new listener; every request must go to the server itself."""
-    contexts, requested = [], []
+    contexts, requested, refused = [], [], []
 
     def open_page(locale: str = "zh-CN") -> Page:
         context = browser.new_context(locale=locale)
         contexts.append(context)
         context.set_default_timeout(PATIENT)
         context.on("request", lambda request: requested.append(request.url))
+        context.on("console", lambda line: "Security Policy" in line.text and refused.append(line.text))
         context.add_init_script(LISTEN)
         page = context.new_page()
         page.goto(server.url)
@@ -175,6 +151,7 @@ def visit(browser, server):
         context.close()
     own = urlsplit(server.url).netloc
     assert requested and not [url for url in requested if urlsplit(url).netloc not in (own, "")]
+    assert not refused, "what the page does is what its policy lets it do"
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +186,7 @@ def spoken(engine: Engine, text: str, **options) -> list[Speech]:
 
 
 def pcm(pieces: list[Speech]) -> np.ndarray:
-    return audio.to_pcm16(np.concatenate([piece.samples for piece in pieces]))
+    return audio.to_pcm16(audio.joined(pieces))
 
 
 def heard(page: Page, samples: int) -> list[dict]:
@@ -685,35 +662,34 @@ def test_every_option_has_a_control():
     assert webui.defaults() | {"text": "好"} == {name: getattr(SpeechRequest("好"), name) for name in named}
 
 
-def test_a_closed_tab_ends_its_work(engine):
-    files = Files()
-    studio = Studio(engine, files, Samples())
-    run = studio.runs["one"] = Run("one")
-    requests = [SpeechRequest("春天来了，小河解冻了。", seed=i) for i in range(200)]
-    worker = threading.Thread(target=studio._make, args=(run, requests))
-    worker.start()
-    while not run.parts:
-        time.sleep(0.01)
-    studio.leave("one")
-    worker.join(timeout=60)
-    assert not worker.is_alive() and run.done and len(run.parts) < 200 and not studio.runs
-
-    forsaken = Run("two")
-    forsaken.asked -= 3600  # nobody has asked for an hour
-    studio._make(forsaken, requests)
-    assert forsaken.done and len(forsaken.parts) < 10
-    files.close()
+def enter(page: Page, password: str) -> None:
+    page.locator("input:not([type=password])").first.fill("alice")
+    page.locator("input[type=password]").fill(password)
+    with page.expect_response(lambda answer: answer.url.endswith("/login")):
+        page.locator("input[type=password]").press("Enter")
 
 
 def test_a_password_is_asked_for(voices, tmp_path, browser):
     process, server = start(voices, tmp_path / "server", "--set", "user=alice", "--set", "password=secret")
     try:
         page = browser.new_page(locale="zh-CN")
-        assert page.request.get(server.url + "config").status == 401
+        assert page.request.get(server.url + "config").status == 404
+        assert page.request.get(server.url + "gradio_api/queue/data").status == 401
         assert page.request.get(server.url + "made/x/a.wav").status == 401
         page.goto(server.url)
         page.locator("input[type=password]").wait_for(timeout=PATIENT)
         assert page.locator("#speak").count() == 0
+        for _ in range(FREE + 1):
+            enter(page, "wrong")
+        expect(page.locator("#too-early")).to_contain_text("秒后再试", timeout=PATIENT)
+        time.sleep(2)  # as it says
+        enter(page, "secret")
+        expect(page.locator("#speaker input")).to_have_value("甲", timeout=PATIENT)
+        address = page.evaluate("fetch('made/x/y.wav').then((answer) => answer.status)")
+        assert address == 404, "let in, though there is no such file"
+        page.get_by_role("button", name="退出登录").click()
+        page.locator("input[type=password]").wait_for(timeout=PATIENT)
+        assert page.evaluate("fetch('made/x/y.wav').then((answer) => answer.status)") == 401
         page.close()
     finally:
         process.send_signal(signal.SIGTERM)

@@ -16,7 +16,8 @@ from playwright.sync_api import Page, expect
 
 from infer import audio
 from infer.pipeline import speak
-from infer.request import BadRequest, SpeechRequest
+from infer.request import BadRequest, Busy, SpeechRequest
+from infer.turns import Line, Turn
 from page import batch
 from page.batch import Batches, Work, found
 from page.files import Files
@@ -25,7 +26,7 @@ from tests import test_page_sample
 from tests.test_page import PATIENT
 from tests.test_page_sample import Parts, drop, serving, shut_out, sound, tone
 
-browser, engine = test_page_sample.browser, test_page_sample.engine  # the fixtures
+engine = test_page_sample.engine  # the fixture
 CONTROLS = {"voice": "tiny", "speaker": "乙", "emotion": "", "speed": 1, "seed": 7, "pause": 0.2}  # of the small page
 BASE = SpeechRequest("", voice="tiny", speaker="乙", seed=7)
 SRT = """1
@@ -222,18 +223,28 @@ def test_a_reload_while_it_is_made_goes_on_looking(visit, slow):
     assert zipfile.ZipFile(io.BytesIO(downloaded(page, "下载 zip")[1])).testzip() is None
 
 
-def threads() -> list[threading.Thread]:
-    """Of the batches that are being made, in order of their beginning."""
-    return [thread for thread in threading.enumerate() if thread.name == "batch"]
+@pytest.fixture
+def begun(monkeypatch) -> list[batch.Job]:
+    """The batches that are begun, in their order."""
+    jobs, start = [], Batches.start
+
+    def noted(self, ask):
+        job = start(self, ask)
+        if job not in jobs:
+            jobs.append(job)
+        return job
+
+    monkeypatch.setattr(Batches, "start", noted)
+    return jobs
 
 
-def wait_for_the_end(running: list[threading.Thread]) -> None:
-    for thread in running:
-        thread.join(PATIENT / 1000)
-        assert not thread.is_alive()
+def wait_for_the_end(jobs: list[batch.Job]) -> None:
+    assert jobs
+    for job in jobs:
+        assert job.ended.wait(PATIENT / 1000)
 
 
-def test_a_tab_that_was_asleep_goes_on_by_itself(visit, slow):
+def test_a_tab_that_was_asleep_goes_on_by_itself(visit, slow, begun):
     gate, spoken = slow
     page = visit()
     choose(page, "日。\n月。")
@@ -241,13 +252,13 @@ def test_a_tab_that_was_asleep_goes_on_by_itself(visit, slow):
     expect(page.locator(".batch-badge")).to_have_text(["新做"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batch, "ABANDONED", 0)  # as if a minute had gone by
-        wait_for_the_end(threads()[:1])
+        wait_for_the_end(begun[:1])
     gate.set()
     expect(state(page)).to_have_text("完成了。")
     assert statuses(page) == ["已有", "新做"] and [r.text for r in spoken].count("日。") == 1
 
 
-def test_two_listeners_and_a_closed_tab(visit, slow, monkeypatch):
+def test_two_listeners_and_a_closed_tab(visit, slow, begun, monkeypatch):
     gate, spoken = slow
     monkeypatch.setattr(batch, "ABANDONED", 4)
     one, other = visit(), visit()
@@ -257,7 +268,7 @@ def test_two_listeners_and_a_closed_tab(visit, slow, monkeypatch):
         page.locator(".batch [role=status]").filter(has_text="正在合成").wait_for()
     expect(one.locator(".batch-badge")).to_have_text(["新做"])
     one.context.close()
-    wait_for_the_end(threads()[:1])  # nobody looks any more
+    wait_for_the_end(begun[:1])  # nobody looks any more
     expect(other.get_by_role("button", name="停止")).to_be_visible()
     gate.set()
     expect(state(other)).to_have_text("完成了。")
@@ -265,7 +276,7 @@ def test_two_listeners_and_a_closed_tab(visit, slow, monkeypatch):
     assert [request.text for request in spoken].count("甲乙。") == 2, "each listener's own"
 
 
-def test_a_server_that_was_started_anew_has_lost_nothing(visit, engine, tmp_path, slow):
+def test_a_server_that_was_started_anew_has_lost_nothing(visit, engine, tmp_path, slow, begun):
     gate, spoken = slow
     with serving(engine, tmp_path) as first:
         page = visit(url=first.url)
@@ -273,9 +284,9 @@ def test_a_server_that_was_started_anew_has_lost_nothing(visit, engine, tmp_path
         begin(page)
         expect(page.locator(".batch-badge")).to_have_text(["新做"])
     expect(state(page)).to_have_text("连不上服务器，正在重试……")
-    with pytest.MonkeyPatch.context() as patch:  # a process that has ended would have no such thread
+    with pytest.MonkeyPatch.context() as patch:  # a process that has ended would make nothing any more
         patch.setattr(batch, "ABANDONED", 0)
-        wait_for_the_end(threads())
+        wait_for_the_end(begun)
     spoken.clear()
     gate.set()
     with serving(engine, tmp_path, first.port):
@@ -417,11 +428,10 @@ def test_a_full_disk_and_a_fault_of_ours_are_sentences(batches, monkeypatch):
         raise OSError(28, "No space left on device", str(batches.work.root))
         yield
 
-    monkeypatch.setattr(batch, "run", full)
+    monkeypatch.setattr(batch, "steps", full)
     told = finish(batches.start(asked()))
     assert told["state"] == "failed" and "No space left" in told["error"][1]
-    monkeypatch.setattr(batch.traceback, "print_exc", lambda: None)
-    monkeypatch.setattr(batch, "run", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(batch, "steps", lambda *_, **__: 1 / 0)
     other = finish(batches.start(asked("好。")))
     assert "ZeroDivisionError" in other["error"][1]
     assert str(batches.work.root) not in str([told, other])
@@ -433,16 +443,93 @@ def test_too_much_is_stopped_and_too_many_wait(batches, monkeypatch):
     assert told["state"] == "failed" and "choose mp3 or ogg" in told["error"][1] and told["done"] == 1
     monkeypatch.undo()
     gate = threading.Event()
-    monkeypatch.setattr(Batches, "_make", lambda *_: gate.wait(60))
+
+    def blocked(*_):
+        gate.wait(60)
+        yield
+
+    monkeypatch.setattr(Batches, "_make", blocked)
     jobs = [batches.start(asked(listener=str(i))) for i in range(batch.AT_ONCE + batch.WAITING)]
     assert batches.start(asked(listener="0")) is jobs[0]
-    with pytest.raises(BadRequest, match="Too many batches"):
+    with pytest.raises(Busy, match="Too many batches"):
         batches.start(asked(listener="more"))
     jobs[-1].stop.set()
     assert finish(jobs[-1])["state"] == "stopped" and jobs[-2].state == "waiting"
     gate.set()
     for job in jobs:
         finish(job)
+
+
+def test_one_listener_has_two_of_the_ten_places(batches, monkeypatch):
+    gate = threading.Event()
+
+    def blocked(*_):
+        gate.wait(60)
+        yield
+
+    monkeypatch.setattr(Batches, "_make", blocked)
+    jobs = [batches.start(asked("一。" * (i + 1))) for i in range(batch.EACH)]
+    with pytest.raises(Busy, match="2 batches of yours") as refusal:
+        batches.start(asked("三。"))
+    assert "等其中一个完成" in refusal.value.zh
+    jobs.append(batches.start(asked(listener="another")))
+    assert len(batches.jobs) == 3 and sum(thread.name == "batch" for thread in threading.enumerate()) == 0
+    with pytest.raises(BadRequest, match="1 to 64 characters"):
+        batches.start(asked(listener="x" * 600))
+    gate.set()
+    for job in jobs:
+        finish(job)
+        assert job.order.items == (), "its texts are let go of"
+    batches.start(asked("三。"))
+
+
+def test_the_rows_of_finished_batches_are_bounded(batches, monkeypatch):
+    monkeypatch.setattr(batch, "MOST_ROWS", 5)
+    jobs = [batches.start(asked("一。\n二。", listener=str(i))) for i in range(1)]
+    for i in range(1, 4):
+        finish(jobs[-1])
+        jobs.append(batches.start(asked("一。\n二。", listener=str(i))))
+    finish(jobs[-1])
+    assert [job.id in batches.jobs for job in jobs] == [False, True, True, True]
+
+
+def test_a_batch_and_a_listener_take_turns(batches, engine, monkeypatch):
+    """Somebody who speaks does not wait for the end of an item."""
+    noted, line = [], Line(workers=0)
+    monkeypatch.setattr(engine, "line", line)
+    job = batches.start(asked("春天来了，小河解冻了。" * 5 + "\n你好。", joined=True))
+
+    class Other(Turn):
+        listener = "somebody"
+
+        def step(self):
+            noted.append((len(job.rows), job.at))
+            return len(noted) < 12
+
+    line.enter(Other())
+    while line.step():
+        pass
+    assert job.state == "done" and job.out.exists()
+    assert [rows for rows, _ in noted] == [0] * 12 and len({at for _, at in noted}) > 1
+
+
+@pytest.mark.parametrize("ending", ["zip", "flac"])
+def test_what_is_joined_is_stopped_between_two_blocks(batches, engine, monkeypatch, ending):
+    line = Line(workers=0)
+    monkeypatch.setattr(engine, "line", line)
+    job = batches.start(asked(joined=ending != "zip", format="wav" if ending == "zip" else ending))
+    while len(job.rows) < 2:
+        line.step()
+    line.step()
+    assert list(job.folder.glob(".out.*.part")) and not job.out.exists()
+    job.stop.set()
+    while line.step():
+        pass
+    assert job.state == "stopped" and not job.out.exists() and not list(job.folder.glob(".out.*"))
+    again = batches.start(asked(joined=ending != "zip", format="wav" if ending == "zip" else ending))
+    while line.step():
+        pass
+    assert again.shown(0)["counts"] == {"made": 0, "skipped": 2, "failed": 0} and again.out.exists()
 
 
 def test_work_is_bounded_in_age_and_size(tmp_path, monkeypatch):

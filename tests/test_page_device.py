@@ -16,11 +16,9 @@ from infer.pipeline import Engine, speak
 from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
 from page.device import PRECISIONS, SAID, WORDS, DeviceTab
-from tests import test_page
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
 from tests.voices import loaded, make_tiny_voice
 
-browser = test_page.browser  # the fixture
 CHANGE = {"device": "cpu", "backend": "torch", "precision": ""}
 
 
@@ -128,7 +126,7 @@ def test_figures_follow_what_is_spoken_and_rest_while_nobody_looks(visit):
     page.wait_for_timeout(2500)  # longer than from one look to the next
     assert not asked
     go(page)
-    expect(fact(page, "now", "实时率（RTF）")).to_contain_text("速度是实时的")
+    expect(fact(page, "now", "实时率（RTF）")).to_contain_text(re.compile("，速度是实时的|，比实时慢"))
     expect(fact(page, "now", "统计范围")).to_contain_text("秒语音")
     expect(fact(page, "now", "首次出声")).to_contain_text("秒（上一次）")
     expect(fact(page, "now", "程序占内存")).to_contain_text("B")

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -16,21 +15,21 @@ import pytest
 import soundfile
 from axe_playwright_python.sync_playwright import Axe
 from gradio.context import Context
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 import webui
-from infer import audio
+from infer import clips
 from infer.pipeline import Engine
 from infer.request import BadRequest
 from infer.settings import load_settings
 from page import batch, sample
 from page.files import Files
-from page.sample import Samples, prepared
-from tests.test_page import CHROMIUM, PATIENT
+from page.sample import EACH, IDLE, Samples, prepared
+from tests import hostile_sounds
+from tests.test_page import PATIENT
 from tests.voices import make_tiny_voice
 
 expect.set_options(timeout=PATIENT / 4)
-MICROPHONE = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
 
 # What the rest of the page offers: the language, and the controls.
 HEAD = """
@@ -89,14 +88,6 @@ def engine(tmp_path_factory) -> Engine:
 def parts(engine, tmp_path_factory) -> Iterator[Parts]:
     with serving(engine, tmp_path_factory.mktemp("work")) as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM + MICROPHONE)
-        yield running
-        running.close()
 
 
 @pytest.fixture
@@ -162,7 +153,7 @@ def shut_out(page: Page, part: str) -> list[str]:
 
 def kept(page: Page, parts: Parts) -> tuple[np.ndarray, int]:
     """What the server has of the sample in use."""
-    return audio.read_clip(parts.samples.get(page.evaluate("window.studio.request().sample")))
+    return clips.read_clip(parts.samples.get(page.evaluate("window.studio.request().sample")))
 
 
 def test_a_chosen_file_is_brought_played_and_removed(visit, parts):
@@ -219,8 +210,8 @@ def test_the_microphone_is_heard_and_let_go(visit, parts):
 
 def test_what_the_browser_cannot_decode_the_server_may(visit, parts):
     page = visit(before="OfflineAudioContext.prototype.decodeAudioData = () => Promise.reject(new Error('unknown'))")
-    choose(page, sound(tone(2), format="AIFF"), "a.aiff")
-    expect(page.locator(".sample-name")).to_have_text("a.aiff · 2.0 秒")
+    choose(page, sound(tone(2), format="FLAC"), "a.flac")
+    expect(page.locator(".sample-name")).to_have_text("a.flac · 2.0 秒")
     samples, rate = kept(page, parts)
     assert rate == 44100 and np.abs(samples - tone(2)).max() < 1e-3
     expect(page.get_by_role("button", name="播放")).to_be_visible()  # as a wav that the server has made
@@ -231,11 +222,12 @@ def test_what_the_browser_cannot_decode_the_server_may(visit, parts):
     [
         (b"", "文件是空的", "The file is empty"),
         (b"no sound" * 99, "读不了情感样本", "cannot be read"),
+        (hostile_sounds.au(23), "不认识它的格式", "of no format that is known here"),
         (sound(np.zeros(44100, np.float32)), "听不到声音", "There is no sound in it"),
         (sound(tone(0.1)), "太短了", "too short to hear a feeling"),
         (bytes((20 << 20) + 999_999), "文件有 21.0 MB，上限是 20 MB", "has 21.0 MB and the limit is 20 MB"),
     ],
-    ids=["empty", "text", "silent", "short", "large"],
+    ids=["empty", "text", "endless", "silent", "short", "large"],
 )
 def test_what_is_no_sample_is_said_and_the_last_one_stays(visit, data, chinese, english):
     for locale, sentence in (("zh-CN", chinese), ("en-US", english)):
@@ -286,26 +278,64 @@ def test_a_reload_keeps_the_sample_while_the_server_does(visit, parts):
 # --- without a browser -------------------------------------------------------------------------------------------
 
 
-def test_samples_are_bounded_in_number_and_bytes():
-    samples = Samples(most=2, most_bytes=10)
-    one, two = samples.add(b"1234"), samples.add(b"5678")
-    assert samples.add(b"1234") == one and samples.get(one) == b"1234" and samples.get("") == b""
-    three = samples.add(b"9")  # the third: what was used longest ago makes room
-    assert samples.get(one) == b"1234" and samples.get(three) == b"9"
-    with pytest.raises(BadRequest, match="choose or record it again"):
-        samples.get(two)
-    four = samples.add(b"12345678")
-    assert samples.get(four) == b"12345678"
-    with pytest.raises(BadRequest):
-        samples.get(one)
-    with pytest.raises(BadRequest, match="the limit is"):
-        samples.add(b"12345678901")
+def is_kept(samples: Samples, id: str) -> bool:
+    try:
+        return bool(samples.get(id))
+    except BadRequest as gone:
+        assert "choose or record it again" in str(gone)
+        return False
+
+
+def test_a_listener_s_own_samples_give_way_to_each_other():
+    samples = Samples(each=2)
+    one, two = samples.add(b"1234", "a"), samples.add(b"5678", "a")
+    assert samples.add(b"1234", "a") == one and samples.get(one) == b"1234" and samples.get("") == b""
+    three = samples.add(b"9", "a")  # the third: what was used longest ago makes room
+    assert is_kept(samples, one) and is_kept(samples, three) and not is_kept(samples, two)
+    assert samples.add(b"9", "b") == three  # the same sound of another
+    samples.add(b"10", "a"), samples.add(b"11", "a")
+    assert is_kept(samples, three) and not is_kept(samples, one), "it stays as long as one of them has it"
+
+
+def test_samples_never_push_out_another_listener_s():
+    """64 samples of one listener, or of 64 invented ones, and everybody else's were gone."""
+    samples = Samples(most_bytes=10 * (EACH + 2))
+    mine = samples.add(b"mine".ljust(10), "me")
+    for number in range(64):
+        samples.add(b"%010d" % number, "one")
+    assert is_kept(samples, mine)
+    last = samples.add(b"last room.", "another")
+    for number in range(64):
+        with pytest.raises(BadRequest, match="no room for another sample just now"):
+            samples.add(b"%010d" % (100 + number), f"invented {number}")
+    assert is_kept(samples, mine) and is_kept(samples, last)
+    assert samples.add(b"mine again", "one"), "one's own still give way"
+    assert is_kept(samples, mine) and is_kept(samples, last)
+
+
+def test_forsaken_samples_make_room():
+    now = [0.0]
+    samples = Samples(most_bytes=30, clock=lambda: now[0])
+    forsaken, used = samples.add(bytes(10), "a"), samples.add(b"1" * 10, "b")
+    now[0] = IDLE - 1
+    assert is_kept(samples, used)
+    now[0] = IDLE + 1
+    samples.add(b"2" * 10, "c")  # fits beside them, so nothing has to go
+    assert forsaken in samples._kept
+    with pytest.raises(BadRequest, match="no room"):
+        samples.add(b"3" * 21, "d")
+    assert forsaken in samples._kept, "what is refused has cost nobody anything"
+    new = samples.add(b"3" * 10, "d")
+    assert is_kept(samples, used) and is_kept(samples, new) and not is_kept(samples, forsaken)
 
 
 def test_what_goes_up_is_checked_again():
     for bad in ("???", None, 5, "é"):
         with pytest.raises(BadRequest, match="did not come whole"):
             sample.decoded(bad)
+    with pytest.raises(BadRequest, match="the limit is 20 MB"):
+        sample.decoded("A" * (sample.LARGEST * 4 // 3 + 9))
+    assert len(sample.decoded(base64.b64encode(bytes(sample.LARGEST)).decode())) == sample.LARGEST
     for data, sentence in (
         (bytes(sample.LARGEST + 1), "the limit is 20 MB"),
         (sound(tone(0.1)), "too short"),
@@ -321,7 +351,13 @@ def test_many_channels_of_silence_stay_small():
     """A flac of 8 channels and a minute is a few kB, and was a gigabyte in memory."""
     samples = np.zeros((61 * 8000, 8), np.float32)
     samples[100, 0] = 0.8
-    mono, rate = audio.read_clip(sound(samples, 8000, "FLAC"))
+    mono, rate = clips.read_clip(sound(samples, 8000, "FLAC"))
     assert len(mono) == 60 * rate and mono.dtype == np.float32 and mono[100] == pytest.approx(0.1, abs=1e-4)
     wav, seconds = prepared(sound(samples, 8000, "FLAC"))
     assert seconds == 30 and len(wav) < 30 * 8000 * 2 + 100
+
+
+def test_a_sample_is_kept_at_no_more_than_what_is_heard():
+    wav, seconds = prepared(sound(tone(1, 192_000), 192_000))
+    mono, rate = clips.read_clip(wav)
+    assert rate == sample.RATE and seconds == 1 and np.abs(mono - tone(1, rate))[500:-500].max() < 1e-3

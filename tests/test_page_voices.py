@@ -18,17 +18,16 @@ from infer import models
 from infer.models import ITEMS, ROBERTA
 from infer.pipeline import Engine
 from infer.settings import load_settings
-from infer.voice import VoiceInfo
+from infer.voices import VoiceInfo
 from models import VARIANTS
 from models.checkpoint.doctor import Report, examine
 from page import downloads, report, voices
-from tests import test_page
 from tests.releases import make_release
 from tests.test_fetch import Hub
+from tests.test_hostile import POINTER
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
 from tests.voices import make_tiny_voice
 
-browser = test_page.browser  # the fixture
 EVIL = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 REPO = bert.REPOSITORIES[ROBERTA]
 SIZE = 3 << 20  # bytes of the weights on the hub: what is in them matters to nobody here
@@ -153,10 +152,14 @@ def test_a_model_comes_is_stopped_goes_on_and_the_voice_lacks_it_no_more(visit, 
     go(page, 0)
     page.locator("#voice input").click()
     page.get_by_role("option", name="old").click()
-    expect(page.locator("#missing")).to_contain_text("需要 BERT", timeout=PATIENT)
-    go(page, 3)
+    expect(page.locator("#missing p")).to_have_text(
+        "“old”还缺模型 roberta（约 1.3 GB），下载后才能说话。 去下载", timeout=PATIENT
+    )
+    page.locator("#missing button").click()  # opens the other tab, at the model
     row = model(page, "roberta")
     expect(row.locator(".badge")).to_have_text("未下载", timeout=PATIENT)
+    expect(page.get_by_role("tab").nth(3)).to_have_attribute("aria-selected", "true")
+    expect(row).to_be_in_viewport(timeout=PATIENT)
 
     hub.errors["/api/"] = (503, "")
     row.locator(".fetch").click()
@@ -246,7 +249,6 @@ def test_one_model_is_never_fetched_twice_at_once(tmp_path, monkeypatch):
         raise RuntimeError(f"at {settings.root}")
 
     monkeypatch.setattr(downloads, "look_up", slow)
-    monkeypatch.setattr(downloads.traceback, "print_exc", lambda: None)
     all_of_them = downloads.Downloads(load_settings(environment={}, root=tmp_path))
     first = all_of_them.start(ITEMS[0])
     assert all_of_them.start(ITEMS[0]) is first and all_of_them.start(ITEMS[1]) is not first
@@ -315,6 +317,21 @@ def test_what_files_say_is_escaped(tmp_path):
     assert "<img" not in shown and shown.count("&lt;img") >= 20
 
 
+def test_a_voice_that_cannot_speak_says_why_in_one_sentence():
+    item = ITEMS[0]
+    lacks = (f"This voice needs it: run make models or python -m infer.models {item.name}, or …", "缺")
+    info = VoiceInfo("a", EVIL, ("甲",), (), 22050, (lacks,), "small")
+    for language, words in ((0, f"还缺模型 {item.name}（约"), (1, f"needs the model {item.name} (about")):
+        shown = voices.notice_html(info, language)
+        assert words in shown and f'data-bring="{item.name}"' in shown and shown.count("<p") == 1
+        assert "<script" not in shown and "make models" not in shown
+    broken = VoiceInfo("a", "a", (), (), 0, (("The voice 'a' cannot be used: it <b>", "音色 'a' 不能用：它 <b>"),))
+    assert voices.notice_html(broken, 0) == "<p class=\"notice\">音色 'a' 不能用：它 &lt;b&gt;</p>".replace(
+        "'", "&#x27;"
+    )
+    assert "<button" not in voices.notice_html(broken, 1)
+
+
 @pytest.mark.parametrize("family", VARIANTS)
 def test_why_it_is_of_its_family_is_said_in_chinese(family, tmp_path):
     about = examine(make_release(tmp_path, family))
@@ -339,7 +356,32 @@ def test_what_is_wrong_is_said_in_chinese(tmp_path):
     (no_json.parent.parent / "config.json").write_text("{")
     torn = changed("torn")
     torn.write_bytes(torn.read_bytes()[:-5000])
-    files = empty, text, lost, no_json, torn, changed("other", gin_channels=9), changed("odd", n_layers=0)
+    unspoken, gone = changed("unspoken"), changed("gone")
+    state = torch.load(unspoken)["model"]
+    torch.save({name: value for name, value in state.items() if name != "emb_g.weight"}, unspoken)
+    gone.unlink()
+    pointer, page = changed("pointer"), changed("page")
+    pointer.write_bytes(POINTER)
+    page.write_bytes(b"<!doctype html>")
+    contents = {"gbk": '{"title": "小雨"}'.encode("gbk"), "config pointer": POINTER, "config page": b"<html></html>"}
+    for name, content in contents.items():
+        changed(name)
+        (tmp_path / name / "config.json").write_bytes(content)
+    other = [tmp_path / name / "models" / "G_100.pth" for name in contents]
+    files = (
+        *other,
+        unspoken,
+        gone,
+        pointer,
+        page,
+        empty,
+        text,
+        lost,
+        no_json,
+        torn,
+        changed("other", gin_channels=9),
+        changed("odd", n_layers=0),
+    )
     for file in files:
         about = examine(file)
         assert about.problems, file

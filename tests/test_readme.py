@@ -56,6 +56,24 @@ def test_make_targets_exist(line: str) -> None:
     load_settings(overrides=settings, environment={})
 
 
+def plan(target: str) -> str:
+    """All that make would run for a target on a machine that has nothing yet."""
+    command = ["make", target, "--dry-run", "--always-make"]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_test_command_brings_what_it_needs_and_the_page_no_test_tools() -> None:
+    assert plan("test").index(" -m tests.needs") < plan("test").index(" -m pytest")
+    assert "requirements-dev.txt" in plan("test") and "requirements-dev.txt" not in plan("webui")
+    for target in ("webui", "test"):
+        assert plan(target).index("tests/needs.py venv") < plan(target).index(" -m venv .venv")
+
+
+def test_ci_runs_the_readmes_command_and_may_lack_nothing() -> None:
+    lines = (ROOT / ".ci" / "run").read_text().splitlines()
+    assert lines[-2:] == ["make lint", "make test"] and "make test" in MADE and "export CI=true" in lines
+
+
 @pytest.mark.parametrize("block", blocks("yaml"))
 def test_settings_are_settings(tmp_path: Path, block: str) -> None:
     file = tmp_path / "readme.yml"
@@ -87,7 +105,7 @@ def test_the_embedded_voice_speaks_the_examples(tmp_path: Path) -> None:
         env={k: v for k, v in os.environ.items() if not k.startswith("BV2_")} | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,  # sixteen programs that each import torch, on a machine that others may keep busy
     )
     assert done.returncode == 0, done.stderr
     assert "speakers:" in done.stdout

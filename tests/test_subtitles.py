@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import subtitles
+from infer import audio, subtitles
 from infer.__main__ import main
 from infer.pipeline import Engine, times
 from infer.request import BadRequest, Speech, SpeechRequest
@@ -188,7 +188,7 @@ def test_the_engine_s_pieces(voices):
     found = subtitles.cues(pieces)
     assert [cue.text for cue in found] == ["你好，世界。", "再见，3.5元。"]
     rate = pieces[0].sampling_rate
-    samples = np.concatenate([p.samples for p in pieces])
+    samples = audio.joined(pieces)
     for cue in found:
         assert np.abs(samples[round(cue.start * rate) : round(cue.end * rate)]).max() > 0.01
     assert found[-1].end <= len(samples) / rate

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from infer import audio
 from infer.pipeline import Engine
 from infer.request import SpeechRequest
 from infer.settings import load_settings
@@ -29,7 +30,7 @@ def say(engine, text=SENTENCE, **options):
     """Samples, rate, the time of each character with a reading."""
     pieces = list(engine.stream(SpeechRequest(text, **options)))
     sounded = [c for p in pieces if p.last for c in p.characters if c.text not in "!?…,.'-"]
-    return np.concatenate([p.samples for p in pieces]), pieces[0].sampling_rate, sounded
+    return audio.joined(pieces), pieces[0].sampling_rate, sounded
 
 
 def melody(samples):

@@ -6,20 +6,24 @@
 Nothing is loaded before the first call of `analyse`.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from text.homophones import carrier
-from text.markup import Glossary, GlossaryError, Marked, parse, parse_glossary
-from text.normalize import Change, Normalised, Skipped, normalise
+from text.markup import Glossary, GlossaryError, Marked, glossary_lines, parse, parse_glossary, read_glossary
+from text.normalize import Change, Normalised, Override, Skipped, normalise
 from text.phones import split_reading, syllable_phones
 from text.readings import Reader, Reading, read, runs
 from text.split import ends_with, paragraphs, pieces, sentences
 from text.symbols import PAD, PUNCTUATION
 from text.tone_sandhi import spoken_readings
 
-__all__ = ["Change", "Char", "Glossary", "GlossaryError", "Skipped", "Utterance", "analyse", "parse_glossary", "read"]
+__all__ = [
+    "Change", "Char", "Glossary", "GlossaryError", "Skipped", "Utterance", "analyse", "glossary_lines",
+    "parse_glossary", "read", "read_glossary",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ SETTLED = ("user", "glossary")  # sources of readings that win over everything
 SPOKEN = ("user", "letters", "word", "approximation")  # sources whose readings are said as they are, without sandhi
 
 
-def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None, lead: int = 0) -> list[Utterance]:
+def analyse(
+    text: str, reader: Reader = read, glossary: Mapping[str, tuple[str, ...]] | None = None, lead: int = 0
+) -> list[Utterance]:
     """Any text -> its utterances, in order. Never raises, whatever the string holds.
 
     Each utterance has something to pronounce. What is not spoken is in `skipped` of the utterance it stands in, or, of
@@ -98,35 +104,46 @@ def analyse(text: str, reader: Reader = read, glossary: Glossary | None = None, 
     first sentence of more than so many characters is cut at its first pause, so that it can be heard sooner.
     """
     marked = parse(text, glossary or {})
+    last = len(marked.text.rstrip())
     utterances: list[Utterance] = []
-    waiting = list(marked.skipped)  # skipped before the first utterance
+    waiting = list(marked.skipped)  # what was skipped since the last utterance, or before the first
     for paragraph_start, paragraph in paragraphs(marked.text):
         first = len(utterances)
-        kept = [(o.start - paragraph_start, o.end - paragraph_start) for o in marked.overrides]
+        overrides = _between(marked.overrides, paragraph_start, paragraph_start + len(paragraph))
+        kept = [(o.start - paragraph_start, o.end - paragraph_start) for o in overrides]
         for start, sentence in sentences(paragraph, kept):
-            goes_on = marked.text[paragraph_start + start + len(sentence) :].strip()
+            goes_on = paragraph_start + start + len(sentence) < last
             ahead = lead if goes_on and not utterances else 0
             found, skipped = _sentence(sentence, paragraph_start + start, marked, reader, ahead)
-            if found:
-                found[0] = replace(found[0], skipped=(*waiting, *found[0].skipped))
-                waiting = []
-                utterances += found
-            elif utterances:
-                utterances[-1] = replace(utterances[-1], skipped=utterances[-1].skipped + skipped)
-            else:
+            if not found:
                 waiting += skipped
+                continue
+            if utterances:
+                utterances[-1] = replace(utterances[-1], skipped=(*utterances[-1].skipped, *waiting))
+            else:
+                found[0] = replace(found[0], skipped=(*waiting, *found[0].skipped))
+            waiting = []
+            utterances += found
         if len(utterances) > first:
             utterances[-1] = replace(utterances[-1], ends="paragraph")
-    if waiting:
+    if waiting and utterances:
+        utterances[-1] = replace(utterances[-1], skipped=(*utterances[-1].skipped, *waiting))
+    elif waiting:
         utterances = [replace(_utterance("", "", [], []), source=text.strip(), skipped=tuple(waiting))]
     return utterances
+
+
+def _between(overrides: Sequence[Override], start: int, end: int) -> Sequence[Override]:
+    """Those that begin in the stretch [start, end) of the marked text."""
+    places = [bisect_left(overrides, place, key=lambda override: override.start) for place in (start, end)]
+    return overrides[slice(*places)]
 
 
 def _sentence(
     raw: str, start: int, marked: Marked, reader: Reader, lead: int
 ) -> tuple[list[Utterance], tuple[Skipped, ...]]:
     """The utterances of a raw sentence at `start` of the marked text, and, if there are none, what was skipped."""
-    overrides = [o for o in marked.overrides if start <= o.start < start + len(raw)]
+    overrides = _between(marked.overrides, start, start + len(raw))
     normalised = _in_the_given_text(normalise(raw, start, overrides), marked)
     utterances: list[Utterance] = []
     done = 0  # characters of the normalised sentence

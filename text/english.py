@@ -229,7 +229,7 @@ def _pinyin(lower: str) -> list[str] | None:
 
     As pinyin is written: without an apostrophe no syllable inside begins with a vowel.
     """
-    if re.search("[^aeiou][^aeiou]*e$", lower[3:]) and not re.search("zh|x|q", lower):
+    if re.search("[^aeiou]e$", lower[3:]) and not re.search("zh|x|q", lower):
         return None  # rather an English silent e: Supabase
     ends: dict[int, list[str]] = {0: []}  # where a row of syllables can end -> the shortest such row
     for end in range(1, len(lower) + 1):

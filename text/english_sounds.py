@@ -350,7 +350,7 @@ _RULES = """
 @functools.cache
 def _rules() -> tuple[re.Pattern, list[list[str]]]:
     """All rules as one pattern with a group for each, and the sounds of each."""
-    rules = re.findall(r"(\S+)=(-|[A-Z]+(?: [A-Z]+)*)(?=\s)", _RULES)
+    rules = re.findall(r"(?<!\S)(\S+)=(-|[A-Z]+(?: [A-Z]+)*)(?=\s)", _RULES)
     pattern = "|".join(f"({spelling.replace('V', '[aeiouy]')})" for spelling, _ in rules)
     return re.compile(pattern), [sounds.replace("-", "").split() for _, sounds in rules]
 

@@ -16,11 +16,13 @@ NEAREST_TONES = (1, 4, 2, 3, 5)  # for a syllable that no common character has w
 def carrier(reading: str) -> str:
     """A common character for "hang2", with another tone where none has this one.
 
+    For a syllable that can be said and is none of Mandarin ("bong1", "biang2") it is one that rhymes.
     Raises ValueError for what is no reading.
     """
     syllable, tone = split_reading(reading)
     phones, table = syllable_phones(syllable), _table()
-    return next(table[phones, t] for t in (tone, *NEAREST_TONES) if (phones, t) in table)
+    found = next((table[phones, t] for t in (tone, *NEAREST_TONES) if (phones, t) in table), None)
+    return found or next(char for ((_, final), _), char in table.items() if final == phones[1])
 
 
 @functools.cache

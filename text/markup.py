@@ -1,25 +1,84 @@
 """What the user says about readings: inline (银行[yin2 hang2], 重[chong2]庆) and in a glossary (term -> pinyin)."""
 
+import functools
 import re
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from text.normalize import IDEOGRAPHS, Override, Skipped
 from text.phones import spelling, split_reading, syllable_phones
 
-Glossary = Mapping[str, tuple[str, ...]]  # term -> its syllables with tone
+LONGEST_TERM = 100  # characters of a glossary's term
+LONGEST_SYLLABLE = 12  # characters of one syllable in any spelling, zhuang2 and zhuāng being the longest
+MOST_TERMS = 50_000
+MOST_BYTES = 4_000_000  # of a glossary's file, which every request reads
 
 _BRACKET = re.compile(r"[\[［]([^\[\]［］]{1,200})[\]］]")
 _BETWEEN = re.compile(r"[\s'’·,，-]+|(?<=\d)(?=[^\W\d])")
-_CHINESE_TAIL = re.compile(f"[{IDEOGRAPHS}]+$")
-_WORD_TAIL = re.compile(r"[A-Za-zÀ-ɏ0-9][A-Za-zÀ-ɏ0-9.'’+#_-]*$")
+# Of what stands before a bracket, read from its end: a search from the front would try every beginning.
+_CHINESE_TAIL = re.compile(f"[{IDEOGRAPHS}]*")
+_WORD_TAIL = re.compile(r"(?:[.'’+#_-]*[A-Za-zÀ-ɏ0-9])*")
 _CHINESE = re.compile(f"[{IDEOGRAPHS}]+")
+_ENTRY_END = re.compile(r"[\n\r;；]")
+_AFTER_TERM = re.compile(r"\s*[=＝]\s*|\s+")
 _MARKED = re.compile("[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ\u0304\u0301\u030c\u0300]")
 
 
 class GlossaryError(ValueError):
     """A glossary line that cannot be used; the message names it and the remedy."""
+
+
+class Glossary(Mapping[str, tuple[str, ...]]):
+    """Terms and their syllables with tone. It never changes, so that it can be kept and shared."""
+
+    def __init__(self, readings: Mapping[str, tuple[str, ...]]) -> None:
+        self._readings = dict(readings)
+
+    def __getitem__(self, term: str) -> tuple[str, ...]:
+        return self._readings[term]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readings)
+
+    def __len__(self) -> int:
+        return len(self._readings)
+
+    def __or__(self, other: "Glossary") -> "Glossary":
+        """Both; of a term in both, the other's readings."""
+        return Glossary({**self, **other}) if other else self
+
+    @functools.cached_property
+    def _folded(self) -> dict[str, tuple[str, ...]]:
+        return {_folded(term): readings for term, readings in self._readings.items()}
+
+    @functools.cached_property
+    def _lengths(self) -> dict[str, list[int]]:
+        """First character -> lengths of the terms that begin with it, the longest first."""
+        lengths: dict[str, set[int]] = {}
+        for term in self._folded:
+            lengths.setdefault(term[:1], set()).add(len(term))
+        return {first: sorted(found, reverse=True) for first, found in lengths.items()}
+
+    def found_in(self, text: str, taken: Sequence[Override] = ()) -> Iterator[Override]:
+        """Where its terms stand in a text, from left to right, the longest first, and not in what is `taken`.
+
+        A dictionary is asked once for each length that a term with this first character has, so the time grows with
+        the text alone. Case does not matter; a term in Latin letters does not match inside a longer word.
+        """
+        folded, starts, place = _folded(text), [override.start for override in taken], 0
+        while place < len(text):
+            i = bisect_right(starts, place)
+            begin = max(place, taken[i - 1].end if i else 0)
+            room = (starts[i] if i < len(starts) else len(text)) - place
+            for length in self._lengths.get(folded[place], ()) if begin == place else ():
+                end = place + length
+                if length <= room and (readings := self._folded.get(folded[place:end])) and _is_whole(text, place, end):
+                    yield Override(place, end, readings, "glossary")
+                    begin = end
+                    break
+            place = max(begin, place + 1)
 
 
 @dataclass(frozen=True)
@@ -39,6 +98,8 @@ class Marked:
 def parse_reading(pinyin: str) -> str:
     """ "háng", "hang2", "lü4", "lu:4", "de0" -> "hang2", "lv4", "de5". Raises ValueError for anything else."""
     pinyin = pinyin.strip().lower()
+    if len(pinyin) > LONGEST_SYLLABLE:
+        raise ValueError(f"{pinyin[:LONGEST_SYLLABLE]}… is too long for a syllable; write pinyin such as hang2 or lv4.")
     if _MARKED.search(pinyin):
         from pypinyin.contrib.tone_convert import to_tone3
 
@@ -58,37 +119,67 @@ def parse_readings(pinyin: str) -> tuple[str, ...]:
     """
     readings = tuple(parse_reading(part) for part in _BETWEEN.split(pinyin.strip()) if part)
     if not readings or not (re.search("[0-5]", pinyin) or _MARKED.search(pinyin.lower())):
-        raise ValueError(f"{pinyin!r} has no tones; write pinyin such as yin2 hang2 or yín háng.")
+        raise ValueError(f"{pinyin[:LONGEST_TERM]!r} has no tones; write pinyin such as yin2 hang2 or yín háng.")
     return readings
 
 
-def parse_glossary(lines: str) -> dict[str, tuple[str, ...]]:
+def parse_entry(entry: str) -> tuple[str, tuple[str, ...]] | None:
+    """A term and its readings from one line of a glossary; None for an empty one and a note. Raises GlossaryError."""
+    entry = entry.strip()
+    if not entry or entry.startswith("#"):
+        return None
+    shown = repr(entry if len(entry) <= LONGEST_TERM else f"{entry[:LONGEST_TERM]}…")
+    term, _, pinyin = (part.strip() for part in _AFTER_TERM.sub("\t", entry, count=1).partition("\t"))
+    if len(entry) > LONGEST_TERM * LONGEST_SYLLABLE or not 0 < len(term) <= LONGEST_TERM:
+        raise GlossaryError(
+            f"Glossary, {shown}: a term has 1 to {LONGEST_TERM} characters, then a blank and its pinyin."
+        )
+    try:
+        readings = parse_readings(pinyin)
+    except ValueError as error:
+        raise GlossaryError(f"Glossary, {shown}: {error} A line is a term and its pinyin: 重庆 chong2 qing4.") from None
+    if _CHINESE.fullmatch(term) and len(readings) != len(term):
+        raise GlossaryError(
+            f"Glossary, {shown}: {len(term)} characters need {len(term)} syllables, and there are {len(readings)}."
+        )
+    return term, readings
+
+
+def parse_glossary(lines: str) -> Glossary:
     """A glossary's text: one term a line (or between semicolons), then its pinyin: 重庆 chong2 qing4.
 
     An equals sign may stand between the two. Empty lines and those that begin with # are passed over.
     Raises GlossaryError.
     """
     glossary: dict[str, tuple[str, ...]] = {}
-    for line in re.split(r"[\n\r;；]+", lines.removeprefix("\ufeff")):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        term, _, pinyin = (part.strip() for part in re.sub(r"\s*[=＝\t]\s*|\s+", "\t", line, count=1).partition("\t"))
-        try:
-            readings = parse_readings(pinyin)
-        except ValueError as error:
-            raise GlossaryError(
-                f"Glossary, {line!r}: {error} A line is a term and its pinyin: 重庆 chong2 qing4."
-            ) from None
-        if _CHINESE.fullmatch(term) and len(readings) != len(term):
-            raise GlossaryError(
-                f"Glossary, {line!r}: {len(term)} characters need {len(term)} syllables, and there are {len(readings)}."
-            )
-        glossary[term] = readings
-    return glossary
+    for line in _ENTRY_END.split(lines.removeprefix("\ufeff")):
+        if entry := parse_entry(line):
+            glossary[entry[0]] = entry[1]
+        if len(glossary) > MOST_TERMS:
+            raise GlossaryError(f"The glossary has more than {MOST_TERMS} terms; take some out.")
+    return Glossary(glossary)
 
 
-def parse(text: str, glossary: Glossary) -> Marked:
+def read_glossary(file: Path) -> Glossary:
+    """A glossary's file; without one it is empty. Raises GlossaryError, UnicodeDecodeError, OSError."""
+    return _kept(glossary_lines(file))
+
+
+_kept = functools.lru_cache(maxsize=4)(parse_glossary)  # by what it holds: every request brings the same again
+
+
+def glossary_lines(file: Path) -> str:
+    """What a glossary's file holds, in UTF-8; "" where there is none. Raises as read_glossary."""
+    if not file.is_file():
+        return ""
+    with file.open("rb") as opened:
+        data = opened.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise GlossaryError(f"The glossary has more than {MOST_BYTES // 1_000_000} MB; take some terms out.")
+    return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse(text: str, glossary: Mapping[str, tuple[str, ...]]) -> Marked:
     """Takes the inline readings out of a text and finds the glossary's terms in the rest. Never raises.
 
     A bracket counts if it holds pinyin with a tone, as many syllables as it settles characters before it; behind a
@@ -105,11 +196,12 @@ def parse(text: str, glossary: Glossary) -> Marked:
         except ValueError:
             continue
         before = text[done : match.start()]
-        chinese, word = _CHINESE_TAIL.search(before), _WORD_TAIL.search(before)
-        if chinese and len(chinese[0]) >= len(readings):
+        backwards = before[::-1]
+        chinese, word = _CHINESE_TAIL.match(backwards).end(), _WORD_TAIL.match(backwards).end()
+        if chinese >= len(readings):
             settled = len(readings)
         elif word:
-            settled = len(word[0])
+            settled = word
         else:
             skipped.append(Skipped(match[0], match.start(), "it has more syllables than characters before it"))
             settled = 0
@@ -122,7 +214,10 @@ def parse(text: str, glossary: Glossary) -> Marked:
     plain.append(text[done:])
     places += range(done, len(text))
     joined = "".join(plain)
-    return Marked(joined, tuple(places), tuple(_with_terms(joined, overrides, glossary)), tuple(skipped))
+    if glossary:
+        terms = glossary if isinstance(glossary, Glossary) else Glossary(glossary)
+        overrides = sorted((*overrides, *terms.found_in(joined, overrides)), key=lambda override: override.start)
+    return Marked(joined, tuple(places), tuple(overrides), tuple(skipped))
 
 
 def with_reading(text: str, position: int, reading: str) -> str:
@@ -154,25 +249,17 @@ def with_reading(text: str, position: int, reading: str) -> str:
     return text[:begin] + "".join(apart) + text[close:]
 
 
-def _with_terms(text: str, overrides: list[Override], glossary: Glossary) -> list[Override]:
-    """The overrides and, where they leave room, the glossary's terms, the longest first; in order."""
-    if not glossary:
-        return overrides
-    terms = sorted(glossary, key=len, reverse=True)
-    pattern = re.compile("|".join(_whole_word(term) for term in terms), re.IGNORECASE)
-    folded = {term.casefold(): readings for term, readings in glossary.items()}
-    starts = [o.start for o in overrides]
-    found = list(overrides)
-    for match in pattern.finditer(text):
-        i = bisect_right(starts, match.start())
-        free = (i == 0 or overrides[i - 1].end <= match.start()) and (i == len(starts) or match.end() <= starts[i])
-        if free and (readings := folded.get(match[0].casefold())):
-            found.append(Override(*match.span(), readings, "glossary"))
-    return sorted(found, key=lambda override: override.start)
+def _folded(text: str) -> str:
+    """The same character for small and capital ones, one for one."""
+    return "".join(next((c for c in (char.casefold(), char.lower()) if len(c) == 1), char) for char in text)
 
 
-def _whole_word(term: str) -> str:
-    """A Latin term does not match inside a longer word."""
-    left = r"(?<![A-Za-z])" if term[0].isascii() and term[0].isalpha() else ""
-    right = r"(?![A-Za-z])" if term[-1].isascii() and term[-1].isalpha() else ""
-    return left + re.escape(term) + right
+def _is_whole(text: str, begin: int, end: int) -> bool:
+    """Whether what stands there is no part of a longer Latin word."""
+    left = begin > 0 and _is_latin(text[begin]) and _is_latin(text[begin - 1])
+    right = end < len(text) and _is_latin(text[end - 1]) and _is_latin(text[end])
+    return not (left or right)
+
+
+def _is_latin(char: str) -> bool:
+    return char.isascii() and char.isalpha()

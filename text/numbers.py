@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from text.numerals import COUNTED, cardinal, counted, digits, number
+from text.numerals import COUNTED, cardinal, counted, digits, number, sign_of
 from text.units import CURRENCIES, DOUBTFUL_UNITS, POWERS_OF_TEN, SIGNS, UNITS
 
 HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇"
@@ -19,7 +19,7 @@ DONE = "\uffff"  # stands for a character that a rule has claimed; no character,
 VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉"
 CIRCLED = "\u2460-\u249b\u24ea\u24eb-\u24ff\u2776-\u2793\u3251-\u325f\u32b1-\u32bf"
 
-NUM = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?"
+NUM = r"(?:\d{1,3}(?:,\d{3}){1,10}(?!\d)|\d+)(?:\.\d+)?"
 _START = r"(?<![\d.])"
 _MINUS = "-−"
 # A minus is none between two things (3-5, A-5, 3个-5个); a plus is none behind a word (苹果+3).
@@ -124,8 +124,8 @@ _TLD = (
 
 @_rule(
     r"(?<![A-Za-z0-9@.])(?:(?:https?|ftp)://[\w.~:/?#\[\]@!$&'()*+,;=%-]*[\w/=&#~%+-]"
-    r"|[\w.+-]*\w@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
-    rf"|(?:[A-Za-z0-9-]+\.)+(?:{_any(_TLD)})(?![A-Za-z0-9-]|\.[A-Za-z0-9])(?::\d+)?"
+    r"|[\w.+-]{0,63}\w@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+"
+    rf"|(?:[A-Za-z0-9-]{{1,63}}\.)+(?:{_any(_TLD)})(?![A-Za-z0-9-]|\.[A-Za-z0-9])(?::\d+)?"
     r"(?:/(?:[\w.~:/?#\[\]@!$&'*+,;=%-]*[\w/=&#~%+-])?)?"
     r"|www\.[\w.~:/?#@!$&'*+;=%-]*[\w/])",
     re.ASCII,
@@ -191,7 +191,7 @@ def _identity_card(m: re.Match[str]) -> str:
     return digits(m[0][:17], "幺") + (digits(m[0][17], "幺") if m[0][17].isdecimal() else " X")
 
 
-@_rule(r"(?<![\dA-Za-z.])\d{1,3}(?:\.\d{1,3}){3}(?:(?P<slash>[:/])(?P<port>\d{1,5}))?(?![\d.]*\d)")
+@_rule(r"(?<![\dA-Za-z.])\d{1,3}(?:\.\d{1,3}){3}(?:(?P<slash>[:/])(?P<port>\d{1,5}))?(?!\.{0,9}\d)")
 def _ip_address(m: re.Match[str]) -> str | None:
     host = re.match(r"[\d.]+", m[0])[0].split(".")
     if any(int(part) > 255 for part in host):
@@ -238,7 +238,7 @@ def _standard(m: re.Match[str]) -> str:
     return digits_and(m["it"], {"-": "杠", ".": "点"})
 
 
-@_rule(rf"(?:{_any(_NAMED)})(?:是|为|[::])? ?[A-Z]{{0,3}}(?P<it>\d{{3,}})(?![\d.,%:/-]*\d)(?![A-Za-z%])")
+@_rule(rf"(?:{_any(_NAMED)})(?:是|为|[::])? ?[A-Z]{{0,3}}(?P<it>\d{{3,}})(?![.,%:/-]{{0,9}}\d)(?![A-Za-z%])")
 def _named(m: re.Match[str]) -> str | None:
     """尾号8888, 拨打12306, 波音747: digit by digit, unless they count something."""
     return None if COUNTED.match(_after(m)) else digits(m["it"], "幺")
@@ -256,7 +256,7 @@ def _emergency(m: re.Match[str]) -> str:
 
 
 @_rule(
-    r"(?<![\d.第])(?:100(?:1[0-9]|86)|123(?:0[56]|1[0-9]|2[0-9]|3[0-9]|4[58]|5[0-9]|6[0-9]|8[0-9]|9[0-9])|12345|11185|9[56]\d{3})(?![\d.,:%/-]*\d)(?![A-Za-z%‰])"
+    r"(?<![\d.第])(?:100(?:1[0-9]|86)|123(?:0[56]|1[0-9]|2[0-9]|3[0-9]|4[58]|5[0-9]|6[0-9]|8[0-9]|9[0-9])|12345|11185|9[56]\d{3})(?![.,:%/-]{0,9}\d)(?![A-Za-z%‰])"
 )
 def _service_number(m: re.Match[str]) -> str | None:
     """12306, 10086, 95588: nobody counts to them; 95000元 is an amount."""
@@ -552,26 +552,27 @@ _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True
 _SUPERSCRIPTS = {char: unicodedata.normalize("NFKC", char).replace("−", "-") for char in "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ"}
 _POWER = r"(?:[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ]+|\^[-−]?(?:\d+|[A-Za-z])|\^\{[-−]?\w+\})"
 _FORMULA_SIGNS = r"+\-−×÷*/·=<>≤≥≦≧≠≈≡±√^"
+_SCIENTIFIC = r"\d+(?:\.\d+)?[eE][-−+]?\d{1,3}"
 _FORMULA_TOKEN = re.compile(
-    rf"(?P<fraction>(?<![\d./])\d+/\d+(?![\d./]))|(?P<percent>{NUM}[%‰])|(?P<unit>{NUM} ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
+    rf"(?P<scientific>(?<![A-Za-z\d.]){_SCIENTIFIC}(?![A-Za-z\d.]))"
+    rf"|(?P<fraction>(?<![\d./])\d+/\d+(?![\d./]))|(?P<percent>{NUM}[%‰])|(?P<unit>{NUM} ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
     rf"|(?P<unit_alone>(?:(?<=[⁰¹²³⁴⁵⁶⁷⁸⁹])|(?<=\^\d)|(?<=\^\d\d)) ?(?:{_UNIT})(?![A-Za-z0-9²³]))"
     rf"|(?P<number>{NUM})|(?P<power>{_POWER})|(?P<word>[A-Za-z]+)|(?P<sign>.)"
 )
 _OPERAND = r"[\dA-Za-zα-ωΑ-Ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉]"
+_RELATION = re.compile(rf"{_OPERAND} ?(?:[=<>≤≥≦≧≠≈≡×÷±]|\+(?!\+)) ?[-−+±√(\dA-Za-zα-ωΑ-Ω∞]")
 _FUNCTIONS = frozenset("sin cos tan cot log ln lg lim max min exp mod det".split())
 
 
 @_rule(
-    rf"(?<![A-Za-z\d.])(?P<it>[\dA-Za-zα-ωΑ-Ω(√±\-−][\dA-Za-zα-ωΑ-Ω.,()%‰∞Δ°℃⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ₀-₉ {{}}|{_FORMULA_SIGNS}]*"
+    r"(?<![A-Za-z\d.])(?P<it>[\dA-Za-zα-ωΑ-Ω(√±\-−]"
+    rf"[\dA-Za-zα-ωΑ-Ω.,()%‰∞Δ°℃⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ₀-₉ {{}}|{_FORMULA_SIGNS}]{{0,300}}"
     r"[\dA-Za-zα-ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉])"
 )
 def _formula(m: re.Match[str]) -> str | None:
     """3+5=8, x²+y²=z²: a whole formula, in which - is 减 and / 除以; letters stand alone, mc is m c."""
     written = re.sub(r"(?<=\d) ?[xX*] ?(?=\d)", "×", m["it"])
-    sign = r"[=<>≤≥≦≧≠≈≡×÷±]|\+(?!\+)"
-    if not re.search(rf"{_OPERAND} ?(?:{sign}) ?[-−+±√(\dA-Za-zα-ωΑ-Ω∞]", written) or re.search(
-        r"--|[-=]>|<-|\.\.", written
-    ):
+    if not _RELATION.search(written) or re.search(r"--|[-=]>|<-|\.\.", written):
         return None
     if any(
         len(word) > 2 and word not in _FUNCTIONS and word not in UNITS for word in re.findall(r"[A-Za-z]+", written)
@@ -582,7 +583,9 @@ def _formula(m: re.Match[str]) -> str | None:
     said: list[str] = []
     for token in _FORMULA_TOKEN.finditer(written):
         part = token[0]
-        if token["fraction"]:
+        if token["scientific"]:
+            said.append(_times_a_power_of_ten(part))
+        elif token["fraction"]:
             a, b = part.split("/")
             divides = int(b) == 0 or int(a) % int(b) == 0
             said.append(f"{number(a)}除以{number(b)}" if divides else _fraction_words(a, b))
@@ -641,7 +644,7 @@ def _money(m: re.Match[str]) -> str:
     name = CURRENCIES[m["c"]]
     if m["again"] and (name == "元" or m["again"] != "元"):
         name = m["again"]
-    sign = number((m["sign"] or "") + "0")[:-1]
+    sign = sign_of(m["sign"] or "")
     figures = [(m["a"], m["pa"] or ""), (m["b"], m["p"] or "")] if m["b"] else [(m["a"], m["pa"] or "")]
     return sign + "到".join(_amount(*figure, name) for figure in figures) + name + ("加" if m["plus"] else "")
 
@@ -776,7 +779,7 @@ def _always(_m: re.Match[str]) -> str:
 
 @_rule(rf"{_START}(?:{_SIGN})?(?P<w>\d+)? ?(?P<f>[{VULGAR}])|(?P<alone>[{VULGAR}])")
 def _vulgar_fraction(m: re.Match[str]) -> str:
-    sign = "负" if m[0][0] in _MINUS else ""
+    sign = sign_of(m[0])
     a, b = unicodedata.normalize("NFKC", m["f"] or m["alone"]).split("⁄")
     return sign + (number(m["w"]) + "又" if m["w"] else "") + _fraction_words(a, b)
 
@@ -795,7 +798,7 @@ def _fraction(m: re.Match[str]) -> str | None:
         or re.search("血压[为是::]? ?$", _before(m))
     ):
         return None
-    sign = number((m["sign"] or "") + "0")[:-1]
+    sign = sign_of(m["sign"] or "")
     return sign + (number(m["w"]) + "又" if m["w"] else "") + _fraction_words(a, b)
 
 
@@ -803,7 +806,7 @@ def _fraction_words(a: str, b: str) -> str:
     return f"{number(b, '二')}分之{number(a, '二')}"
 
 
-@_rule(rf"{_START}(?<![A-Za-z])(?P<n>{NUM})(?P<p>{_POWER})(?![A-Za-z\d])")
+@_rule(rf"(?<![A-Za-z])(?P<n>{SIGNED})(?P<p>{_POWER})(?![A-Za-z\d])")
 def _power(m: re.Match[str]) -> str:
     """10⁸, 2^10."""
     words = _power_words(m["p"])
@@ -815,12 +818,16 @@ def _power_of_a_letter(m: re.Match[str]) -> str:
     return f" {m['n'].upper()} {_power_words(m['p'])}"
 
 
-@_rule(rf"{_START}(?<![A-Za-z])(?P<n>\d+(?:\.\d+)?)[eE](?P<p>[-+]?\d{{1,3}})(?![A-Za-z\d.])")
+@_rule(rf"(?<![A-Za-z])(?:{_SIGN})?{_START}{_SCIENTIFIC}(?![A-Za-z\d.])")
 def _scientific(m: re.Match[str]) -> str:
     """1e-5 -> 一乘十的负五次方."""
-    return f"{number(m['n'])}乘十" + _power_words(
-        "^" + m["p"].lstrip("+").lstrip("0").replace("-0", "-") or "0"
-    ).replace("的平方", "的二次方").replace("的立方", "的三次方")
+    return _times_a_power_of_ten(m[0])
+
+
+def _times_a_power_of_ten(written: str) -> str:
+    figure, power = re.split("[eE]", written)
+    words = _power_words(f"^{int(power.replace('−', '-'))}").replace("的平方", "的二次方").replace("的立方", "的三次方")
+    return f"{number(figure)}乘十{words}"
 
 
 # Ordinals and Roman numerals.
@@ -831,7 +838,7 @@ def _ordinal(m: re.Match[str]) -> str:
     return _to(m["a"], m["b"], say=lambda written: cardinal(written, "二"))
 
 
-@_rule(r"(?<![A-Za-z])(?:N[oO]\. ?|№ ?|no\.)(?P<n>\d+)(?![\d.]*\d)")
+@_rule(r"(?<![A-Za-z])(?:N[oO]\. ?|№ ?|no\.)(?P<n>\d+)(?!\.{0,9}\d)")
 def _number_sign(m: re.Match[str]) -> str:
     """No.1 -> 第一; No.20240501 -> 编号 and its digits."""
     return "编号" + digits(m["n"], "幺") if len(m["n"]) > 3 or m["n"][0] == "0" else "第" + cardinal(m["n"], "二")
@@ -890,7 +897,7 @@ def _circled(m: re.Match[str]) -> str | None:
     value = unicodedata.numeric(m[0], None)
     if value is None:
         return None
-    first = re.search(rf"(?:^|[^{HAN}\w{DONE}]) *[{CIRCLED}] ?[{HAN}]", m.string)
+    first = re.search(rf"(?:^|[^{HAN}\w{DONE}])[{CIRCLED}] ?[{HAN}]", m.string)
     is_list = bool(first and m["word"])
     inside = is_list and first.start() < m.start() - 1 and re.search(f"[{HAN}]$", _before(m))
     return ("," if inside else "") + cardinal(str(int(value)), "二") + ("," if is_list else "")
@@ -1025,16 +1032,15 @@ def _plain_number(written: str, before: str, after: str) -> str:
             "二" if _RANKED.search(before) and not re.match(" ?(?:个|[小分]|米|公)", after) else counted(written, after)
         )
     figure = written.lstrip("-−+±")
-    if figure.isdecimal() and len(figure) > 7 and not COUNTED.match(after) and not re.search("000$", figure):
-        return (
-            number(written)[: len(written) - len(figure)] + digits(figure, "幺") if len(figure) > 7 else number(written)
-        )
+    if figure.isdecimal() and len(figure) > 7 and not COUNTED.match(after) and not figure.endswith("000"):
+        return sign_of(written) + digits(figure, "幺")
     return number(written)
 
 
-@_rule(rf"(?<![\w.{DONE}])\.(?P<n>\d+)(?![\d.])")
+@_rule(rf"(?:{_SIGN})?(?<![\w.{DONE}])\.(?P<n>\d+)(?![\d.])")
 def _bare_decimals(m: re.Match[str]) -> str:
-    return "零点" + digits(m["n"])
+    """.5, -.5."""
+    return sign_of(m[0]) + "零点" + digits(m["n"])
 
 
 @_rule(r"\d+")

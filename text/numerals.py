@@ -43,9 +43,13 @@ def _under_ten_to_the_16(number: int) -> str:
 
 def number(written: str, two: str = "两") -> str:
     """A number with sign, thousands separators and decimals: "-1,234.50" -> 负一千二百三十四点五零."""
-    sign = {"-": "负", "−": "负", "+": "正", "±": "正负"}.get(written[0], "")
     whole, _, decimals = written.lstrip("-−+±").replace(",", "").partition(".")
-    return sign + cardinal(whole, two) + ("点" + digits(decimals) if decimals else "")
+    return sign_of(written) + cardinal(whole, two) + ("点" + digits(decimals) if decimals else "")
+
+
+def sign_of(written: str) -> str:
+    """The word for the sign that a number begins with; "" where it has none."""
+    return {"-": "负", "−": "负", "+": "正", "±": "正负"}.get(written[:1], "")
 
 
 def counted(written: str, after: str) -> str:

@@ -201,11 +201,5 @@ def _phrase(phrase: str) -> list[str]:
 
 def runs(text: str) -> list[tuple[str, bool]]:
     """Stretches of normalised text: (Chinese characters, True) or (punctuation, False); joined they are `text`."""
-    stretches: list[tuple[str, bool]] = []
-    for char in text:
-        is_chinese = char not in PUNCTUATION
-        if stretches and stretches[-1][1] == is_chinese:
-            stretches[-1] = (stretches[-1][0] + char, is_chinese)
-        else:
-            stretches.append((char, is_chinese))
-    return stretches
+    stretches = itertools.groupby(text, lambda char: char not in PUNCTUATION)
+    return [("".join(chars), is_chinese) for is_chinese, chars in stretches]

@@ -1,7 +1,8 @@
 """Where a text is cut: paragraphs, sentences, and pieces short enough for BERT, for memory and for a first sound."""
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from text.normalize import LINE_BREAKS
 from text.readings import runs
@@ -11,16 +12,22 @@ from text.words import cut
 COMFORTABLE = 60  # characters; a longer sentence is cut at a pause
 LEAST = 4  # characters of a first piece that goes ahead
 MOST = 90  # characters; no piece is longer, with or without a pause in it
+# Characters of the pieces of what is longer than that and has no pause: the work and the memory of the network grow
+# with the square of a piece, and voices were taught sentences that are no longer.
+BREATH = 40
 RAW_MOST = 300  # characters of unnormalised text in one piece: bounds the work on texts without punctuation
 
+LONGEST_WORD = 20  # characters that are looked at to find one
 _CLOSERS = r"”’」』》】）)〕］\]"
 # 。！？ in any width; a full stop too where it ends a word and neither a number nor a name goes on after it.
 _SENTENCE_END = re.compile(
     rf"(?:[。｡！!？?]+|(?<![.\d])\.(?=\s|$)|(?<=[\u3400-\u9fff])\.(?![.\w]))[。｡！!？?.]*[{_CLOSERS}]*"
 )
 _SOFT_BREAK = re.compile(r"[，,；;、：\s…—]")
+_WORD = re.compile(r"[\w.:/%-]*", re.ASCII)
 _QUOTATION = re.compile(r"“[^“”]*”|「[^「」]*」|『[^『』]*』|《[^《》]*》|（[^（）]*）|\([^()]*\)|\"[^\"]*\"")
 _IDEOGRAPH = re.compile(r"[\u3400-\u9fff]")
+_OTHER_WORD = re.compile(r"[^\W\u3400-\u9fff]")
 
 
 def paragraphs(text: str) -> Iterator[tuple[int, str]]:
@@ -39,15 +46,23 @@ def sentences(paragraph: str, kept: Sequence[tuple[int, int]] = ()) -> Iterator[
     character (嗯。吧！) stays with the next one, at the end of a paragraph with the one before.
     """
     quoted = [m.span() for m in _QUOTATION.finditer(paragraph) if m.end() - m.start() <= COMFORTABLE]
-    spans = [*kept, *((start, end - 1) for start, end in quoted)]  # a cut before the closing mark goes behind it
+    spans = _joined([*kept, *((start, end - 1) for start, end in quoted)])  # before the closing mark goes behind it
+    begins = [begin for begin, _ in spans]
+
+    def around(place: int) -> int | None:
+        """Where the stretch begins that a cut at `place` would break."""
+        i = bisect_left(begins, place) - 1
+        return begins[i] if i >= 0 and place < spans[i][1] else None
+
     ends = [match.end() for match in _SENTENCE_END.finditer(paragraph)]
-    ends = [end for end in ends if not any(start < end < stop for start, stop in spans)]
+    ends = [end for end in ends if around(end) is None]
     start = 0
     for end in [*_worth_a_sentence(paragraph, ends), len(paragraph)]:
         end = _past_straight_quote(paragraph, start, end)
         while end - start > RAW_MOST:
             place = start + _last_soft_break(paragraph[start : start + RAW_MOST])
-            place = next((a for a, b in spans if start < a < place < b), place)
+            begin = around(place)
+            place = begin if begin is not None and begin > start else place
             yield start, paragraph[start:place]
             start = place
         if end > start:
@@ -55,25 +70,41 @@ def sentences(paragraph: str, kept: Sequence[tuple[int, int]] = ()) -> Iterator[
             start = end
 
 
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """In order, those that overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin < joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((begin, end))
+    return joined
+
+
 def _worth_a_sentence(paragraph: str, ends: list[int]) -> list[int]:
     """Those of the ends of sentences that have more than one character since the one before, and after them."""
     worth: list[int] = []
+    start, said = 0, 0  # the end before, and the characters since the last that is worth it
     for end in ends:
-        if _is_more_than_one(paragraph[worth[-1] if worth else 0 : end]):
+        said += _sayable(paragraph[start:end])
+        start = end
+        if said > 1:
             worth.append(end)
+            said = 0
     rest = paragraph[worth[-1] :] if worth else ""
-    return worth[:-1] if rest.strip() and not _is_more_than_one(rest) else worth
+    return worth[:-1] if rest.strip() and _sayable(rest) < 2 else worth
 
 
-def _is_more_than_one(part: str) -> bool:
-    """Whether there are two things to pronounce in it: two characters, or a word of another script."""
-    return len(_IDEOGRAPH.findall(part)) > 1 or bool(re.search(r"[^\W\u3400-\u9fff]", part))
+def _sayable(part: str) -> int:
+    """How many things there are to pronounce in it, up to two: characters, or a word of another script for two."""
+    return min(2, len(_IDEOGRAPH.findall(part))) if not _OTHER_WORD.search(part) else 2
 
 
-def pieces(text: str, tied: Collection[int] = (), lead: int = 0) -> list[str]:
+def pieces(text: str, tied: Collection[int] = (), lead: int = 0, whole: int = MOST) -> list[str]:
     """Cuts a normalised sentence to pieces of at most `MOST` characters; joined they are `text`.
 
     lead: for a first sound that comes soon, a sentence of more than so many characters is first cut at its first pause.
+    whole: what has at most so many and no pause is not cut.
 
     A cut falls behind a pause near the middle or the third, if there is one, else between two words; never at the
     places in `tied`, as long as there are others.
@@ -86,11 +117,14 @@ def pieces(text: str, tied: Collection[int] = (), lead: int = 0) -> list[str]:
         return [text]
     wanted = len(text) / -(-len(text) // COMFORTABLE)
     places = [i for i in _behind_pauses(text) if wanted / 2 <= i <= COMFORTABLE and i < len(text) and i not in tied]
-    if not places and len(text) <= MOST:
+    if not places and len(text) <= whole:
         return [text]
-    places = places or [i for i in _behind_words(text[:MOST]) if i < len(text) and i not in tied]
+    if not places:
+        whole = COMFORTABLE
+        wanted = len(text) / -(-len(text) // BREATH)
+        places = [i for i in _behind_words(text[:MOST]) if i < len(text) and i not in tied]
     place = min(places, key=lambda i: abs(i - wanted), default=COMFORTABLE)
-    return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place})]
+    return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place}, whole=whole)]
 
 
 def ends_with(piece: str) -> str:
@@ -118,8 +152,12 @@ def _last_soft_break(text: str) -> int:
     if places and places[-1] > len(text) // 2:
         return places[-1]
     # No pause: not inside a number or a Latin word, unless it fills the whole piece.
-    tail = re.search(r"[\w.:/%-]*$", text, re.ASCII)
-    return tail.start() if tail and tail.start() > len(text) // 2 else len(text)
+    word = len(text) - _WORD.match(text[::-1]).end()
+    if len(text) // 2 < word < len(text):
+        return word
+    # Nor inside a Chinese word: before the last one, which may go on.
+    words = cut(text[-LONGEST_WORD:]) if _IDEOGRAPH.match(text[-1]) else []
+    return len(text) - len(words[-1]) if len(words) > 1 else len(text)
 
 
 def _past_straight_quote(paragraph: str, start: int, end: int) -> int:

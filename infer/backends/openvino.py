@@ -26,8 +26,8 @@ class OpenVinoBackend(ExportedBackend):
         self._core = openvino.Core()
         self._device = _device(self._core.available_devices, wanted)
         self.compiles = self._device != "CPU"
-        if store:
-            self._core.set_property({"CACHE_DIR": str(store / "openvino")})
+        if store:  # read, not mapped: who clears the cache while a voice speaks would end the process (SIGBUS)
+            self._core.set_property({"CACHE_DIR": str(store / "openvino"), "ENABLE_MMAP": False})
         self._properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if self._device == "CPU":
             self._properties["INFERENCE_NUM_THREADS"] = threads

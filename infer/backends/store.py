@@ -3,13 +3,15 @@
 import contextlib
 import hashlib
 import os
-import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+from infer.files import PART, write_whole
 from models import Synthesizer
 
 MOST = 4_000_000_000  # bytes in the folder; the files used longest ago make room
+OLD = 3600  # seconds, after which nobody writes a file any more
 _DIGEST = 32
 
 
@@ -39,24 +41,15 @@ def kept(folder: Path | None, name: str, make: Callable[[], bytes]) -> bytes:
     content = make()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        _write(file, hashlib.blake2b(content, digest_size=_DIGEST).digest() + content)
+        write_whole(file, hashlib.blake2b(content, digest_size=_DIGEST).digest() + content)
         _make_room(folder, file)
     return content
 
 
-def _write(file: Path, data: bytes) -> None:
-    """Whole or not at all, whoever else writes it meanwhile."""
-    descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=".new-")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
-
-
 def _make_room(folder: Path, new: Path) -> None:
+    for part in folder.glob(f".*{PART}"):  # of a program that was killed; another may be writing a younger one
+        if time.time() - part.stat().st_mtime > OLD:
+            part.unlink(missing_ok=True)
     files = sorted(((f.stat().st_mtime, f.stat().st_size, f) for f in folder.glob("*.onnx") if f != new), reverse=True)
     used = new.stat().st_size
     for _, size, file in files:

@@ -5,7 +5,9 @@ can take more memory than the network that its config.json describes. `python -m
 file is, in words.
 """
 
+import io
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checkpoint.archive import Refused, TensorFile, open_tensors
-from models.config import SynthesizerConfig, version_of
-from models.families import detect, listed, plain
+from models.checkpoint.archive import Refused, TensorFile, instead, open_file, open_tensors, unique
+from models.config import SynthesizerConfig, plain, version_of
+from models.families import detect, listed
 from models.synthesizer import Synthesizer
 
 # The posterior encoder, the half of the stochastic predictor that sees true durations, and the code book's statistics.
@@ -42,7 +44,6 @@ def load_checkpoint(path: Path, config: Mapping[str, Any] | None = None) -> tupl
     config = config if config is not None else read_config(find_config(path))
     with opened(path) as file:
         sizes, why = _recognise(file, path.name, config)
-        check_fit(outline(sizes), inference_state(file.described), path.name)
         state = inference_state({name: file.read(name) for name in file.described if not is_training_only(name)})
     return build(sizes, state, path.name), why
 
@@ -50,22 +51,25 @@ def load_checkpoint(path: Path, config: Mapping[str, Any] | None = None) -> tupl
 def recognise(path: Path, config: Mapping[str, Any]) -> tuple[SynthesizerConfig, str]:
     """Family and sizes of a checkpoint, and how the family was found, without reading its numbers.
 
-    Raises CheckpointError.
+    All that a file can lack but numbers that are finite. Raises CheckpointError.
     """
     with opened(path) as file:
         return _recognise(file, path.name, config)
 
 
 def _recognise(file: TensorFile, name: str, config: Mapping[str, Any]) -> tuple[SynthesizerConfig, str]:
-    shapes = {key: tuple(value.shape) for key, value in inference_state(file.described).items()}
+    name, state = plain(name), inference_state(file.described)
+    shapes = {key: tuple(value.shape) for key, value in state.items()}
     override = config.get("variant", "")
     try:
         variant, why = detect(
             shapes, version_of(config), override if isinstance(override, str) else "?", have_unit_codes(file)
         )
-        return SynthesizerConfig.from_json(config, variant), why
+        sizes = SynthesizerConfig.from_json(config, variant)
     except ValueError as error:
         raise CheckpointError(f"{name}: {error}") from error
+    check_fit(outline(sizes, len(state)), state, name)
+    return sizes, why
 
 
 def have_unit_codes(file: TensorFile) -> bool | None:
@@ -78,8 +82,17 @@ def have_unit_codes(file: TensorFile) -> bool | None:
     return bool(((lengths - 1).abs() < 0.01).all())
 
 
-def outline(sizes: SynthesizerConfig) -> Synthesizer:
-    """The network without numbers: no memory, no random initialisation. Raises CheckpointError if it is too large."""
+def outline(sizes: SynthesizerConfig, tensors: int) -> Synthesizer:
+    """The network without numbers: no memory, no random initialisation.
+
+    tensors: how many the file has. Raises CheckpointError, before anything is built, if they are too few for the
+    layers that config.json describes, or if those are too wide.
+    """
+    if 2 * sizes.layers > tensors:  # a weight and a bias each, at least
+        raise CheckpointError(
+            f"config.json describes {sizes.layers} layers, more than the checkpoint's {tensors} tensors can hold; use "
+            "the config.json that belongs to this checkpoint."
+        )
     with torch.device("meta"):
         network = Synthesizer(sizes)
     if sum(p.numel() for p in network.parameters()) > _MOST_PARAMETERS:
@@ -89,7 +102,7 @@ def outline(sizes: SynthesizerConfig) -> Synthesizer:
 
 def build(sizes: SynthesizerConfig, state: Mapping[str, Tensor], name: str) -> Synthesizer:
     """Network of these sizes with exactly these tensors, in float32, ready for inference. Raises CheckpointError."""
-    network = outline(sizes)
+    network = outline(sizes, len(state))
     check_fit(network, state, name)
     state = {key: value.to(torch.float32) for key, value in state.items()}
     if broken := sorted(key for key, value in state.items() if not value.isfinite().all()):
@@ -104,7 +117,7 @@ def build(sizes: SynthesizerConfig, state: Mapping[str, Tensor], name: str) -> S
 def check_fit(network: Synthesizer, state: Mapping[str, Tensor], name: str) -> None:
     """Names, shapes and kinds of the tensors are exactly those of the network, or CheckpointError."""
     if problems := misfits(network, state):
-        cure = cures(network, state) or "use the config.json that belongs to this checkpoint"
+        cure = cures(network, state)
         raise CheckpointError(f"{name} {problems[0]}; {cure}.")
 
 
@@ -130,11 +143,13 @@ def misfits(network: Synthesizer, state: Mapping[str, Tensor]) -> list[str]:
 
 
 def cures(network: Synthesizer, state: Mapping[str, Tensor]) -> str:
-    """Which line of config.json would make the file fit, where one alone tells; else nothing."""
+    """What would make the file fit: a line of config.json, where one alone tells."""
     sizes = network.config
     speakers = tuple(state["emb_g.weight"].shape) if "emb_g.weight" in state else ()
     if not speakers and any(name.startswith("ref_enc.") for name in state):
         return "it copies a recording instead of having speakers, which is not supported: choose another checkpoint"
+    if not speakers:
+        return "it has no speakers, and a voice needs one at least: choose the generator's G_*.pth as it was trained"
     layers = {int(n[1]) for name in state if (n := re.match(r"flow\.flows\.0\.enc\.attn_layers\.(\d{1,3})\.", name))}
     wrong = {
         "data.n_speakers": (speakers[:1], (sizes.n_speakers,)),
@@ -142,15 +157,14 @@ def cures(network: Synthesizer, state: Mapping[str, Tensor]) -> str:
         "model.n_layers_trans_flow": ((len(layers),) if layers else (), (sizes.n_layers_trans_flow,)),
     }
     lines = [f"{key} to {is_[0]}" for key, (is_, said) in wrong.items() if is_ and is_ != said]
-    return f"use the config.json that belongs to this checkpoint, or set {' and '.join(lines)} there" if lines else ""
+    belonging = "use the config.json that belongs to this checkpoint"
+    return f"{belonging}, or set {' and '.join(lines)} there" if lines else belonging
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[TensorFile]:
     """open_tensors with its refusals as CheckpointError."""
     try:
-        if not path.exists():
-            raise CheckpointError(f"The checkpoint {path.name} does not exist; check the voice's folder.")
         with open_tensors(path) as file:
             yield file
     except Refused as error:
@@ -158,46 +172,61 @@ def opened(path: Path) -> Iterator[TensorFile]:
             f"{plain(path.name)} was refused, since it {error}; choose the generator's G_*.pth or G.safetensors, "
             "or get the file again from its source."
         ) from error
+    except FileNotFoundError as error:
+        what = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
+        raise CheckpointError(f"The checkpoint {plain(path.name)} {what}; check the voice's folder.") from error
     except OSError as error:
         raise CheckpointError(f"{plain(path.name)} cannot be read ({error.strerror}); check the file.") from error
 
 
 def find_config(weights: Path) -> Path:
     """The config.json of a checkpoint: beside it, or one folder above, where releases keep it."""
-    for folder in (weights.parent, weights.parent.parent):
-        if (folder / "config.json").is_file():
-            return folder / "config.json"
-    raise CheckpointError(f"There is no config.json beside {weights.name}; put the one of the release there.")
+    places = [folder / "config.json" for folder in (weights.parent, weights.parent.parent)]
+    for is_there in (os.path.isfile, os.path.lexists):  # what is no file is found as well, to be named
+        if found := next(filter(is_there, places), None):
+            return found
+    raise CheckpointError(f"There is no config.json beside {plain(weights.name)}; put the one of the release there.")
 
 
 def read_config(file: Path) -> dict[str, Any]:
     """A parsed config.json. Raises CheckpointError."""
+    name = plain(file.name)
     try:
-        if not file.is_file():
-            raise CheckpointError(f"{plain(file.name)} is no file; put the config.json of the release there.")
-        if file.stat().st_size > _MOST_JSON:
-            raise CheckpointError(f"{plain(file.name)} is far too large for a config.json; get it from the release.")
-        text = file.read_text(encoding="utf-8-sig")
-        config = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        with open_file(file) as stream:
+            content = io.BufferedReader(stream).read(_MOST_JSON + 1) or b""
+            if len(content) > _MOST_JSON:
+                raise CheckpointError(f"{name} is far too large for a config.json; get it from the release.")
+        config = json.loads(_decoded(content), object_pairs_hook=unique, parse_constant=_no_constant)
     except CheckpointError:
         raise
-    except (OSError, ValueError, RecursionError) as error:
-        words = " ".join(str(error).split())[:160]
+    except Refused as error:
+        raise CheckpointError(f"{name} {error}; put the config.json of the release there.") from error
+    except OSError as error:
         raise CheckpointError(
-            f"{plain(file.name)} is not valid JSON ({words}); get it again from the release."
+            f"{name} cannot be read ({error.strerror}); check the file, or get it from the release."
         ) from error
+    except (ValueError, RecursionError) as error:
+        words = plain(" ".join(str(error).split()), 160)
+        raise CheckpointError(f"{name} is not valid JSON ({words}); get it again from the release.") from error
     if not isinstance(config, dict):
-        raise CheckpointError(
-            f"{plain(file.name)} must hold an object with train, data and model; get it again from the release."
-        )
+        raise CheckpointError(f"{name} must hold an object with train, data and model; get it again from the release.")
     return config
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return found
+def _decoded(content: bytes) -> str:
+    """The text of a config.json, which is UTF-8. Raises Refused, ValueError."""
+    if reason := instead(content[:200]):
+        raise Refused(reason)
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise Refused("is UTF-16 text and must be UTF-8: open it in an editor and save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        try:
+            json.loads(content.decode("gb18030"))
+        except (ValueError, RecursionError):
+            raise error from None
+        raise Refused("is GBK text and must be UTF-8: open it in an editor and save it as UTF-8") from error
 
 
 def _no_constant(name: str) -> Any:

@@ -3,9 +3,14 @@
 torch.load(weights_only=True) still calls some functions with a file's own arguments (150 bytes can make it fill 3 GB,
 nested keys can end the process), so a release's pickle is walked here as a list of plain values, and its numbers are
 read out of the zip around it. What is read is bounded by the size of the file, whatever the file claims.
+
+No file is mapped into memory: a map of a file that its owner overwrites ends the process (SIGBUS). That is why
+safetensors, whose library maps, is read here as well.
 """
 
+import errno
 import io
+import json
 import math
 import os
 import pickletools
@@ -19,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from models.config import plain
 
 DTYPES = {
     "DoubleStorage": torch.float64,
@@ -39,6 +45,8 @@ _GLOBALS |= {f"torch {name}" for name in DTYPES}
 
 MOST_AT_ONCE = 4 << 20  # bytes of a zip directory (a release with its optimizer has 0.4 MB) and of a header
 _MOST_PICKLE = 2 << 20  # bytes; a release with its optimizer has 0.5 MB
+_MOST_STEPS = 1 << 20  # instructions of a pickle; a release with its optimizer has 0.2 million
+_MOST_NUMBER = 1 << 16  # as a key: an optimizer counts its parameters
 _MOST_NUMBERS = 1 << 30  # bytes of one tensor; the largest of a release has 6 MB
 _MOST_FILE = 16 << 30  # bytes; a release with its optimizer has 1 GB
 _CHUNK = 1 << 20
@@ -85,28 +93,52 @@ class TensorFile:
 def open_tensors(path: Path) -> Iterator[TensorFile]:
     """A safetensors file, or the zip of a torch.save with a state dict. Raises Refused for anything else."""
     with ExitStack() as stack:
+        file = stack.enter_context(open_file(path))
         with _reasons(path):
-            opened = _opened(path, stack)
+            opened = _opened(path, file, stack)
         yield opened
 
 
-def _opened(path: Path, stack: ExitStack) -> TensorFile:
-    if not stat.S_ISREG(path.stat().st_mode):
+def open_file(path: Path) -> io.FileIO:
+    """A file to read, unbuffered. Raises Refused for a folder, a pipe or a device, which could make the reader wait
+    for ever, and OSError."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # some devices act when they are opened
+            raise Refused("is no file but a folder or a device")
+        file = _Frugal(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Refused("is a link that leads back to itself") from error
+        raise
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was put there meanwhile
+        file.close()
         raise Refused("is no file but a folder or a device")
-    if path.stat().st_size > _MOST_FILE:
+    return file
+
+
+def instead(start: bytes) -> str | None:
+    """What lies where a voice's file should be, by its first bytes: the two that failed downloads leave."""
+    if start.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer, which only names the real file: run git lfs pull, or download the file itself"
+    if re.match(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|\?xml)\b", start, re.IGNORECASE):
+        return "is a web page, as when a download asks to sign in: download the file itself"
+    return None
+
+
+def _opened(path: Path, file: io.FileIO, stack: ExitStack) -> TensorFile:
+    size = os.fstat(file.fileno()).st_size
+    if size > _MOST_FILE:
         raise Refused("is far larger than a voice")
-    with path.open("rb") as file:
-        start = file.read(9)
+    start = file.read(200) or b""
     if not start:
         raise Refused("is empty")
-    if start[8:] == b"{":
-        if not 0 < int.from_bytes(start[:8], "little") <= MOST_AT_ONCE:
-            raise Refused("has a header too large for a voice")
-        return _Safetensors(path, stack.enter_context(safe_open(path, framework="pt")))
+    if start[8:9] == b"{":
+        return _Safetensors(path, file, size)
     if start[:4] != b"PK\x03\x04":
-        raise Refused("is neither safetensors nor the zip that torch.save has written since torch 1.6")
-    archive = stack.enter_context(zipfile.ZipFile(stack.enter_context(_Frugal(path))))
-    return _TorchZip(path, archive)
+        raise Refused(
+            instead(start) or "is neither safetensors nor the zip that torch.save has written since torch 1.6"
+        )
+    return _TorchZip(path, stack.enter_context(zipfile.ZipFile(file)))
 
 
 @contextmanager
@@ -117,28 +149,58 @@ def _reasons(path: Path) -> Iterator[None]:
     except Refused:
         raise
     except (
-        *(SafetensorError, zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError),
+        *(zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError),
         *(ValueError, TypeError, LookupError, OverflowError, MemoryError, AttributeError),
     ) as error:
-        words = " ".join(str(error).replace(str(path), path.name).split())[:160] or type(error).__name__
+        words = plain(" ".join(str(error).replace(str(path), path.name).split()), 160) or type(error).__name__
         raise Refused(f"is damaged ({words})") from error
 
 
 class _Safetensors(TensorFile):
-    def __init__(self, path: Path, file: Any) -> None:
-        self._path, self._file = path, file
-        self.described = {name: self._describe(name) for name in file.keys()}  # noqa: SIM118  a handle, not a dict
+    """Eight bytes with the header's length, the header (JSON), and the numbers of one tensor after the other."""
 
-    def _describe(self, name: str) -> Tensor:
-        part = self._file.get_slice(name)
-        kind = part.get_dtype()
-        if kind not in _SAFETENSORS_DTYPES:
-            raise Refused(f"has numbers of the kind {kind}, which no voice has")
-        return torch.empty(part.get_shape(), dtype=_SAFETENSORS_DTYPES[kind], device="meta")
+    def __init__(self, path: Path, file: io.FileIO, size: int) -> None:
+        self._path, self._file = path, file
+        length = int.from_bytes(_exactly(file, 0, 8), "little")
+        if not 0 < length <= MOST_AT_ONCE:
+            raise Refused("has a header too large for a voice")
+        header = json.loads(str(_exactly(file, 8, length), "utf-8"), object_pairs_hook=unique)
+        if not isinstance(header, dict):
+            raise Refused("has a header that names no tensors")
+        header.pop("__metadata__", None)
+        self._places: dict[str, tuple[int, int]] = {}
+        self.described = {}
+        for name, entry in header.items():
+            match entry:
+                case {"dtype": str(kind), "shape": list(shape), "data_offsets": [int(first), int(end)]}:
+                    pass
+                case _:
+                    raise Refused("has a header that safetensors does not write")
+            if kind not in _SAFETENSORS_DTYPES:
+                raise Refused(f"has numbers of the kind {plain(kind, 20)}, which no voice has")
+            if len(shape) > 8 or not all(type(n) is int and 0 <= n < 1 << 62 for n in (*shape, first, end)):
+                raise Refused("has a tensor of an impossible shape")
+            self.described[name] = torch.empty(shape, dtype=_SAFETENSORS_DTYPES[kind], device="meta")
+            if math.prod(shape) * _SAFETENSORS_DTYPES[kind].itemsize != end - first:
+                raise Refused("claims more or fewer numbers than it holds")
+            self._places[name] = 8 + length + first, end - first
+        place = 8 + length
+        for start, count in sorted(self._places.values()):  # one after the other, without holes, to the very end
+            if start != place:
+                raise Refused("has tensors that overlap or leave holes")
+            place += count
+        if place != size:
+            raise Refused("is damaged (it is longer or shorter than its header says)")
 
     def read(self, name: str) -> Tensor:
+        start, count = self._places[name]
         with _reasons(self._path):
-            return self._file.get_tensor(name)
+            if count > _MOST_NUMBERS:
+                raise Refused("has a tensor too large for a voice")
+            told = self.described[name]
+            if not count:
+                return torch.empty(told.shape, dtype=told.dtype)
+            return torch.frombuffer(_exactly(self._file, start, count), dtype=told.dtype).reshape(told.shape)
 
 
 _SAFETENSORS_DTYPES = {
@@ -146,6 +208,27 @@ _SAFETENSORS_DTYPES = {
     **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
     "BOOL": torch.bool,
 }
+
+
+def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For json.loads, which would silently take the last of two equal keys."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return found
+
+
+def _exactly(file: io.FileIO, start: int, count: int) -> bytearray:
+    """So many bytes from there on, in memory of their own."""
+    content = bytearray(count)
+    file.seek(start)
+    place = 0
+    while place < count:
+        got = file.readinto(memoryview(content)[place : place + _CHUNK])
+        if not got:  # cut off meanwhile, or of a kind that makes its readers wait
+            raise Refused("ends before its numbers do")
+        place += got
+    return content
 
 
 class _Frugal(io.FileIO):
@@ -250,7 +333,9 @@ def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
                 return items
         raise Refused("has a broken list of tensors")
 
-    for op, argument, _ in pickletools.genops(pickled):
+    for step, (op, argument, _) in enumerate(pickletools.genops(pickled)):
+        if step > _MOST_STEPS:
+            raise Refused("has no list of tensors of a sensible length")
         match op.name:
             case "PROTO":
                 if argument != 2:
@@ -286,7 +371,7 @@ def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
                 _of(stack[-1], list).extend(items)
             case "SETITEM" | "SETITEMS":
                 items = since_mark() if op.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
-                _fill(_of(stack[-1], dict), items)
+                fill(_of(stack[-1], dict), items)
             case "GLOBAL":
                 if argument not in _GLOBALS:
                     raise Refused(f"wants to run {_printable(argument)}")
@@ -305,12 +390,13 @@ def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
     raise Refused("has a broken list of tensors")
 
 
-def _fill(target: dict, items: list[Any]) -> None:
-    """Keys are text and numbers: a nested tuple could keep the hash busy for ever."""
+def fill(target: dict, items: list[Any]) -> None:
+    """Keys are text and small numbers. A nested tuple could keep the hash busy for ever, and the hash of a large number
+    is what its writer likes: multiples of 2 ** 61 - 1 all have the hash 0, and each would be compared to all before."""
     if len(items) % 2:
         raise Refused("has a broken list of tensors")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int | float) or key in target:
+        if not (isinstance(key, str) or (type(key) is int and 0 <= key < _MOST_NUMBER)) or key in target:
             raise Refused("names its tensors by something that is no name, or twice")
         target[key] = value
 
@@ -345,4 +431,4 @@ def _of(value: Any, kind: type) -> Any:
 
 
 def _printable(name: str) -> str:
-    return "".join(c if c.isprintable() else "?" for c in name[:80]).replace(" ", ".")
+    return plain(name).replace(" ", ".")

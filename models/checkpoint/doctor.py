@@ -22,8 +22,8 @@ from models.checkpoint import (
     outline,
     read_config,
 )
-from models.config import SynthesizerConfig, Variant, speakers, version_of
-from models.families import detect, plain
+from models.config import SynthesizerConfig, Variant, plain, speakers, version_of
+from models.families import detect
 
 _BERTS = {
     2048: "BERT of 2048 values a character: Erlangshen-MegatronBert-1.3B-Chinese (5 GB)",
@@ -129,8 +129,8 @@ def examine(path: Path, config_file: Path | None = None) -> Report:
                 sizes = SynthesizerConfig.from_json(config, variant)
                 about |= {"sizes": sizes, "speakers": tuple(speakers(config, sizes.n_speakers))}
                 notes += _unnamed(config, sizes.n_speakers)
-                network = outline(sizes)
-                cure = cures(network, state) or "use the config.json that belongs to this checkpoint"
+                network = outline(sizes, len(state))
+                cure = cures(network, state)
                 problems += [f"It {problem}; {cure}." for problem in misfits(network, state)]
                 if not problems:  # only now the numbers are read
                     numbers = {name: file.read(name) for name in file.described if not is_training_only(name)}
@@ -173,14 +173,16 @@ def _doubts(variant: Variant, version: str, unit_codes: bool | None, settled: bo
 
 def _unnamed(config: Mapping[str, Any], n_speakers: int) -> list[str]:
     """Whether the names of config.json can be used."""
-    data = config["data"]
-    named = data.get("spk2id")
-    found = speakers(config, n_speakers)
-    if named and (not isinstance(named, Mapping) or any(named.get(name) != place for name, place in found.items())):
+    named, found = config["data"].get("spk2id"), speakers(config, n_speakers)
+    names = named if isinstance(named, Mapping) else {}
+    if named and found == speakers({}, n_speakers) and found != names:
         return ["The names in data.spk2id cannot be used, so the speakers are numbered; correct config.json."]
-    if isinstance(named, Mapping) and len(named) > len(found):
-        return [f"{len(named) - len(found)} of the names in data.spk2id belong to no speaker and are left out."]
-    return []
+    notes = []
+    if len(names) > len(found):
+        notes += [f"{len(names) - len(found)} of the names in data.spk2id belong to no speaker and are left out."]
+    if names and (changed := len(found.keys() - names.keys())):
+        notes += [f"{changed} of the names in data.spk2id are long or cannot be shown as they are, and are shortened."]
+    return notes
 
 
 def convert(path: Path, target: Path, config_file: Path | None = None, half: bool = False, force: bool = False) -> None:
