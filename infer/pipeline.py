@@ -342,7 +342,8 @@ class Engine:
         length = len(tokens.phones)
         size = shapes.bucket(length, shapes.TOKEN_BUCKETS)
         mask = shapes.mask(length, size)
-        ids = [shapes.pad(torch.tensor([row]), size) for row in (tokens.phones, tokens.tones, [0] * length)]
+        words = word_starts(utterance, voice.config.add_blank) if voice.config.words else [0] * length
+        ids = [shapes.pad(torch.tensor([row]), size) for row in (tokens.phones, tokens.tones, words)]
         durations_noise = shapes.noise(request.seed, place, DURATION_NOISE, length, 2)[None] * request.noise_w
         with _timed(timings, "encode"):
             prior = voice.backend.encode(
@@ -476,6 +477,17 @@ def tokenise(utterance: Utterance, add_blank: bool, table: SymbolTable = TABLE_V
     if not add_blank:
         return Tokens(phones, tones, word2ph)
     return Tokens(_blanks(phones), _blanks(tones), [2 * n + (i == 0) for i, n in enumerate(word2ph)])
+
+
+def word_starts(utterance: Utterance, add_blank: bool) -> list[int]:
+    """1 at the first phone of each word and at each mark, else 0, as long as the tokens: what a voice with
+    config.words is given in the place of languages."""
+    begins = text.words.begins(utterance.text, [bool(char.spoken) for char in utterance.chars])
+    first, *counts = utterance.word2ph
+    starts = [0] * first
+    for begin, count in zip([*begins, False], counts, strict=True):
+        starts += [int(begin), *[0] * (count - 1)]
+    return _blanks(starts) if add_blank else starts
 
 
 def _blanks(ids: list[int]) -> list[int]:

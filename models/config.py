@@ -138,6 +138,7 @@ class SynthesizerConfig:
     sampling_rate: int = 44100
     add_blank: bool = True
     pitch: Pitch | None = None  # only voices of our own: where the latent tells it
+    words: bool = False  # likewise: whether the text encoder is told where words begin, and where in the sentence it is
 
     @property
     def hop(self) -> int:
@@ -206,6 +207,7 @@ class SynthesizerConfig:
             sampling_rate=_size(data, "sampling_rate"),
             add_blank=_flag(data, "add_blank", True),
             pitch=_pitch(model, sizes["inter_channels"]) if variant.tells_pitch else None,
+            words=variant.tells_pitch and _flag(model, "words", False),
             **sizes,
         )
         if fault := _contradiction(built):
@@ -358,7 +360,7 @@ def _emotions(model: Mapping[str, Any], variant: Variant) -> tuple[str, ...]:
 
 
 def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:
-    """model.pitch: {"channel": …, "voiced": …, "base": Hz}; older voices have none."""
+    """model.pitch: {"channel": …, "voiced": …, "base": Hz, "phase": "minimum"}; older voices have none, or no phase."""
     if model.get("pitch") is None:
         return None
     block = _block(model, "pitch")
@@ -368,7 +370,10 @@ def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:
     base = block.get("base")
     if type(base) not in (int, float) or not 1 <= base <= 10_000:
         raise ValueError("config.json: model.pitch.base must be a number of Hz from 1 to 10000.")
-    return Pitch(*places, float(base))
+    phase = block.get("phase", "zero")
+    if phase not in ("zero", "minimum"):
+        raise ValueError(f'config.json: model.pitch.phase must be "zero" or "minimum", not {_short(phase)}.')
+    return Pitch(*places, float(base), phase == "minimum")
 
 
 def _short(value: Any) -> str:

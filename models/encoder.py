@@ -14,6 +14,7 @@ from models.config import CLAP_WIDTH, WAV2VEC_WIDTH, SynthesizerConfig
 WINDOW = 4  # relative positions -4..4 have embeddings of their own
 SPEAKER_LAYER = 2  # the speaker enters before this layer's attention
 MASKED_SCORE = -1e4  # what the networks were trained with; not minus infinity
+REACHES = (4.0, 12.0, 36.0, 108.0)  # tokens: scales of the distance from a sentence's ends; a syllable has four
 
 
 class ChannelNorm(nn.Module):
@@ -155,6 +156,14 @@ class CodeSearch(nn.Module):
         return self.project_out(chosen.transpose(0, 1).flatten(1)), indices.T
 
 
+def places(mask: Tensor) -> Tensor:
+    """Mask [B, 1, T] -> how near each token is to the sentence's begin and end [B, T, 2 * REACHES]: 1 there, and less
+    with the distance on several scales. Relative attention sees a syllable far; pitch falls through a sentence."""
+    count = mask[:, 0].float().cumsum(-1)
+    distances = torch.stack((count - 1, count[:, -1:] - count), dim=-1)  # [B, T, 2]
+    return torch.cat([(-distances / reach).exp() for reach in REACHES], dim=-1)
+
+
 class TextEncoder(nn.Module):
     """Phones, tones, languages, BERT features and emotion -> hidden states and the prior's parameters."""
 
@@ -191,6 +200,7 @@ class TextEncoder(nn.Module):
             self.emo_q_proj = nn.Linear(WAV2VEC_WIDTH, hidden)
         elif variant.emotion == "table":
             self.emo_emb = nn.Embedding(len(config.emotions), hidden)
+        self.place = nn.Linear(2 * len(REACHES), hidden, bias=False) if config.words else None
         self.encoder = AttentionStack(config, config.n_layers, config.kernel_size)
         self.proj = nn.Conv1d(hidden, 2 * config.inter_channels, 1)
 
@@ -215,7 +225,10 @@ class TextEncoder(nn.Module):
     def embed(
         self, phones: Tensor, tones: Tensor, languages: Tensor, mask: Tensor, bert: tuple[Tensor, ...], emotion: Tensor
     ) -> Tensor:
-        """-> encoder input [B, H, T]: the factor sqrt(H) multiplies every term."""
+        """-> encoder input [B, H, T]: the factor sqrt(H) multiplies every term.
+
+        languages: of a voice whose config says `words`, 1 where a word begins and 0 elsewhere, as it has one language.
+        """
         x = self.emb(phones) + self.tone_emb(tones) + self.language_emb(languages)
         for name, feature in zip(self.slots, bert, strict=True):
             if name == "bert" and hasattr(self, "bert_pre_proj"):
@@ -223,6 +236,8 @@ class TextEncoder(nn.Module):
             x = x + self.get_submodule(f"{name}_proj")(feature).mT
         if self.emotion_kind != "none":
             x = x + self.emotion(emotion).unsqueeze(1)
+        if self.place is not None:
+            x = x + self.place(places(mask).to(x.dtype))
         return (x * self.scale).mT * mask
 
     def forward(

@@ -93,7 +93,8 @@ def fingerprint(variant: Variant, hidden: int, inter: int, emotions: int) -> Map
 
 
 def _is_input(name: str) -> bool:
-    return name.startswith("enc_p.") and not name.startswith("enc_p.encoder.")
+    """What every voice of a family has; the place in the sentence is a choice of a voice's config."""
+    return name.startswith("enc_p.") and not name.startswith(("enc_p.encoder.", "enc_p.place."))
 
 
 def _strangeness(inputs: Shapes, prints: Mapping[str, Shapes]) -> str:

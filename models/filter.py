@@ -4,6 +4,9 @@ A source-filter model (Fant, 1960) with filters from a network, as in a neural h
 2020): four times a frame the network gives magnitudes over frequency, which short Fourier transforms of pulses and
 noise are multiplied by. Pitch is never learned, so it is right at once, and nearly all of the work is done at the rate
 of the frames. For voices whose latent tells its pitch (models/source.py); released checkpoints have a Generator.
+
+A vocal tract answers a pulse after it, not before: with Pitch.minimum_phase the pulses' filter has the phase that a
+causal one of its magnitudes has. Older voices of our own were trained with none.
 """
 
 import torch
@@ -15,6 +18,7 @@ from models.generator import SLOPE, ResBlock2, masked
 from models.source import finer
 
 LOUDEST = 4.0  # log magnitude
+QUIETEST = -16.0  # for the phase, which would listen to silence as much
 KERNEL = 5
 
 
@@ -35,11 +39,40 @@ class Transform(nn.Module):
         self.register_buffer("forth", (hann * bank).float()[:, None], persistent=False)
         self.register_buffer("back", (hann * bank * weight.repeat(2, 1) / overlap).float()[:, None], persistent=False)
 
-    def filtered(self, wave: Tensor, magnitudes: Tensor) -> Tensor:
-        """[B, 1, T * step], [B, window // 2 + 1, T] -> [B, 1, T * step]."""
+    def filtered(self, wave: Tensor, magnitudes: Tensor, phases: Tensor | None = None) -> Tensor:
+        """[B, 1, T * step], both [B, window // 2 + 1, T] -> [B, 1, T * step]."""
         padding = (self.window - self.step) // 2
         spectrum = F.conv1d(wave, self.forth, stride=self.step, padding=padding)
-        return F.conv_transpose1d(spectrum * magnitudes.repeat(1, 2, 1), self.back, stride=self.step, padding=padding)
+        if phases is None:
+            spectrum = spectrum * magnitudes.repeat(1, 2, 1)
+        else:
+            real, imaginary = spectrum.chunk(2, dim=1)
+            x, y = magnitudes * phases.cos(), magnitudes * phases.sin()
+            spectrum = torch.cat((real * x - imaginary * y, real * y + imaginary * x), dim=1)
+        return F.conv_transpose1d(spectrum, self.back, stride=self.step, padding=padding)
+
+
+class MinimumPhase(nn.Module):
+    """Log magnitudes over frequency -> the phase of the causal filter that has them.
+
+    The cepstrum's second half folded onto its first (Oppenheim and Schafer): linear, so it is one matrix.
+    """
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        bins = window // 2 + 1
+        fold = torch.zeros(window, dtype=torch.double, device="cpu")
+        fold[0] = 1
+        fold[1 : (window + 1) // 2] = 2
+        if window % 2 == 0:
+            fold[window // 2] = 1
+        cepstra = torch.fft.irfft(torch.eye(bins, dtype=torch.double, device="cpu"), window)
+        phases = torch.fft.rfft(cepstra * fold).imag  # [of a magnitude, to a phase]
+        self.register_buffer("matrix", phases.mT.float()[..., None].contiguous(), persistent=False)
+
+    def forward(self, logs: Tensor) -> Tensor:
+        """[B, window // 2 + 1, T] -> the same, radians."""
+        return F.conv1d(logs, self.matrix)
 
 
 class Filter(nn.Module):
@@ -59,6 +92,7 @@ class Filter(nn.Module):
         )
         self.conv_post = nn.Conv1d(channels, self.rates[0] * sum(self.bins), 1)
         self.transforms = nn.ModuleList(Transform(window, self.rates[1]) for window in config.upsample_kernel_sizes)
+        self.phase = MinimumPhase(config.upsample_kernel_sizes[0]) if config.pitch.minimum_phase else None
 
     def forward(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
         """What source.driven() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
@@ -81,9 +115,14 @@ class Filter(nn.Module):
         """The filters: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
         filters, source = x[:, : sum(self.bins)], x[:, sum(self.bins) :]
         mask = None if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
-        magnitudes = masked(filters.clamp(max=LOUDEST).exp(), mask).split(self.bins, dim=1)
+        logs = filters.clamp(max=LOUDEST)
+        magnitudes = masked(logs.exp(), mask).split(self.bins, dim=1)
+        phases = (
+            self.phase(logs[:, : self.bins[0]].clamp(min=QUIETEST)) if self.phase else None,
+            None,
+        )  # noise has one of its own
         waves = finer(masked(source, mask), self.rates[1]).split(1, dim=1)
-        wave = sum(t.filtered(w, m) for t, w, m in zip(self.transforms, waves, magnitudes, strict=True))
+        wave = sum(t.filtered(*parts) for t, *parts in zip(self.transforms, waves, magnitudes, phases, strict=True))
         return masked(wave.clamp(-1, 1), None if mask is None else mask.repeat_interleave(self.rates[1], dim=-1))
 
 

@@ -18,11 +18,15 @@ HELD = 1  # frame by which pulses go on before and after what is voiced
 
 @dataclass(frozen=True)
 class Pitch:
-    """Where the latent tells it: the channels of log2(F0 / base) and of voicing, above 0.5 where there is F0."""
+    """Where the latent tells it: the channels of log2(F0 / base) and of voicing, above 0.5 where there is F0.
+
+    minimum_phase: of the filter that the pulses go through (models/filter.py).
+    """
 
     channel: int
     voiced: int
     base: float  # Hz
+    minimum_phase: bool = False
 
 
 def driven(z: Tensor, noise: Tensor, pitch: Pitch, rate: int) -> Tensor:

@@ -27,7 +27,7 @@ from models.config import CLAP_WIDTH
 from models.filter import LOUDEST
 from tests.networks import golden_network
 from tests.releases import config_of
-from tests.voices import GENERATOR, loaded, make_tiny_voice
+from tests.voices import CONFIG, GENERATOR, loaded, make_tiny_voice
 
 SIZES = (15, 30, 60)
 CPU = devices.choose("cpu")
@@ -125,11 +125,16 @@ def test_every_frame_bucket(size):
     check_frames(backend, network, size + 1, (15, 30, 60, 90, 120))
 
 
-@pytest.mark.parametrize("family", [*VARIANTS, "wavenet"])
+OTHERS = {  # of our own family
+    "wavenet": {"use_transformer_flow": False, "n_flow_layer": 3},
+    "words": {"words": True, "pitch": CONFIG["model"]["pitch"] | {"phase": "minimum"}},
+}
+
+
+@pytest.mark.parametrize("family", [*VARIANTS, *OTHERS])
 @pytest.mark.parametrize("name", EXPORTED)
 def test_every_family(name, family):
-    sizes = {"use_transformer_flow": False, "n_flow_layer": 3} if family == "wavenet" else {}
-    network = tiny("small" if family == "wavenet" else family, **sizes)
+    network = tiny("small", **OTHERS[family]) if family in OTHERS else tiny(family)
     backend = made(name, network)
     check_encode(backend, network, 21)
     check_frames(backend, network, 47)

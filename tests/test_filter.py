@@ -12,15 +12,17 @@ from infer.decoding import decode
 from infer.pipeline import with_source
 from models import Synthesizer, SynthesizerConfig, halos, load_checkpoint
 from models.config import SMALL
-from models.filter import Transform
+from models.filter import MinimumPhase, Transform
 from tests.voices import CONFIG, make_tiny_voice
 
 
 @cache
-def voice() -> Synthesizer:
+def voice(phase: str = "zero") -> Synthesizer:
+    told = {**CONFIG["model"]["pitch"], "phase": phase}
+    config = {**CONFIG, "model": {**CONFIG["model"], "pitch": told}}
     with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
         torch.manual_seed(0)
-        network = Synthesizer(SynthesizerConfig.from_json(CONFIG, SMALL)).eval().requires_grad_(False)
+        network = Synthesizer(SynthesizerConfig.from_json(config, SMALL)).eval().requires_grad_(False)
     network.dec.conv_post.bias.sub_(3)  # a whisper, that nothing is clamped
     return network
 
@@ -41,8 +43,34 @@ def test_a_flat_magnitude_changes_nothing(window, step):
     assert same.shape == wave.shape and (same - wave)[..., inside].abs().max() < 1e-5
 
 
-def test_flat_filters_let_pulses_through():
-    dec, config = copy.deepcopy(voice().dec), voice().config
+@pytest.mark.parametrize(("window", "step"), [(512, 64), (480, 60), (128, 32)])
+def test_a_minimum_phase_answers_a_pulse_after_it(window, step):
+    """Told the magnitudes of a causal filter (two poles and a zero), it gives that filter's own answer."""
+    answer = torch.zeros(window, dtype=torch.double)
+    for n in range(window):
+        before = [answer[n - k] if n >= k else 0.0 for k in (1, 2)]
+        answer[n] = (n == 0) + 0.6 * (n == 1) + 0.9 * before[0] - 0.6 * before[1]
+    logs = torch.fft.rfft(answer).abs().log().float()[None, :, None].repeat(1, 1, 40)
+    transform, phase = Transform(window, step), MinimumPhase(window)
+    wave = torch.zeros(1, 1, 40 * step)
+    wave[..., 20 * step] = 1.0
+    heard = transform.filtered(wave, logs.exp(), phase(logs))[0, 0, 20 * step :].double()
+    assert (heard[: window // 4] - answer[: window // 4]).abs().max() < 0.05  # the window takes some of its end
+    causal = transform.filtered(wave, logs.exp(), phase(logs))[0, 0, : 20 * step]
+    zero = transform.filtered(wave, logs.exp())[0, 0, : 20 * step]
+    assert causal.abs().max() < 1e-3 < 0.1 < zero.abs().max()
+
+
+def test_a_louder_filter_has_the_same_phase():
+    phase, logs = MinimumPhase(128), torch.randn(1, 65, 3, generator=torch.Generator().manual_seed(0))
+    assert (
+        torch.allclose(phase(logs + 5), phase(logs), atol=1e-4) and not phase(torch.ones(1, 65, 1)).abs().max() > 1e-5
+    )
+
+
+@pytest.mark.parametrize("phase", ["zero", "minimum"])
+def test_flat_filters_let_pulses_through(phase):
+    dec, config = copy.deepcopy(voice(phase).dec), voice().config
     dec.conv_post.weight.zero_()
     dec.conv_post.bias.copy_(torch.tensor([0.1, 0]).log().repeat_interleave(torch.tensor(dec.bins)).repeat(4))
     z, speaker = given(voice(), 30)
@@ -71,18 +99,20 @@ def test_silence_stays_silence():
     assert not voice().dec(z, speaker).any()
 
 
+@pytest.mark.parametrize("phase", ["zero", "minimum"])
 @pytest.mark.parametrize("size", [0.0, 1.0, 100.0, 1e4, 1e30])
-def test_any_latent_gives_samples(size):
+def test_any_latent_gives_samples(size, phase):
     z, speaker = given(voice(), 20)
     z = with_source(size * z[:, : voice().config.inter_channels], voice().config, 0, 0)
-    wave = voice().dec(z, speaker)
+    wave = voice(phase).dec(z, speaker)
     assert wave.shape == (1, 1, 20 * voice().config.hop) and wave.isfinite().all() and wave.abs().max() <= 1
 
 
+@pytest.mark.parametrize("phase", ["zero", "minimum"])
 @pytest.mark.parametrize("frames", [1, 2, 3, 7, 13, 14])
-def test_a_mask_is_the_end_of_the_sentence(frames):
+def test_a_mask_is_the_end_of_the_sentence(frames, phase):
     """Whatever lies beyond it, and in both parts."""
-    network, size = voice(), 15
+    network, size = voice(phase), 15
     z, speaker = given(network, frames)
     head, wave = network.dec.head(z, speaker), network.dec(z, speaker)
     longer = torch.cat((z, torch.randn(1, z.shape[1], size - frames)), dim=-1)
@@ -105,10 +135,11 @@ def test_windows_give_the_whole_decoder_s_samples(frames):
         assert (pieces - whole).abs().max() < 2e-6 * whole.abs().max()
 
 
+@pytest.mark.parametrize("phase", ["zero", "minimum"])
 @torch.inference_mode()
-def test_the_halos_are_what_the_parts_depend_on():
+def test_the_halos_are_what_the_parts_depend_on(phase):
     """A window of just that context has the whole's values, and one frame less is heard, on either side."""
-    network = copy.deepcopy(voice()).double()
+    network = copy.deepcopy(voice(phase)).double()
     config, (halo_1, halo_2) = network.config, halos(network.config)
     assert (halo_1, halo_2) == (7, 2)
     z, speaker = (x.double() for x in given(network, 60))
@@ -126,10 +157,11 @@ def test_the_halos_are_what_the_parts_depend_on():
         assert min(errors(halo - 1, halo, *part), errors(halo, halo - 1, *part)) > 1e-14
 
 
-def test_half_precision_sounds_the_same():
+@pytest.mark.parametrize("phase", ["zero", "minimum"])
+def test_half_precision_sounds_the_same(phase):
     z, speaker = given(voice(), 30)
-    wave = voice().dec(z, speaker)
-    half = copy.deepcopy(voice().dec).half()(z.half(), speaker.half())
+    wave = voice(phase).dec(z, speaker)
+    half = copy.deepcopy(voice(phase).dec).half()(z.half(), speaker.half())
     assert (half.float() - wave).abs().max() < 1e-2 * wave.abs().max()
 
 

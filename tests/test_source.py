@@ -97,6 +97,7 @@ def test_samples_stay_in_order_on_the_way_to_the_last_stage():
         ({"channel": 2, "voiced": 3, "base": "100"}, "a number of Hz"),
         ({"channel": 2, "voiced": 3, "base": float("nan")}, "a number of Hz"),
         ({"channel": 2, "voiced": 3}, "a number of Hz"),
+        ({"channel": 2, "voiced": 3, "base": 100, "phase": ["minimum"]}, "zero.* or .*minimum.*, not a list"),
     ],
 )
 def test_a_pitch_that_no_voice_can_have_is_a_sentence(told, fault):

@@ -4,8 +4,9 @@ import functools
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
+from itertools import groupby
 
 
 @functools.cache
@@ -65,6 +66,19 @@ def _segment(run: str) -> tuple[tuple[str, str], ...]:  # the readings and the s
 def cut(run: str) -> list[str]:
     """Words alone, which is faster than with tags; joined they are `run` again."""
     return list(_jieba()[0].cut(run))
+
+
+def begins(text: str, spoken: Sequence[bool]) -> list[bool]:
+    """Whether a word begins at each character. What is not spoken is a mark, and each of them stands alone."""
+    out: list[bool] = []
+    for is_word, run in groupby(zip(text, spoken, strict=True), key=lambda pair: pair[1]):
+        chars = [char for char, _ in run]
+        if not is_word:
+            out += [True] * len(chars)
+            continue
+        for word, _tag in _segment("".join(chars)):
+            out += [True, *[False] * (len(word) - 1)]
+    return out
 
 
 def is_known(word: str) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from models import Synthesizer
 from models.duration import DurationPredictor
 from models.encoder import SPEAKER_LAYER, WINDOW, AttentionStack, ChannelNorm, FeedForward, RelativeAttention
-from models.filter import LOUDEST, Filter, Transform
+from models.filter import LOUDEST, QUIETEST, Filter, MinimumPhase, Transform
 from models.flow import WaveNetStack
 from models.generator import LAST_SLOPE, SLOPE, Generator, ResBlock1, ResBlock2
 
@@ -358,16 +358,29 @@ def filter_tail(graph: Graph, dec: Filter, x: str) -> str:
     step = dec.rates[1]
     *filters, source = graph("Split", x, [*dec.bins, 2 * step], axis=1, outputs=3)
     waves = graph.split(_finer(graph, source, step, 1), 2)
-    filtered = [_filtered(graph, *each) for each in zip(dec.transforms, waves, filters, strict=True)]
+    phases = dec.phase, None
+    filtered = [_filtered(graph, *each) for each in zip(dec.transforms, waves, filters, phases, strict=True)]
     return graph("Clip", graph("Add", *filtered), -1.0, 1.0)
 
 
-def _filtered(graph: Graph, transform: Transform, wave: str, logs: str) -> str:
-    """models.filter.Transform.filtered, of log magnitudes."""
+def _filtered(graph: Graph, transform: Transform, wave: str, logs: str, phase: MinimumPhase | None) -> str:
+    """models.filter.Transform.filtered, of log magnitudes and their phase."""
     padding, bins = (transform.window - transform.step) // 2, transform.window // 2 + 1
     how = {"strides": [1, transform.step], "pads": [0, padding, 0, padding]}
     spectrum = graph("Reshape", graph("Conv", wave, transform.forth[:, :, None], **how), [2, bins, 1, -1])
-    spectrum = graph("Mul", spectrum, graph("Exp", graph("Min", logs, LOUDEST)))
+    logs = graph("Min", logs, LOUDEST)
+    magnitudes = graph("Exp", logs)
+    if phase:
+        angle = graph("Conv", graph("Max", logs, QUIETEST), phase.matrix[:, :, None])
+        x, y = (graph("Mul", magnitudes, graph(turn, angle)) for turn in ("Cos", "Sin"))
+        real, imaginary = graph.split(spectrum, 2, axis=0)
+        real, imaginary = (
+            graph("Sub", graph("Mul", real, x), graph("Mul", imaginary, y)),
+            graph("Add", graph("Mul", real, y), graph("Mul", imaginary, x)),
+        )
+        spectrum = graph("Concat", real, imaginary, axis=0)
+    else:
+        spectrum = graph("Mul", spectrum, magnitudes)
     spectrum = graph("Reshape", spectrum, [1, 2 * bins, 1, -1])
     return graph("ConvTranspose", spectrum, transform.back[:, :, None], **how)
 
