@@ -63,7 +63,8 @@ def test_a_file_is_read_once_while_its_vector_is_kept(clap):
         return clip(0), 48000
 
     first, again = clap.file(b"a file", read), clap.file(b"a file", read)
-    assert asked == [b"a file"] and torch.equal(first, again) and torch.equal(first, clap.audio(clip(0), 48000))
+    assert asked == [b"a file"] and torch.equal(first, again)
+    torch.testing.assert_close(first, clap.audio(clip(0), 48000))
     clap.file(b"another", read)
     assert asked == [b"a file", b"another"]
 
