@@ -18,9 +18,9 @@ from infer.pipeline import tokenise, word_starts
 from text import analyse
 from text.phones import is_spoken, syllable_phones
 from text.symbols import SYMBOLS_V2
-from train.blends import BLENDS, MOODS, manner
-from train.generate import CELLS, SHARD, Record, Shards, plan, records
+from train.generate import CELLS, SHARD, Record, Shards, plan, records, strangers
 from train.sentences import dictionary_readings, tonal_syllables
+from train.speakers import MOODS, SPEAKERS, STANDARD, manner
 from train.teacher import (
     ENERGY,
     F0,
@@ -232,14 +232,14 @@ def test_rare_syllables_are_added_in_words():
 
 def test_speakers_are_blends_of_standard_voices_and_moods_add_up():
     assert sum(mood.often for mood in MOODS) == 10 and MOODS[0].name == "neutral"
-    for blend in BLENDS:
+    for blend in SPEAKERS:
         for mood in MOODS:
             how = manner(blend, mood, 1.1)
             assert sum(how.blend.values()) == pytest.approx(1) and max(how.blend.values()) < 0.7
             assert not {"zf_xiaoni", "zf_xiaobei"} & set(how.blend)
             assert how.speed == pytest.approx(1.1 * mood.speed)
             assert how.blend.get("af_nicole", 0) == pytest.approx(mood.whisperer[blend.male])
-    assert len({frozenset(blend.voices) for blend in BLENDS}) == len(BLENDS) == 4
+    assert len({frozenset(blend.voices) for blend in SPEAKERS}) == len(SPEAKERS) == 4
 
 
 def sentences() -> list[Text]:
@@ -251,21 +251,37 @@ def sentences() -> list[Text]:
 
 
 def test_any_forty_utterances_have_every_speaker_and_mood():
-    rows = list(islice(plan(sentences(), "train"), 400))
+    rows = [record for record, _ in islice(plan(sentences(), "train"), 400)]
     for start in range(0, 400, 40):
-        assert Counter((s, m) for _, s, m, _ in rows[start : start + 40]) == Counter(CELLS)
-    assert Counter(text.kind for text, *_ in rows[:80]) == {"real": 60, "own": 10, "rare": 10}
-    assert not any(text.held_out for text, *_ in rows)
-    assert len({text.text for text, *_ in rows if text.kind == "real"}) == 300  # none again before all were said
-    rates = np.array([rate for *_, rate in rows])
+        assert Counter((r.speaker, r.mood) for r in rows[start : start + 40]) == Counter(CELLS)
+    assert Counter(r.kind for r in rows[:80]) == {"real": 60, "own": 10, "rare": 10}
+    held = {text.text for text in sentences() if text.held_out}
+    assert not any(r.text in held for r in rows)
+    assert len({r.text for r in rows if r.kind == "real"}) == 300  # none again before all were said
+    rates = np.array([r.rate for r in rows])
     assert 0.55 < (rates == 1).mean() < 0.75 and rates.min() >= 0.8 and rates.max() <= 1.25
-    assert rows == list(islice(plan(sentences(), "train"), 400))
+    assert rows == [record for record, _ in islice(plan(sentences(), "train"), 400)]
 
 
 def test_what_is_held_out_is_said_as_it_is():
-    rows = list(islice(plan(sentences(), "test"), 80))
-    assert all(text.held_out and rate == 1 for text, _, _, rate in rows)
-    assert Counter((s, m) for _, s, m, _ in rows[:40]) == Counter(CELLS)
+    rows = [record for record, _ in islice(plan(sentences(), "test"), 80)]
+    held = {text.text for text in sentences() if text.held_out}
+    assert all(r.text in held and r.rate == 1 for r in rows)
+    assert Counter((r.speaker, r.mood) for r in rows[:40]) == Counter(CELLS)
+
+
+def test_the_judge_hears_strangers_alone():
+    rows = list(islice(strangers(sentences()), 200))
+    held = {text.text for text in sentences() if text.held_out}
+    assert not any(record.text in held for record, _ in rows)
+    for _, how in rows:
+        assert not {"zf_xiaoni", "zf_xiaobei"} & set(how.blend)
+        shares = {name: weight / sum(how.blend.values()) for name, weight in how.blend.items()}
+        assert sum(share for name, share in shares.items() if name in STANDARD) > 0.45
+        for speaker in SPEAKERS:
+            total = sum(speaker.voices.values())
+            assert max(abs(shares.get(n, 0) - w / total) for n, w in speaker.voices.items()) > 0.01
+    assert len({json.dumps(how.blend) for _, how in rows}) == 200
 
 
 def utterance(length: int) -> Said:
@@ -275,7 +291,7 @@ def utterance(length: int) -> Said:
 
 
 def record(name: str) -> Record:
-    return Record(name, ["a1"], [1], "own", 0, 0, 1.0, [(0, 1, 2)])
+    return Record(name, ["a1"], [1], "own", 0, 0, 1.0)
 
 
 @pytest.mark.parametrize("cut", [1, 7, 40])

@@ -22,6 +22,7 @@ RECIPE = (
     {"prosody": 16_000, "recognise": 10_000},
     {"rhythm": 4_000, "finetune": 6_000},
 )
+UTTERANCES, JUDGE = 10_000, 2_000  # said by the speakers, and by strangers: 14 and 3 hours of speech
 OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 2_000})
 STATES = {"recognise": "recogniser.pt"}  # the others are named as their stage
 STARTS_FROM_A_VOICE = ("prosody", "finetune", "rhythm")
@@ -41,8 +42,6 @@ def stage(name: str, steps: int, args: argparse.Namespace) -> list[str]:
     line = python(name, "--resume", "--runs", args.runs, "--steps", steps, "--device", args.device)
     if args.recordings and name in STARTS_FROM_A_VOICE:
         line += ["--from", str(args.voice)]
-    if name == "recognise":
-        line += ["--minutes", str(max(2.0, 500 * args.scale))]
     return line
 
 
@@ -87,8 +86,11 @@ def main() -> None:
         if args.recordings:
             data = python("recordings", args.recordings, "--runs", args.runs, "--from", args.voice)
         else:
-            lengths = ("--minutes", 100 * args.scale, "--test-minutes", max(0.5, 5 * args.scale))
-            data = python("data", "--runs", args.runs, *lengths)
+            run({"texts": python("texts", args.runs)}, args.runs)
+            counts = (max(40, round(count * args.scale)) for count in (UTTERANCES, JUDGE))
+            said = ("--utterances", next(counts), "--judge", next(counts))
+            run({"generate": python("generate", "--runs", args.runs, *said)}, args.runs)
+            data = python("data", "--runs", args.runs)
         run({"data": data}, args.runs)
     for row in OWN if args.recordings else RECIPE:
         wanted = {name: max(2, round(steps * args.scale)) for name, steps in row.items()}

@@ -19,15 +19,15 @@ from text.phones import split_reading, syllable_phones
 from text.symbols import phone_ids
 from train.data import RUNS, Item
 from train.features import CHANNELS, HOP, PITCH, SAMPLE_RATE
-from train.speakers import EMOTIONS, SPEAKERS, Speaker, read_cast
+from train.speakers import EMOTIONS, SPEAKERS, Speaker
 
 MODEL = {
     "emotions": list(EMOTIONS),
     "inter_channels": CHANNELS,
-    "hidden_channels": 96,
-    "filter_channels": 384,
+    "hidden_channels": 128,
+    "filter_channels": 512,
     "n_heads": 2,
-    "n_layers": 4,
+    "n_layers": 6,
     "kernel_size": 3,
     "p_dropout": 0.0,
     "n_flow_layer": 2,
@@ -38,10 +38,11 @@ MODEL = {
     "resblock": "2",
     "resblock_kernel_sizes": [3, 3, 3, 3],
     "resblock_dilation_sizes": [[1, 2], [1, 1], [1, 2], [1, 1]],
-    "upsample_rates": [4, 64],
-    "upsample_initial_channel": 256,
-    "upsample_kernel_sizes": [512, 256],
+    "upsample_rates": [5, 60],
+    "upsample_initial_channel": 320,
+    "upsample_kernel_sizes": [480, 240],
     "pitch": PITCH,
+    "words": True,
 }
 
 
@@ -88,6 +89,7 @@ def speakers(net: Synthesizer, ids: Tensor) -> Tensor:
 class Utterance:
     phones: Tensor  # [T] with blanks
     tones: Tensor  # [T]
+    words: Tensor  # [T], 1 where a word begins
     durations: Tensor  # [T]
     latent: np.ndarray  # [F, CHANNELS] float16
     wav: np.ndarray  # int16
@@ -99,18 +101,22 @@ class Utterance:
         return np.interp(place, np.arange(len(self.centres)) + 0.5, self.centres)
 
 
-def tokens_to_ids(tokens: list[str]) -> tuple[list[int], list[int]]:
-    """Syllables and marks -> phone and tone ids with "_" at both ends and blanks between, as the product feeds them."""
-    phones, tones = ["_"], [0]
-    for token in tokens:
+def tokens_to_ids(tokens: list[str], words: list[int]) -> tuple[list[int], list[int], list[int]]:
+    """Syllables and marks, and how many of them each word has -> phone and tone ids with "_" at both ends and blanks
+    between, and 1 where a word begins, all as the product feeds them."""
+    phones, tones, starts = ["_"], [0], [0]
+    first = set(np.cumsum([0, *words]).tolist())
+    for i, token in enumerate(tokens):
+        starts.append(int(i in first))
         if token[-1].isdigit():
             syllable, tone = split_reading(token)
             phones += syllable_phones(syllable)
             tones += [tone, tone]
+            starts.append(0)
         else:
             phones.append(token)
             tones.append(0)
-    return with_blanks([*phone_ids(phones), 0]), with_blanks([*tones, 0])
+    return with_blanks([*phone_ids(phones), 0]), with_blanks([*tones, 0]), with_blanks([*starts, 0])
 
 
 def initials(tones: Tensor) -> Tensor:
@@ -128,12 +134,11 @@ def with_blanks(ids: list[int]) -> list[int]:
 def corpus(split: str, folder: Path) -> list[Utterance]:
     """split: train or test; folder: what train.data or train.recordings made."""
     out = []
-    for speaker in range(len(read_cast(folder))):
-        where = folder / f"{split}-{speaker}"
+    for where in sorted(folder.glob(f"{split}-*")):
         wav, centres, latent = (np.load(where / f"{name}.npy", mmap_mode="r") for name in ("wav", "centres", "latent"))
         for line in (where / "items.json").read_text().splitlines():
             item = Item(**json.loads(line))
-            phones, tones = tokens_to_ids(item.tokens)
+            phones, tones, words = tokens_to_ids(item.tokens, item.words)
             if len(phones) != len(item.durations) or sum(item.durations) != item.frames:
                 raise ValueError(f"{where}: durations and phones disagree in {item.tokens}; run train.data again")
             stop = item.start + item.frames
@@ -141,6 +146,7 @@ def corpus(split: str, folder: Path) -> list[Utterance]:
                 Utterance(
                     torch.tensor(phones),
                     torch.tensor(tones),
+                    torch.tensor(words),
                     torch.tensor(item.durations),
                     latent[item.start : stop],
                     wav[item.first : item.first + item.samples],

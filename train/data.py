@@ -1,48 +1,37 @@
-"""Teacher audio, latents and durations on disk: `python -m train.data` (about three minutes a speaker).
+"""What the teacher said, as the stages learn from it: `python -m train.data`, again whenever there is more.
 
-runs/data/<split>-<speaker>/wav.npy      int16 samples, all utterances one after another
-                            centres.npy  int32 [frames], the sample of its utterance in each frame's middle
-                            latent.npy   float16 [frames, 96]
-                            items.json   one Item a line
+runs/data/<split>-<shard>/wav.npy      int16 samples, all utterances one after another
+                          centres.npy  int32 [frames], the sample of its utterance in each frame's middle
+                          latent.npy   float16 [frames, 96]
+                          items.json   one Item a line
 """
 
 import argparse
 import json
-import random
-from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from train.espeak import Event, Style, Teacher
-from train.features import HOP, SAMPLE_RATE, latent
-from train.sentences import Token, sentences
-from train.speakers import EMOTIONS, SPEAKERS, write_cast
+from train.features import HOP, SAMPLE_RATE, latent, periodicity, voicing
+from train.generate import Record, records
+from train.speakers import SPEAKERS, Speaker, write_cast
+from train.teacher import RATE
 
 RUNS = Path(__file__).parent / "runs"
 LEAD, TAIL = 4, 9  # frames of silence around an utterance: blank, "_", blank; and the end's mark, blank, "_", blank
-JITTER = 0.25  # the rate varies by up to this much either way, so that length_scale is inside the data
-
-
-ENDS = (".", "?", "!", "…")
-# By the mark at a sentence's end: semitones by which its last syllable, the one before … are moved, and its first ones.
-# Only near an end: the text side sees a few syllables far, and what it cannot foretell blurs its pitch.
-SHAPES = {
-    ".": ((-1.3, -0.8, -0.4, -0.1), (0.4, 0.2)),
-    "…": ((-0.8, -0.5, -0.2), (0.4, 0.2)),
-    "!": ((-1.0, -0.5, -0.2), (0.8, 0.4)),
-    "?": ((1.4, 0.8, 0.3), (0.2,)),
-    ",": ((), (0.4, 0.2)),
-}
-SEMITONE = 0.19  # of one step of espeak-ng's pitch slider
+MARKS = frozenset(",.?!…'-")
+LATE = (4, 3, 4)  # frames by which a start, an initial's end and an end are heard before the teacher's network has them
+NEAR = 3  # frames, within which they are looked for
+VOICELESS = tuple("b p f d t g k h j q x zh ch sh z c s".split())
 
 
 @dataclass(frozen=True)
 class Item:
     tokens: list[str]
+    words: list[int]  # tokens of each
     durations: list[int]  # frames of each phone and blank: "_", syllables (two phones) and marks (one), "_"
     speaker: int
     emotion: int
@@ -53,70 +42,13 @@ class Item:
     samples: int = 0
 
 
-def melody(tokens: list[Token]) -> list[float]:
-    """Semitones by which each token is spoken higher than the teacher would, who speaks all sentences alike.
-
-    A sentence begins a little higher and falls at its end; a question rises there; before a comma it stays.
-    """
-    out: list[float] = []
-    while len(out) < len(tokens):
-        rest = tokens[len(out) :]
-        length = next((i + 1 for i, token in enumerate(rest) if token.text in ENDS), len(rest))
-        last, first = SHAPES.get(rest[length - 1].text, SHAPES["."])
-        spoken, count = 0, sum(not token.is_mark for token in rest[:length])
-        for token in rest[:length]:
-            spoken += not token.is_mark
-            out.append(
-                sum(moves[k] for moves, k in ((last, count - spoken), (first, spoken - 1)) if 0 <= k < len(moves))
-            )
-    return out
-
-
-def pinyin(tokens: list[Token], raised: list[float] | None = None, pitch: int = 50) -> str:
-    """What espeak-ng reads; a quotation mark is silent, and the last mark must not start another pause.
-
-    raised: semitones of each token above `pitch`, the slider's place.
-    """
-    out = []
-    for i, token in enumerate(tokens):
-        if not token.is_mark:
-            place = round(pitch + raised[i] / SEMITONE) if raised else pitch
-            out.append(token.text if place == pitch else f'<prosody pitch="{place}"> {token.text} </prosody>')
-        elif token.text == "'" or i == len(tokens) - 1 or all(t.is_mark for t in tokens[i:]):
-            continue
-        else:
-            out.append("," if token.text in ",-" else ";")
-    return " ".join(out) + " . "
-
-
-def syllable_intervals(events: list[Event], count: int) -> list[tuple[int, int, int]]:
-    """(start, end of the initial, end) in samples of each syllable; raises ValueError if they cannot be matched."""
-    rows, start, phonemes = [], 0, []
-    for event in events:
-        if event.kind == "word":
-            start, phonemes = event.sample, []
-        elif event.name == "_|" and phonemes:
-            # A single phoneme (a1, yu2, er4) still has two phones here: the first takes a quarter.
-            split = phonemes[1] if len(phonemes) > 1 else start + (event.sample - start) // 4
-            rows.append((start, split, event.sample))
-            phonemes = []
-        elif not event.name.startswith("_"):
-            phonemes.append(event.sample)
-    if len(rows) != count:
-        raise ValueError(f"{count} syllables asked, {len(rows)} heard")
-    return rows
-
-
-def vowel_first(syllable: str) -> bool:
-    return syllable[0] in "aeo"
-
-
-def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[list[int], np.ndarray, int]:
+def timing(tokens: Sequence[str], intervals: Sequence[tuple[int, int, int]]) -> tuple[list[int], np.ndarray, int]:
     """Frames of every phone and blank, the sample at each frame's centre, samples of the whole.
 
-    Each initial, final and pause is rounded to whole frames by itself, and its frames are spread over it. So a phone
-    always begins where a frame does, and a burst lies at the same place in its frames: where in a frame a phone happens
-    to begin, the text cannot tell, and a text side that is shown it anyhow blurs every initial by half a frame.
+    intervals: (start, end of the initial, end) of each syllable in samples. Each initial, final and pause is rounded to
+    whole frames by itself, and its frames are spread over it. So a phone always begins where a frame does, and a burst
+    lies at the same place in its frames: where in a frame a phone happens to begin, the text cannot tell, and a text
+    side that is shown it anyhow blurs every initial by half a frame. (This teacher's phones do begin where frames do.)
     A final is three thirds, blank, final, blank; a pause belongs to its marks.
     """
     durations: list[int] = []
@@ -133,7 +65,7 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
     rest([1, LEAD - 2, 1])  # blank, "_", blank
     ahead = iter(intervals)
     upcoming = next(ahead, None)
-    for is_mark, group in groupby(tokens, lambda token: token.is_mark):
+    for is_mark, group in groupby(tokens, lambda token: token in MARKS):
         if is_mark:
             count = len(list(group))
             until = upcoming[0] + LEAD * HOP if upcoming else samples[-1] + (TAIL - 4) * HOP
@@ -145,11 +77,9 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
                 blank = max(1, share // 5)
                 durations += [share - blank, blank]
             continue
-        for token in group:
-            start, split, end = (sample + LEAD * HOP for sample in upcoming)
+        for _ in group:
+            _, split, end = (sample + LEAD * HOP for sample in upcoming)
             upcoming = next(ahead, None)
-            if vowel_first(token.text):
-                split = start + (end - start) // 4
             initial = max(1, round((split - samples[-1]) / HOP))
             if initial > 2:  # its end is what is heard: there frames keep their distance
                 reach(edges[-1] + 2, split - (initial - 2) * HOP)
@@ -163,14 +93,68 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
     return durations, np.interp(np.arange(edges[-1]) + 0.5, edges, samples).astype(np.int32), samples[-1]
 
 
-def utterance(teacher: Teacher, tokens: list[Token], speaker: int, style: Style):
-    """-> samples int16, durations, the sample at each frame's centre."""
-    samples, events = teacher.say(pinyin(tokens, melody(tokens), style.pitch), f"s{speaker}", style)
-    durations, centres, length = timing(tokens, syllable_intervals(events, sum(not t.is_mark for t in tokens)))
-    wav = np.zeros(length, np.int16)
-    spoken = samples[: length - LEAD * HOP]
-    wav[LEAD * HOP : LEAD * HOP + len(spoken)] = spoken
-    return wav, durations, centres
+def heard(record: Record, wav: np.ndarray, f0: np.ndarray) -> list[tuple[int, int, int]]:
+    """Of each syllable (start, end of the initial, end) in samples where they are heard, not where the teacher's
+    network counts them: that is about LATE frames later.
+
+    Where an initial has no voice of its own, it lies between two voices, and that is looked for near there.
+    """
+    place = np.arange(len(wav) // HOP)
+    voiced = voicing(*periodicity(wav, at(f0, (place + 0.5) * HOP)))
+    onsets = np.flatnonzero(voiced[1:] & ~voiced[:-1]) + 1
+    ends = np.flatnonzero(voiced[:-1] & ~voiced[1:]) + 1
+
+    def near(places: np.ndarray, frame: int) -> int:
+        best = places[np.abs(places - frame).argmin()] if len(places) else frame
+        return int(best) if abs(best - frame) <= NEAR else frame
+
+    out: list[tuple[int, int, int]] = []
+    follows = False
+    for token, span in zip(record.tokens, record.spans, strict=True):
+        if token in MARKS:
+            follows = False
+            continue
+        start, split, end = (max(0, round(sample / HOP) - late) for sample, late in zip(span, LATE, strict=True))
+        if token.startswith(VOICELESS):
+            split = near(onsets, split)
+            start = min(near(ends, start) if follows else start, split - 1)
+        if span[0] == span[1]:  # a vowel alone still has two phones here: the first takes a quarter
+            split = start + max(1, round((end - start) / 4))
+        if follows and start - out[-1][2] <= NEAR:  # words touch, whatever blank is between them
+            out[-1] = (*out[-1][:2], start)
+        out.append((start, split, max(end, split + 3)))
+        follows = True
+    return [tuple(HOP * frame for frame in row) for row in out]
+
+
+def at(f0: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    """The teacher's F0 at samples: its k-th value is what is heard at sample k * HOP."""
+    return np.exp(np.interp(samples / HOP, np.arange(len(f0)), np.log(f0)))
+
+
+def through(f0: np.ndarray, speaker: Speaker) -> np.ndarray:
+    """F0 as it would be in what is silent, where the teacher's falls to nothing: a line between its neighbours."""
+    known = np.flatnonzero(f0 >= speaker.low)
+    if not len(known):
+        return np.full(len(f0), speaker.centre)
+    return np.exp(np.interp(np.arange(len(f0)), known, np.log(f0[known].clip(speaker.low, speaker.high))))
+
+
+def utterance(record: Record, said: np.ndarray, f0: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, Item]:
+    """The teacher's samples and its F0, a value each HOP samples -> samples, frames' centres, latent, item.
+
+    Its own silence at both ends is cut to LEAD and TAIL.
+    """
+    f0 = through(f0.astype(np.float64), SPEAKERS[record.speaker])
+    intervals = heard(record, said / 32768.0, f0)
+    begin = intervals[0][0]
+    durations, centres, length = timing(record.tokens, [tuple(s - begin for s in row) for row in intervals])
+    wav, first = np.zeros(length, np.int16), begin - LEAD * HOP
+    part = said[max(0, first) : first + length]
+    wav[max(0, -first) :][: len(part)] = part
+    values = latent(wav / 32768.0, at(f0, centres + first), centres)
+    item = Item(record.tokens, record.words, durations, record.speaker, record.mood, record.rate)
+    return wav, centres, values.astype(np.float16), item
 
 
 def write(folder: Path, made: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]]) -> None:
@@ -189,53 +173,32 @@ def write(folder: Path, made: list[tuple[np.ndarray, np.ndarray, np.ndarray, Ite
     (folder / "items.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    teacher = Teacher(folder, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)})
-    assert teacher.sample_rate == SAMPLE_RATE
-    rng = random.Random(seed)
-    made, heights, done, failed = [], defaultdict(list), 0, 0
-    wanted = int(minutes * 60 * SAMPLE_RATE / HOP)
-    with tqdm(total=wanted, desc=f"{split} {SPEAKERS[speaker].name}", unit="frame", mininterval=10) as bar:
-        for n, tokens in enumerate(sentences(seed)):
-            emotion = n % len(EMOTIONS)
-            base = list(EMOTIONS.values())[emotion]
-            rate = (1 + jitter) ** rng.uniform(-1, 1)
-            style = Style(round(base.rate * rate), base.pitch, base.range, base.volume)
-            try:
-                wav, durations, centres = utterance(teacher, tokens, speaker, style)
-            except ValueError:
-                failed += 1
-                continue
-            values, f0 = latent(wav / 32768.0, SPEAKERS[speaker].low, SPEAKERS[speaker].high, centres)
-            item = Item([t.text for t in tokens], durations, speaker, emotion, style.rate / base.rate)
-            made.append((wav, centres, values.astype(np.float16), item))
-            heights[emotion].append(f0[f0 > 0])
-            done += len(f0)
-            bar.update(len(f0))
-            if done >= wanted:
-                break
+def convert(shard: Path, folder: Path) -> float:
+    """A shard of train.generate -> what corpus() reads; minutes of speech. Left alone if nothing was added since."""
+    rows = records(shard)
+    path = folder / "items.json"
+    if not rows or (path.exists() and len(path.read_bytes().splitlines()) == len(rows)):
+        return sum(row.samples for row in rows) / RATE / 60
+    sound = np.memmap(shard / "sound.i16", "<i2", "r")
+    curves = np.memmap(shard / "curves.f32", "<f4", "r").reshape(-1, 2)
+    made = [
+        utterance(row, sound[row.sample : row.sample + row.samples], curves[row.value : row.value + row.values, 0])
+        for row in rows
+    ]
     write(folder, made)
-    for e, name in enumerate(EMOTIONS):
-        f0 = np.concatenate(heights[e] or [np.zeros(1)])
-        print(f"{SPEAKERS[speaker].name} {name}: F0 median {np.median(f0):.1f} Hz, "
-              f"5-95 % {np.percentile(f0, [5, 95]).round(0)}")  # fmt: skip
-    print(f"{len(made)} utterances, {done * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")
+    return sum(len(wav) for wav, *_ in made) / SAMPLE_RATE / 60
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speaker", type=int, choices=range(len(SPEAKERS)), help="only this one (default: all)")
-    parser.add_argument("--minutes", type=float, default=100, help="of speech for each speaker")
-    parser.add_argument("--test-minutes", type=float, default=5)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of data and states")
     args = parser.parse_args()
     folder = args.runs / "data"
-    for speaker in range(len(SPEAKERS)) if args.speaker is None else [args.speaker]:
-        seed = 1000 * args.seed + 10 * speaker
-        build("test", speaker, args.test_minutes, seed + 1, 0.0, folder / f"test-{speaker}")
-        build("train", speaker, args.minutes, seed, JITTER, folder / f"train-{speaker}")
+    for split in ("test", "train"):
+        minutes = [
+            convert(shard, folder / f"{split}-{shard.name}") for shard in sorted((args.runs / "said" / split).iterdir())
+        ]
+        print(f"{split}: {len(minutes)} shards, {sum(minutes):.1f} minutes")
     write_cast(folder, SPEAKERS)
 
 

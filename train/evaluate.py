@@ -8,20 +8,24 @@ naturalness: look at the pictures in the report's folder as well.
 """
 
 import argparse
+import math
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.signal import resample_poly
 from torch import Tensor
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer, align, sample_prior
 from train.common import Utterance, corpus, speakers, tokens_to_ids
-from train.data import RUNS
+from train.data import RUNS, Item
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
+from train.opinion import Opinion
 from train.recognise import Recogniser, bare, count, labels, matched, wanted
 from train.speakers import EMOTIONS, Speaker, read_cast
 
@@ -45,24 +49,43 @@ def is_syllable(token: str) -> bool:
     return token[-1].isdigit()
 
 
+@dataclass(frozen=True)
+class Line:
+    """What is to be said: readings and marks, how many of them each word has, speaker and emotion."""
+
+    tokens: list[str]
+    words: list[int]
+    speaker: int = 0
+    emotion: int = 0
+
+    @classmethod
+    def of(cls, item: Item) -> "Line":
+        return cls(item.tokens, item.words, item.speaker, item.emotion)
+
+
 @torch.inference_mode()
-def speak(
-    net: Synthesizer, tokens: list[str], speaker: int, emotion: int, how: Settings, sound: bool = True
-) -> tuple[np.ndarray, Tensor]:
-    """-> float samples (none without sound), durations [T]."""
-    phones, tones = (torch.tensor([ids]) for ids in tokens_to_ids(tokens))
+def speak(net: Synthesizer, line: Line, how: Settings, sound: bool = True) -> tuple[np.ndarray, Tensor]:
+    """-> float samples at SAMPLE_RATE (none without sound), durations [T].
+
+    A voice that lacks the emotion says it as its first one.
+    """
+    phones, tones, words = (torch.tensor([ids]) for ids in tokens_to_ids(line.tokens, line.words))
+    words, speaker = words * net.config.words, line.speaker
     g, mask = speakers(net, torch.tensor([speaker])), torch.ones(1, 1, phones.shape[1])
     generator = torch.Generator().manual_seed(how.seed)
     rhythm = how.noise_w * torch.randn(1, 2, phones.shape[1], generator=generator)
-    mood = torch.eye(len(EMOTIONS))[[emotion]]
-    prior = net.encode(phones, tones, torch.zeros_like(phones), mask, (), mood, g, rhythm, how.sdp_ratio)
+    known = net.config.emotions
+    mood = torch.eye(len(known))[[known.index(EMOTIONS[line.emotion]) if EMOTIONS[line.emotion] in known else 0]]
+    prior = net.encode(phones, tones, words, mask, (), mood, g, rhythm, how.sdp_ratio)
     durations = align(prior.log_durations, mask, how.length_scale)[0]
     if not sound:
         return np.zeros(0), durations
     noise = torch.randn(prior.mean.shape[1], int(durations.sum()), generator=generator)
     z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, how.noise_scale)[None]
-    breath = torch.randn(1, HOP, z_p.shape[-1], generator=generator)
-    return net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g, breath)[0, 0].numpy().astype(np.float64), durations
+    breath = torch.randn(1, net.config.hop, z_p.shape[-1], generator=generator)
+    wav = net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g, breath)[0, 0].numpy().astype(np.float64)
+    divisor = math.gcd(net.config.sampling_rate, SAMPLE_RATE)
+    return resample_poly(wav, SAMPLE_RATE // divisor, net.config.sampling_rate // divisor), durations
 
 
 def warp(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,6 +176,10 @@ def groups_of(tokens: list[str]) -> list[set[str]]:
     return out
 
 
+def marks(opinions: list[tuple[float, float]]) -> str:
+    return " | ".join(f"{value:.2f}" for value in np.mean(opinions, 0)) if opinions else "- | -"
+
+
 def percent(errors: np.ndarray) -> str:
     wrong, phones, off, tones = errors
     return f"{100 * wrong / max(phones, 1):.1f} % | {100 * off / max(tones, 1):.1f} %"
@@ -178,29 +205,38 @@ class Measures:
         self.chosen = {cell: rows[:each] for cell, rows in sorted(cells.items())}
         self.results: dict[tuple[int, int], list[dict]] = defaultdict(list)
         self.contours: dict[int, list] = defaultdict(list)
+        self.opinion = Opinion() if find_spec("distillmos") and find_spec("speechmos") else None
+        self.opinions: dict[tuple, list[tuple[float, float]]] = defaultdict(list)
         self.errors, self.grouped = defaultdict(lambda: np.zeros(4)), defaultdict(lambda: np.zeros(4))
         self.mistaken: dict[str, Counter] = defaultdict(Counter)
 
     def heard(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
         return matched(wanted(tokens), self.recogniser.hear(wav))
 
-    def misheard(self, how: Settings, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
-        """Of (tokens, speaker, emotion) spoken in one way."""
-        total = np.zeros(4)
-        for tokens, speaker, emotion in tqdm(rows, desc=str(how), mininterval=10, leave=False):
-            total += count(self.heard(speak(self.net, tokens, speaker, emotion, how)[0], tokens))
-        return total
+    def said(self, how: Settings, rows: list[Line]) -> str:
+        """What lines spoken in one way are taken for, and what is thought of them: cells of a table."""
+        total, opinions = np.zeros(4), []
+        for line in tqdm(rows, desc=str(how), mininterval=10, leave=False):
+            wav, _ = speak(self.net, line, how)
+            if self.recogniser:
+                total += count(self.heard(wav, line.tokens))
+            if self.opinion:
+                opinions.append(self.opinion(wav, SAMPLE_RATE))
+        return f"{percent(total)} | {marks(opinions)}"
 
     def listen(self, pictures: Path | None) -> None:
         """Speak all chosen sentences and keep what the tables are made of."""
         for (s, e), rows in tqdm(self.chosen.items(), desc="speakers x emotions", mininterval=10):
             for n, u in enumerate(rows):
-                wav, _ = speak(self.net, u.item.tokens, s, e, Settings())
+                wav, _ = speak(self.net, Line.of(u.item), Settings())
                 row = compare(u, wav, self.cast[s])
                 for tone, pairs in row.pop("contours").items():
                     self.contours[tone] += pairs
                 self.results[s, e].append(row)
-                for who, samples in (("voice", wav), ("teacher", u.wav / 32768.0)) if self.recogniser else ():
+                both = ("voice", wav), ("teacher", u.wav / 32768.0)
+                for who, samples in both if self.opinion else ():
+                    self.opinions[who, s, e].append(self.opinion(samples, SAMPLE_RATE))
+                for who, samples in both if self.recogniser else ():
                     pairs = self.heard(samples, u.item.tokens)
                     self.errors[who, s, e] += count(pairs)
                     self.mistaken[who].update((bare(a), bare(b)) for a, b in pairs if bare(a) != bare(b))
@@ -215,17 +251,19 @@ class Measures:
 
     def table(self) -> list[str]:
         """A line for each speaker and emotion, each speaker, each emotion, and all."""
-        names = "speaker, emotion, phones, tones, teacher's phones, tones, log-mel L1, F0 gross, voicing, length"
-        out = [f"| {names.replace(', ', ' | ')} |", "|" + "---|" * 10]
+        names = "speaker, emotion, phones, tones, teacher's phones, tones, DistillMOS, OVRL, teacher's DistillMOS, "
+        names += "OVRL, log-mel L1, F0 gross, voicing, length"
+        out = [f"| {names.replace(', ', ' | ')} |", "|" + "---|" * 14]
 
         def line(name: str, mood: str, cells: list[tuple[int, int]]) -> None:
             rows = [row for cell in cells for row in self.results[cell]]
             mean = {key: np.mean([row[key] for row in rows]) for key in ("mel", "gross", "voicing", "length")}
             voice, teacher = (sum(self.errors[who, *cell] for cell in cells) for who in ("voice", "teacher"))
+            thought = [[x for cell in cells for x in self.opinions[who, *cell]] for who in ("voice", "teacher")]
+            opinions = " | ".join(map(marks, thought))
             figures = f"{mean['mel']:.3f} | {100 * mean['gross']:.1f} % | {100 * mean['voicing']:.1f} %"
-            out.append(
-                f"| {name} | {mood} | {percent(voice)} | {percent(teacher)} | {figures} | {mean['length']:.2f} |"
-            )
+            errors = f"{percent(voice)} | {percent(teacher)}"
+            out.append(f"| {name} | {mood} | {errors} | {opinions} | {figures} | {mean['length']:.2f} |")
 
         moods = list(EMOTIONS)
         for s, speaker in enumerate(self.cast):
@@ -283,7 +321,7 @@ class Measures:
 
     def conditions(self) -> list[str]:
         """Phone and tone errors over the sliders, and of long sentences."""
-        rows = [(u.item.tokens, s, e) for (s, e), us in self.chosen.items() for u in us[:SOME]]
+        rows = [Line.of(u.item) for us in self.chosen.values() for u in us[:SOME]]
         usual = Settings()
         ways = {
             "as above": usual,
@@ -293,17 +331,19 @@ class Measures:
             "noise scale 0.667": replace(usual, noise_scale=0.667),
             "SDP ratio 1, noise_w 0.8": replace(usual, sdp_ratio=1.0),
         }
-        out = [f"| {len(rows)} sentences | phones | tones |", "|---|---|---|"]
-        out += [f"| {name} | {percent(self.misheard(how, rows))} |" for name, how in ways.items()]
+        out = [f"| {len(rows)} sentences | phones | tones | DistillMOS | OVRL |", "|" + "---|" * 5]
+        out += [f"| {name} | {self.said(how, rows)} |" for name, how in ways.items()]
         long = []
         for (s, e), us in self.chosen.items():
-            tokens: list[str] = []
+            tokens, words = [], []
             for u in us:
-                tokens += [*u.item.tokens, *([] if u.item.tokens[-1] in ",.?!…" else [","])]
+                open_end = u.item.tokens[-1] not in ",.?!…"
+                tokens += [*u.item.tokens, *[","] * open_end]
+                words += [*u.item.words, *[1] * open_end]
                 if sum(map(is_syllable, tokens)) >= 30:
-                    long.append((tokens, s, e))
+                    long.append(Line(tokens, words, s, e))
                     break
-        out.append(f"| {len(long)} of 30 syllables and more | {percent(self.misheard(usual, long))} |")
+        out.append(f"| {len(long)} of 30 syllables and more | {self.said(usual, long)} |")
         return out
 
     def melodies(self) -> list[str]:
@@ -315,9 +355,10 @@ class Measures:
                 change = []
                 for text in LEVEL:
                     tokens = [*text.split(), mark]
-                    wav, durations = speak(self.net, tokens, s, 0, Settings(noise_scale=0.0))
+                    line = Line(tokens, [1] * len(tokens), s)
+                    wav, durations = speak(self.net, line, Settings(noise_scale=0.0))
                     f0, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
-                    finals = final_frames(torch.tensor(tokens_to_ids(tokens)[1]), durations)
+                    finals = final_frames(torch.tensor(tokens_to_ids(tokens, line.words)[1]), durations)
                     heights = [np.median(semitones(x[x > 0])) for _, a, b in finals if (x := f0[a:b]).any()]
                     change.append(heights[-1] - heights[0] if heights else np.nan)  # nan: it hums nowhere
                 moves.append(f"{np.mean(change):+.1f}")
@@ -328,13 +369,13 @@ class Measures:
         """How much lengths vary with the seed, at SDP ratio 1."""
         out = ["| noise_w (SDP ratio 1) | spread of a phone's length | of a sentence's | length over the plain one's |"]
         out.append("|---|---|---|---|")
-        rows = [(us[0].item.tokens, s, e) for (s, e), us in self.chosen.items()]
+        rows = [Line.of(us[0].item) for us in self.chosen.values()]
         for noise_w in (0.0, 0.4, 0.8, 1.2):
             phones, whole, over = [], [], []
             for row in rows:
                 ways = [Settings(sdp_ratio=1.0, noise_w=noise_w, seed=seed) for seed in range(8)]
-                lengths = np.array([speak(self.net, *row, how, sound=False)[1].numpy() for how in ways])
-                plain = speak(self.net, *row, Settings(), sound=False)[1].sum().item()
+                lengths = np.array([speak(self.net, row, how, sound=False)[1].numpy() for how in ways])
+                plain = speak(self.net, row, Settings(), sound=False)[1].sum().item()
                 long = lengths[:, lengths.mean(0) >= 4]  # rounding alone moves the short ones
                 phones.append((long.std(0) / long.mean(0)).mean())
                 whole.append(lengths.sum(1).std() / lengths.sum(1).mean())
@@ -357,7 +398,7 @@ def main() -> None:
     measures.listen(args.report)
     tables = [measures.table, measures.evenness, measures.tones, *([measures.groups] if measures.recogniser else [])]
     if args.full:
-        tables += [measures.melodies, measures.rhythm, *([measures.conditions] if measures.recogniser else [])]
+        tables += [measures.melodies, measures.rhythm, measures.conditions]
     out: list[str] = []
     for table in tables:
         out += [*table(), ""]

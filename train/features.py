@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-SAMPLE_RATE = 22050
-HOP = 256
+SAMPLE_RATE = 24_000
+HOP = 300
 FFT = 1024
 MELS = 80
 CHANNELS = 96
@@ -25,7 +25,7 @@ LOG2_F0 = 12
 F0_CENTRE = 1.5  # octaves above F0_BASE, where LOG2_F0 is 0
 TENTS = 12  # a quarter octave each
 VOICED = 13
-PITCH = {"channel": LOG2_F0, "voiced": VOICED, "base": F0_BASE * 2**F0_CENTRE}
+PITCH = {"channel": LOG2_F0, "voiced": VOICED, "base": F0_BASE * 2**F0_CENTRE, "phase": "minimum"}
 PITCH_SLICE = slice(0, 14)
 MEL_SLICE = slice(14, 94)
 PERIODIC = 94
@@ -36,7 +36,7 @@ NOISE_GAIN = float(np.sqrt(3 / 8 * FFT) / (FFT / 4))  # noise is as loud in an e
 
 
 @lru_cache
-def mel_filters(n_fft: int = FFT, n_mels: int = MELS, rate: int = SAMPLE_RATE, low: float = 0.0, high: float = 8000.0):
+def mel_filters(n_fft: int = FFT, n_mels: int = MELS, rate: int = SAMPLE_RATE, low: float = 0.0, high: float = 12e3):
     """Triangles on the mel scale (HTK's formula), each of height 1: [n_mels, n_fft//2+1] float32."""
     mel = np.linspace(2595 * np.log10(1 + low / 700), 2595 * np.log10(1 + high / 700), n_mels + 2)
     edge = 700 * (10 ** (mel / 2595) - 1)
@@ -155,18 +155,35 @@ def unscale_mel(mel):
     return mel * 2.0 - 5.0
 
 
-def latent(
-    wav: np.ndarray, low: float, high: float, centres: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """float wave, F0 limits in Hz, frames' centres -> latent [frames, CHANNELS] float32, F0 [frames]."""
-    f0, periodic = pitch(wav, low, high, centres)
-    voiced = f0 > 0
+def periodicity(wav: np.ndarray, f0: np.ndarray, centres: np.ndarray | None = None) -> np.ndarray:
+    """How like itself the wave is one period later, -1 to 1, and how loud it is (RMS) [frames]; f0 > 0 everywhere."""
+    size = FFT // 2
+    lags = np.round(SAMPLE_RATE / f0).astype(int)[:, None]
+    x = frames(wav, 2 * size, centres).astype(np.float64)
+    at = np.arange(size) + (size - lags) // 2  # both halves lie evenly about the centre
+    window = np.hanning(size + 2)[1:-1]
+    early, late = (np.take_along_axis(x, place, 1) for place in (at, at + lags))
+    powers = [(window * part**2).sum(1) / window.sum() for part in (early, late)]
+    alike = (window * early * late).sum(1) / window.sum()
+    return alike / np.maximum(np.sqrt(powers[0] * powers[1]), 1e-9), np.sqrt(sum(powers) / 2)
+
+
+def voicing(periodic: np.ndarray, loud: np.ndarray) -> np.ndarray:
+    """Of periodicity(): which frames are voiced. A single frame is no voice, and a single hole no pause."""
+    voiced = (periodic > 0.5) & (loud > 0.006)
+    out = voiced.copy()
+    out[1:-1] = (voiced[1:-1] & (voiced[:-2] | voiced[2:])) | (voiced[:-2] & voiced[2:] & (periodic[1:-1] > 0.3))
+    return out
+
+
+def latent(wav: np.ndarray, f0: np.ndarray, centres: np.ndarray | None = None) -> np.ndarray:
+    """float wave, F0 in Hz (everywhere, as it would be), frames' centres -> latent [frames, CHANNELS] float32."""
+    periodic, loud = periodicity(wav, f0, centres)
+    voiced = voicing(periodic, loud)
     out = np.zeros((len(f0), CHANNELS), np.float32)
-    out[:, :TENTS] = tents(f0)
-    if voiced.any():
-        height = np.log2(f0[voiced] / F0_BASE) - F0_CENTRE
-        out[:, LOG2_F0] = np.interp(np.arange(len(f0)), np.flatnonzero(voiced), height)
+    out[:, :TENTS] = tents(np.where(voiced, f0, 0))
+    out[:, LOG2_F0] = np.log2(f0 / F0_BASE) - F0_CENTRE
     out[:, VOICED] = voiced
-    out[:, MEL_SLICE] = scale_mel(envelope(wav, f0, centres))
+    out[:, MEL_SLICE] = scale_mel(envelope(wav, np.where(voiced, f0, 0), centres))
     out[:, PERIODIC] = periodic.clip(0, 1)
-    return out, f0
+    return out

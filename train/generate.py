@@ -12,19 +12,20 @@ import argparse
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from train.blends import BLENDS, MOODS, manner
-from train.teacher import RATE, Said, Teacher
+from train.speakers import MOODS, SPEAKERS, manner, stranger
+from train.teacher import RATE, Manner, Said, Teacher
 from train.texts import Text, load
 
 SHARD = 100  # utterances
 TEST = 12  # one utterance of a held-out text for so many others
 JITTERED, JITTER = 0.35, 0.25  # share of utterances at another speed, and by how much: so length_scale is in the data
-CELLS = [(s, m) for s in range(len(BLENDS)) for m, mood in enumerate(MOODS) for _ in range(mood.often)]
+NOBODY = -1  # speaker and mood of a stranger
+CELLS = [(s, m) for s in range(len(SPEAKERS)) for m, mood in enumerate(MOODS) for _ in range(mood.often)]
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,15 @@ class Record:
     speaker: int
     mood: int
     rate: float
-    spans: list[tuple[int, int, int]]
+    spans: list[tuple[int, int, int]] = field(default_factory=list)
     sample: int = 0
     samples: int = 0
     value: int = 0
     values: int = 0
 
 
-def plan(texts: list[Text], split: str) -> Iterator[tuple[Text, int, int, float]]:
-    """Text, speaker, mood and rate of one utterance after another, without end.
+def plan(texts: list[Text], split: str) -> Iterator[tuple[Record, Manner]]:
+    """One utterance after another, without end: what is said, by whom, and how it is asked.
 
     train: one of eight is of our own texts, one a list of rare words. test: real and our own ones in turn, all at the
     mood's own speed. Texts begin anew when they are used up, by then with other speakers.
@@ -66,7 +67,18 @@ def plan(texts: list[Text], split: str) -> Iterator[tuple[Text, int, int, float]
             rate = (1 + JITTER) ** rng.uniform(-1, 1) if not test and rng.random() < JITTERED else 1.0
             used[kind] += 1
             n += 1
-            yield text, speaker, mood, round(rate, 3)
+            how = manner(SPEAKERS[speaker], MOODS[mood], round(rate, 3))
+            yield Record(text.text, text.tokens, text.words, text.kind, speaker, mood, round(rate, 3)), how
+
+
+def strangers(texts: list[Text]) -> Iterator[tuple[Record, Manner]]:
+    """What the judge learns from (train.recognise): sentences that are not held out, each by another voice."""
+    rng = random.Random("judge")
+    while True:
+        for text in rng.sample(texts, len(texts)):
+            how = stranger(rng)
+            if not text.held_out:
+                yield Record(text.text, text.tokens, text.words, text.kind, NOBODY, NOBODY, 1.0), how
 
 
 class Shards:
@@ -88,7 +100,8 @@ class Shards:
         curves = np.stack((said.f0, said.energy), 1).astype("<f4")
         put(shard / "sound.i16", 2 * samples, wav.tobytes())
         put(shard / "curves.f32", 8 * values, curves.tobytes())
-        row = asdict(record) | {"sample": samples, "samples": len(wav), "value": values, "values": len(curves)}
+        row = asdict(record) | {"spans": said.spans, "sample": samples, "samples": len(wav)}
+        row |= {"value": values, "values": len(curves)}
         put(shard / "said.jsonl", whole_lines(shard), (json.dumps(row, ensure_ascii=False) + "\n").encode())
         self.count += 1
 
@@ -119,19 +132,21 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True, help="folder of texts.jsonl; the data go there")
     parser.add_argument("--teacher", type=Path, help="where its weights are or will be (RUNS/teacher)")
     parser.add_argument("--utterances", type=int, default=12_000, help="to learn from")
+    parser.add_argument("--judge", type=int, default=2_000, help="utterances of other voices, for the judge")
     args = parser.parse_args()
     teacher, texts = Teacher(args.teacher or args.runs / "teacher"), load(args.runs / "texts.jsonl")
-    shards = {split: Shards(args.runs / "said" / split) for split in ("train", "test")}
-    plans = {split: plan(texts, split) for split in shards}
+    plans = {"train": plan(texts, "train"), "test": plan(texts, "test"), "judge": strangers(texts)}
+    shards = {split: Shards(args.runs / "said" / split) for split in plans}
     for split, given in plans.items():
         for _ in range(shards[split].count):
             next(given)
     seconds = 0.0
-    while shards["train"].count < args.utterances:
+    while shards["train"].count < args.utterances or shards["judge"].count < args.judge:
         split = "test" if shards["test"].count * TEST < shards["train"].count else "train"
-        text, speaker, mood, rate = next(plans[split])
-        said = teacher.say(text.tokens, text.words, manner(BLENDS[speaker], MOODS[mood], rate))
-        record = Record(text.text, text.tokens, text.words, text.kind, speaker, mood, rate, said.spans)
+        if shards["train"].count >= args.utterances * (shards["judge"].count + 1) / (args.judge + 1):
+            split = "judge"  # from the first to the last shard there are as many as shall be
+        record, how = next(plans[split])
+        said = teacher.say(record.tokens, record.words, how)
         shards[split].add(record, said)
         seconds += len(said.wav) / RATE
         if shards["train"].count % 20 == 0 and split == "train":

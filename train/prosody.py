@@ -28,7 +28,7 @@ def prior_std() -> Tensor:
 
 PRIOR_STD = prior_std()
 EAR_WEIGHT = 0.5
-LONGEST = 600  # frames; attention costs their square
+LONGEST = 900  # frames; attention costs their square
 PARTS = ("enc_p", "dp", "flow")
 
 
@@ -38,6 +38,7 @@ class Batch:
 
     phones: Tensor  # [B, T]
     tones: Tensor
+    words: Tensor
     durations: Tensor  # [B, T], 0 in the padding
     mask: Tensor  # [B, 1, T]
     speaker: Tensor  # [B]
@@ -59,6 +60,7 @@ def collate(rows: list[Utterance]) -> Batch:
     return Batch(
         pad([u.phones for u in rows], batch_first=True),
         pad([u.tones for u in rows], batch_first=True),
+        pad([u.words for u in rows], batch_first=True),
         durations,
         (durations > 0).float().unsqueeze(1),
         torch.tensor([u.item.speaker for u in rows]),
@@ -97,8 +99,7 @@ def expand(x: Tensor, durations: Tensor) -> Tensor:
 
 def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """-> hidden states [B, H, T], prior mean and log standard deviation [B, C, T]."""
-    languages = torch.zeros_like(batch.phones)
-    return net.enc_p(batch.phones, batch.tones, languages, batch.mask, (), batch.emotion, speaker)
+    return net.enc_p(batch.phones, batch.tones, batch.words, batch.mask, (), batch.emotion, speaker)
 
 
 def predict(net: Synthesizer, mean: Tensor, batch: Batch, speaker: Tensor, noise: float) -> Tensor:

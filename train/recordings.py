@@ -21,11 +21,12 @@ from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer
 from text import analyse
 from train.common import tokens_to_ids
-from train.data import LEAD, RUNS, TAIL, Item, vowel_first, write
-from train.evaluate import Settings, is_syllable, speak
+from train.data import LEAD, RUNS, TAIL, Item, through, write
+from train.evaluate import Line, Settings, is_syllable, speak
 from train.features import HOP, MEL_SLICE, SAMPLE_RATE, even_centres, latent, pitch
-from train.sentences import MARKS
 from train.speakers import SPEAKERS, Speaker, write_cast
+from train.teacher import symbols
+from train.texts import tokens_of as utterance_tokens
 
 LEVEL = 0.08  # root mean square that recordings are brought to
 QUIET = -40.0  # dB under the loudest frame: silence at the ends
@@ -66,15 +67,10 @@ def read_filelist(path: Path) -> list[Entry]:
     return entries
 
 
-def tokens_of(text: str) -> list[str]:
-    """Spoken readings and marks, the latter as the teacher's sentences have them: no two marks alike in a row."""
-    out: list[str] = []
-    for utterance in analyse(text):
-        for char in utterance.chars:
-            token = char.spoken or char.text
-            if is_syllable(token) or (token in MARKS and (not out or out[-1] != token)):
-                out.append(token)
-    return out
+def tokens_of(text: str) -> tuple[list[str], list[int]]:
+    """Spoken readings and marks of a whole text, and how many of them each word has."""
+    parts = [utterance_tokens(utterance) for utterance in analyse(text)]
+    return [token for tokens, _ in parts for token in tokens], [count for _, words in parts for count in words]
 
 
 def read_sound(path: Path) -> tuple[np.ndarray, int]:
@@ -120,7 +116,7 @@ def sounds(tokens: list[str]) -> list[str]:
     out = ["pause"] * 3
     for token in tokens:
         if is_syllable(token):
-            phones = tokens_to_ids([token])[0]
+            phones = tokens_to_ids([token], [1])[0]
             initial, final = phones[3], phones[5]
             out += [f"i{initial}", f"f{final}.0", f"f{final}.1", f"f{final}.2"]
         else:
@@ -160,9 +156,9 @@ def align_all(heard: list[np.ndarray], names: list[list[str]], first: list[np.nd
     return durations
 
 
-def stretched(net: Synthesizer, tokens: list[str], frames: int) -> np.ndarray:
+def stretched(net: Synthesizer, tokens: list[str], words: list[int], frames: int) -> np.ndarray:
     """The released voice's durations, made longer or shorter to fill the recording: where the search begins."""
-    _, durations = speak(net, tokens, 0, 0, Settings(), sound=False)
+    _, durations = speak(net, Line(tokens, words), Settings(), sound=False)
     ends = np.cumsum(durations.numpy()) / durations.sum().item() * frames
     rounded = np.zeros(len(ends) + 1, int)
     for i, end in enumerate(ends, 1):
@@ -180,6 +176,11 @@ def intervals(tokens: list[str], durations: np.ndarray) -> list[tuple[int, int, 
     return out
 
 
+def measured(wav: np.ndarray, speaker: Speaker) -> np.ndarray:
+    """A recording's latent; its F0 is found in the sound."""
+    return latent(wav, through(pitch(wav, speaker.low, speaker.high)[0], speaker))
+
+
 def cast_of(found: dict[str, np.ndarray]) -> tuple[Speaker, ...]:
     """Speakers with their F0 [voiced frames]. Each starts from the released one of nearest pitch that is still free."""
     free = {speaker.vector: np.sqrt(speaker.low * speaker.high) for speaker in SPEAKERS}
@@ -188,7 +189,7 @@ def cast_of(found: dict[str, np.ndarray]) -> tuple[Speaker, ...]:
         low, high = np.percentile(f0, [2, 98])
         vector = min(free, key=lambda v: abs(np.log(free[v] / np.median(f0))), default=100 + len(out))
         free.pop(vector, None)
-        out.append(Speaker(name, "", round(low / 1.3), round(high * 1.3), vector))
+        out.append(Speaker(name, round(low / 1.3), round(high * 1.3), vector))
     return tuple(out)
 
 
@@ -196,7 +197,7 @@ def prepare(entries: list[Entry], net: Synthesizer, folder: Path) -> list[tuple[
     """Write the data of all speakers -> each recording's path and the seconds at which its syllables start."""
     rows, melody, left_out = [], defaultdict(list), Counter()
     for entry in tqdm(entries, desc="recordings", mininterval=10):
-        tokens = tokens_of(entry.text)
+        tokens, words = tokens_of(entry.text)
         try:
             wav, cut = read_sound(entry.path)
         except soundfile.LibsndfileError as error:
@@ -212,7 +213,7 @@ def prepare(entries: list[Entry], net: Synthesizer, folder: Path) -> list[tuple[
                 left_out["no voice, or too short for its text"] += 1
                 continue
             melody[entry.speaker].append(f0[f0 > 0])
-            rows.append((entry, tokens, wav, cut))
+            rows.append((entry, tokens, words, wav, cut))
     if not rows:
         raise SystemExit(f"no recording is left: {dict(left_out)}; check the list's texts and sounds")
     print(f"{len(rows)} recordings; left out: {dict(left_out) or 'none'}")
@@ -221,17 +222,17 @@ def prepare(entries: list[Entry], net: Synthesizer, folder: Path) -> list[tuple[
     starts = []
     for number, speaker in enumerate(cast):
         mine = [row for row in rows if row[0].speaker == speaker.name]
-        latents = [latent(wav, speaker.low, speaker.high)[0] for _, _, wav, _ in tqdm(mine, desc=speaker.name)]
+        latents = [measured(wav, speaker) for *_, wav, _ in tqdm(mine, desc=speaker.name)]
         heard = [cepstra(values[:, MEL_SLICE]) for values in latents]
         names = [sounds(tokens) for _, tokens, *_ in mine]
-        first = [stretched(net, tokens, len(x)) for (_, tokens, *_), x in zip(mine, latents, strict=True)]
+        first = [stretched(net, *row[1:3], len(x)) for row, x in zip(mine, latents, strict=True)]
         found = align_all(heard, names, first)
         made = []
-        for (_, tokens, wav, _), values, durations in zip(mine, latents, found, strict=True):
-            item = Item(tokens, even(tokens, durations), number, 0, 1.0)
+        for (_, tokens, words, wav, _), values, durations in zip(mine, latents, found, strict=True):
+            item = Item(tokens, words, even(tokens, durations), number, 0, 1.0)
             samples = (wav[: len(values) * HOP] * 32767).astype(np.int16)
             made.append((samples, even_centres(len(samples)), values, item))
-        for (entry, tokens, _, cut), durations in zip(mine, found, strict=True):
+        for (entry, tokens, *_, cut), durations in zip(mine, found, strict=True):
             seconds = [(a + cut - LEAD * HOP) / SAMPLE_RATE for a, _, _ in intervals(tokens, durations)]
             starts.append((entry.path, seconds))
         held = [i for i in range(len(made)) if i % TEST == TEST // 2] or [len(made) - 1]
@@ -246,7 +247,7 @@ def even(tokens: list[str], durations: np.ndarray) -> list[int]:
     for token in tokens:
         if is_syllable(token):
             whole = sum(out[place : place + 4])
-            initial = max(1, round(whole / 4)) if vowel_first(token) else out[place]
+            initial = out[place] if symbols(token)[0] else max(1, round(whole / 4))
             rest = whole - initial
             out[place : place + 4] = [initial, rest // 3, rest - rest // 3 - rest // 3, rest // 3]
         place += 4 if is_syllable(token) else 2

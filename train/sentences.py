@@ -1,26 +1,9 @@
-"""What the teacher is asked to say: words by frequency, a shuffled bag of all syllables, punctuation."""
+"""Words of a dictionary and the syllables that they use."""
 
-import math
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-MARKS = (",", ".", "?", "!", "…", "'", "-")
-PARTICLES = ("de5", "le5", "ma5", "ne5", "ba5", "zi5", "men5", "zhe5", "tou5", "guo5", "shang5", "li5")
-# Syllables that espeak-ng's pinyin does not say, or says as something else.
+# Syllables that the teacher's table lacks.
 UNSPEAKABLE = {"m", "n", "ng", "hm", "hng", "ê", "fiao", "lo", "rua", "yo"}
-
-
-@dataclass(frozen=True)
-class Token:
-    """One pinyin syllable with its tone digit ("ni3") or one punctuation mark."""
-
-    text: str
-
-    @property
-    def is_mark(self) -> bool:
-        return self.text in MARKS
 
 
 def tonal_syllables(readings: dict[str, list[str]]) -> list[str]:
@@ -61,49 +44,3 @@ def third_tones(syllables: list[str]) -> list[str]:
         if out[i].endswith("3") and out[i + 1].endswith("3"):
             out[i] = out[i][:-1] + "2"
     return out
-
-
-def sentences(seed: int, words: int = 60_000) -> Iterator[list[Token]]:
-    """Utterances without end, of the `words` most frequent words, the same for the same seed: 1 to 30 syllables."""
-    rng = random.Random(seed)
-    readings, weights = dictionary_readings(words)
-    names = list(readings)
-    total, cumulated = 0.0, []
-    for word in names:
-        total += weights[word]
-        cumulated.append(total)
-    every = tonal_syllables(readings)
-    bag: list[str] = []
-
-    def clause(length: int) -> list[str]:
-        out: list[str] = []
-        shuffled = rng.random() < 0.3
-        while len(out) < length:
-            if shuffled:
-                if not bag:
-                    bag.extend(rng.sample(every, len(every)))
-                out.append(bag.pop())
-            elif out and rng.random() < 0.12:
-                out.append(rng.choice(PARTICLES))
-            else:
-                out.extend(readings[rng.choices(names, cum_weights=cumulated)[0]])
-        return out
-
-    while True:
-        limit = rng.choices((2, 4, 8, 14, 30), weights=(8, 22, 40, 22, 8))[0]
-        length = rng.randint(max(1, math.ceil(limit / 2)), limit)
-        tokens: list[Token] = []
-        spoken = 0
-        while spoken < length:
-            part = clause(min(length - spoken, rng.choice((2, 3, 4, 5, 6, 7, 9))))
-            spoken += len(part)
-            if rng.random() < 0.04:
-                part.insert(rng.randrange(len(part)), "'")
-            tokens += map(Token, part)
-            if spoken < length:
-                tokens.append(Token(rng.choices(MARKS, weights=(80, 3, 3, 3, 6, 1, 4))[0]))
-        if rng.random() < 0.9:
-            tokens.append(Token(rng.choices((".", "?", "!", "…", ","), weights=(55, 13, 13, 6, 13))[0]))
-            if rng.random() < 0.04:
-                tokens.append(Token(rng.choice(("!", "…", "'", "?"))))
-        yield tokens

@@ -1,11 +1,10 @@
-"""Stand-ins for recordings, to try train.recordings on: espeak-ng variants that no voice has heard, as wavs and a list.
+"""Stand-ins for recordings, to try train.recordings on: two blends of the teacher's that no voice has heard.
 
 `python -m train.standins FOLDER --runs RUNS` renders them, throws the times away, has them found again and says how far
 off they are.
 """
 
 import argparse
-import random
 from pathlib import Path
 
 import numpy as np
@@ -14,53 +13,42 @@ import torch
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
-from train.data import RUNS, pinyin, syllable_intervals
-from train.espeak import Style, Teacher
-from train.recordings import prepare, read_filelist, tokens_of
-from train.sentences import Token, dictionary_readings
+from train.data import RUNS, heard, through
+from train.generate import Record
+from train.recordings import prepare, read_filelist
+from train.speakers import Speaker
+from train.teacher import RATE, Manner, Teacher
+from train.texts import OWN, Text, read, texts
 
-VARIANTS = {
-    "阿明": "language variant\nname aming\ngender male\npitch 92 138\nformant 1 97\nformant 2 98\n",
-    "阿芳": "language variant\nname afang\ngender female\npitch 168 240\nformant 1 115\nformant 2 116\n",
+STRANGERS = {
+    "阿明": Speaker("阿明", 50, 300, 0, {"zm_yunyang": 2, "am_adam": 1}, True, 115.0),
+    "阿芳": Speaker("阿芳", 90, 450, 0, {"zf_xiaoyi": 2, "zf_xiaoxiao": 2, "af_bella": 1}, False, 235.0),
 }
 
 
-def texts(seed: int):
-    """Chinese sentences without end, of frequent words."""
-    rng = random.Random(seed)
-    readings, weights = dictionary_readings(20_000)
-    words = list(readings)
-    while True:
-        parts = ["".join(rng.choices(words, [weights[w] for w in words], k=rng.randint(2, 4))) for _ in range(2)]
-        yield "，".join(parts[: rng.randint(1, 2)]) + rng.choice("。。。？！")
-
-
-def render(folder: Path, minutes: float, seed: int) -> dict[Path, list[float]]:
+def render(folder: Path, minutes: float, teacher: Teacher) -> dict[Path, list[float]]:
     """Wavs and list.txt -> each wav's path and the true seconds at which its syllables start."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = {name: f"r{i}" for i, name in enumerate(VARIANTS)}
-    teacher = Teacher(folder, {names[name]: text for name, text in VARIANTS.items()})
-    rng, truth, lines = random.Random(seed), {}, []
-    for name in VARIANTS:
-        seconds, source = 0.0, texts(seed)
-        with tqdm(total=round(minutes * 60), desc=name, mininterval=10) as bar:
-            while seconds < minutes * 60:
-                text = next(source)
-                tokens = [Token(token) for token in tokens_of(text)]
-                style = Style(round(160 * rng.uniform(0.85, 1.15)), 50, 55, 75)
-                samples, events = teacher.say(pinyin(tokens), names[name], style)
-                try:
-                    found = syllable_intervals(events, sum(not token.is_mark for token in tokens))
-                except ValueError:
-                    continue
-                path = folder / f"{names[name]}-{len(truth)}.wav"
-                soundfile.write(path, samples, teacher.sample_rate)
-                truth[path] = [start / teacher.sample_rate for start, _, _ in found]
-                lines.append(f"{path.name}|{name}|ZH|{text}")
-                seconds += len(samples) / teacher.sample_rate
-                bar.update(len(samples) // teacher.sample_rate)
+    truth, lines = {}, []
+    for number, speaker in enumerate(STRANGERS.values()):
+        seconds = 0.0
+        for text in tqdm(texts(read(OWN), "own", 8), desc=speaker.name, mininterval=10):
+            said = teacher.say(text.tokens, text.words, Manner(speaker.voices, centre=speaker.centre))
+            path = folder / f"r{number}-{len(truth)}.wav"
+            soundfile.write(path, said.wav, RATE)
+            truth[path] = starts(text, said, speaker)
+            lines.append(f"{path.name}|{speaker.name}|ZH|{text.text}")
+            seconds += len(said.wav) / RATE
+            if seconds > minutes * 60:
+                break
     (folder / "list.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return truth
+
+
+def starts(text: Text, said, speaker: Speaker) -> list[float]:
+    record = Record(text.text, text.tokens, text.words, text.kind, 0, 0, 1.0, said.spans)
+    f0 = through(said.f0.astype(np.float64), speaker)
+    return [start / RATE for start, *_ in heard(record, said.wav, f0)]
 
 
 def main() -> None:
@@ -71,7 +59,7 @@ def main() -> None:
     parser.add_argument("--from", dest="voice", type=Path, default=Path("voices/xiaoyu"))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    truth = render(args.folder, args.minutes, 5)
+    truth = render(args.folder, args.minutes, Teacher(args.runs / "teacher"))
     net, _ = load_checkpoint(args.voice / "G.safetensors")
     found = prepare(read_filelist(args.folder / "list.txt"), net, args.runs / "data")
     apart = 1000 * np.concatenate([np.abs(np.subtract(starts, truth[path])) for path, starts in found])
