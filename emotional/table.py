@@ -14,12 +14,12 @@ WORDS: Mapping[str, Sequence[str]] = {
     for name, words in {
         "neutral": """
             平静, 中性, 中立, 平和, 平淡, 平常, 平稳, 普通, 正常, 自然, 冷静, 镇定, 沉稳, 淡定, 默认, 无感情
-            没有感情, 没有情绪, 不带感情, 温柔, 温和, 温馨, 轻柔, 柔和, 舒缓, 安静, 亲切, 严肃, 认真, 庄重
-            溫柔, 溫和, 輕柔, 安靜, 親切, 嚴肅, 認真, 莊重
+            没有感情, 没有情绪, 不带感情, 舒缓, 安静, 严肃, 认真, 庄重
+            安靜, 嚴肅, 認真, 莊重
             平靜, 平穩, 冷靜, 鎮定, 沉穩, 默認, 無感情, 沒有感情, 沒有情緒, 不帶感情
             calm, calmly, normal, normally, natural, naturally, plain, plainly, flat, ordinary, default, composed
-            emotionless, unemotional, no emotion, without emotion, gentle, gently, soft, softly, tender, tenderly
-            serious, seriously, quiet, quietly, relaxed, peaceful, peacefully
+            emotionless, unemotional, no emotion, without emotion, serious, seriously, quiet, quietly, relaxed
+            peaceful, peacefully
         """,
         "happy": """
             开心, 高兴, 快乐, 欢乐, 欢快, 欢喜, 愉快, 愉悦, 喜悦, 欣喜, 惊喜, 幸福, 兴奋, 激动, 雀跃, 轻快, 活泼
@@ -60,6 +60,16 @@ WORDS: Mapping[str, Sequence[str]] = {
             irritated
             annoyed, irate, hostile, 😠, 😡, 🤬, 😤
         """,
+        "gentle": """
+            温柔, 温和, 温馨, 温存, 轻柔, 柔和, 柔声, 亲切, 和蔼, 慈祥, 体贴, 细声细语, 轻声细语, 和声细语
+            溫柔, 溫和, 輕柔, 柔聲, 親切, 和藹, 體貼, 輕聲細語
+            gentle, gently, soft, softly, tender, tenderly, soothing, soothingly, kind, kindly, warm, warmly
+        """,
+        "whisper": """
+            轻声, 悄声, 小声, 低声, 气声, 耳语, 低语, 悄悄, 悄悄话, 窃窃私语, 压低声音
+            輕聲, 悄聲, 小聲, 低聲, 氣聲, 耳語, 低語
+            whisper, whispers, whispered, whispering, hushed, murmur, murmuring, under your breath, in a low voice
+        """,
     }.items()
 }
 
@@ -86,6 +96,7 @@ def emotion_weights(prompt: str, emotions: Mapping[str, Sequence[str]] | Sequenc
     Several emotions share the weight; a mild one ("有点难过", "slightly sad") counts half, and what is left is neutral.
     A denied keyword means its denied form where one is listed (不太开心 -> 不开心, sad), otherwise nothing (别生气).
     A prompt without any known word is neutral and False; a blank one asks for nothing: neutral and True.
+    Words for gentle are neutral to a voice without that mood; words for whispering say nothing to one that cannot.
     Raises ValueError if there are no emotions.
     """
     if not emotions:
@@ -96,6 +107,9 @@ def emotion_weights(prompt: str, emotions: Mapping[str, Sequence[str]] | Sequenc
     for index, name in enumerate(names):
         for word in (name, *table[name]):
             owner.setdefault(_plain(word), index)
+    if _plain(names[0]) == "neutral" or "neutral" in table[names[0]]:
+        for word in ("gentle", *WORDS["gentle"]):
+            owner.setdefault(_plain(word), 0)
 
     text = _plain(prompt)
     matches = list(_pattern(owner).finditer(text))

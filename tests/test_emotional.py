@@ -231,7 +231,33 @@ def test_unknown_prompts_are_neutral_and_said_to_be_unknown(prompt):
     assert emotion_weights(prompt, EMOTIONS) == ([1, 0, 0, 0], False)
 
 
+SIX = ("neutral", "happy", "sad", "angry", "gentle", "whisper")
+
+
+@pytest.mark.parametrize(
+    ("prompt", "mood"),
+    [
+        *(
+            ("温柔地", "gentle"),
+            ("用亲切的语气", "gentle"),
+            ("gently and softly", "gentle"),
+            ("轻声细语地说", "gentle"),
+        ),
+        *(("轻声说", "whisper"), ("悄悄地", "whisper"), ("she whispers", "whisper"), ("压低声音", "whisper")),
+        *(("平静", "neutral"), ("严肃", "neutral"), ("别温柔", "neutral"), ("开心", "happy")),
+    ],
+)
+def test_a_voice_of_six_moods_is_gentle_and_whispers(prompt, mood):
+    weights, understood = emotion_weights(prompt, SIX)
+    assert weights == [float(name == mood) for name in SIX] and understood
+    if mood == "gentle":  # as it was to a voice that has no such mood
+        assert emotion_weights(prompt, EMOTIONS) == ([1, 0, 0, 0], True)
+    if mood == "whisper":
+        assert emotion_weights(prompt, EMOTIONS) == ([1, 0, 0, 0], False)
+
+
 def test_what_was_understood_can_be_told():
+    assert in_words([0, 0, 0, 0, 0.5, 0.5], SIX) == ("gentle 50 %, whisper 50 %", "温柔 50 %、轻声 50 %")
     assert in_words(emotion_weights("温柔地", EMOTIONS)[0], EMOTIONS) == ("neutral 100 %", "平静 100 %")
     weights, _ = emotion_weights("有点难过", EMOTIONS)
     assert in_words(weights, EMOTIONS) == ("neutral 50 %, sad 50 %", "平静 50 %、难过 50 %")
