@@ -18,11 +18,11 @@ from train.data import RUNS
 
 # Steps of the recipe, in the order of need; those of one row do not wait for each other.
 RECIPE = (
-    {"ear": 1_600, "decoder": 4_000},
-    {"prosody": 16_000, "recognise": 10_000},
-    {"rhythm": 4_000, "finetune": 6_000},
+    {"ear": 1_600, "decoder": 12_000},
+    {"prosody": 24_000, "recognise": 10_000},
+    {"rhythm": 4_000, "finetune": 8_000},
 )
-UTTERANCES, JUDGE = 10_000, 2_000  # said by the speakers, and by strangers: 14 and 3 hours of speech
+UTTERANCES, JUDGE = 10_000, 2_000  # said by the speakers, and by strangers: 13 and 3 hours of speech
 OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 2_000})
 STATES = {"recognise": "recogniser.pt"}  # the others are named as their stage
 STARTS_FROM_A_VOICE = ("prosody", "finetune", "rhythm")
