@@ -63,6 +63,7 @@ class Writer:
             )
         container, subtype = FORMATS[format]
         self.rate, own = rate, file_rate(format, rate)
+        self._target = target
         self._resampler = Resampler(own, rate) if own != rate else None
         if isinstance(target, Path):
             target.touch()  # where nothing can be written, the system's own words say why
@@ -70,7 +71,7 @@ class Writer:
             self._file = soundfile.SoundFile(target, "w", own, 1, subtype, format=container)
         except soundfile.LibsndfileError as error:
             if error.code == SYSTEM_ERROR:
-                raise _disk_full() from error
+                raise _refusal(self._target) from error
             reason = error.error_string.strip(" .")  # without the name of the buffer
             raise BadRequest(
                 f"{format} cannot hold {rate} Hz audio ({reason}); choose wav.",
@@ -94,7 +95,7 @@ class Writer:
             try:
                 self._file.close()
             except soundfile.LibsndfileError as error:
-                raise _disk_full() from error
+                raise _refusal(self._target) from error
 
     def add(self, samples: np.ndarray) -> None:
         """Float mono samples [n] in -1..1, or 16-bit ones where the file has their rate. Raises OSError."""
@@ -121,11 +122,18 @@ class Writer:
         try:
             self._file.write(pcm)
         except (soundfile.LibsndfileError, AssertionError) as error:  # it asserts that all was written
-            raise _disk_full() from error
+            raise _refusal(self._target) from error
 
 
-def _disk_full() -> OSError:
-    """libsndfile does not tell why a write failed, but once a file is open there is hardly another reason."""
+def _refusal(target: Path | io.BytesIO) -> OSError:
+    """Why a write to a file that is let go of failed: libsndfile does not tell, but a write of our own does."""
+    try:
+        if isinstance(target, Path):
+            with target.open("ab", buffering=0) as file:
+                for _ in range(2):  # the first may find a little room
+                    file.write(bytes(2 * BLOCK))
+    except OSError as error:
+        return error
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

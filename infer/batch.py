@@ -353,17 +353,24 @@ def steps(
             yield result
     finally:
         write_whole(report, report_of(results))
+    if joined or zipped:
+        yield from _together(results, folder, out, report, cancelled)
+        there = [bool(result.file) for result in results]
+        if any(there) and not cancelled() and (zipped or all(there)):  # else the parts wait for the items that failed
+            _remove(folder, [*names.values(), REPORT])
+
+
+def _together(
+    results: Sequence[Result], folder: Path, out: Path, report: Path, cancelled: Callable[[], bool]
+) -> Iterator[None]:
+    """One file of all that was made, if anything was. Raises BadRequest, OSError."""
     files = [result for result in results if result.file]
-    if not files or not (joined or zipped):
+    if not files:
         return
-    if zipped:
+    if out.suffix.lower() == ".zip":
         yield from _pack([*(folder / result.file for result in files), report], out, cancelled)
     else:
         yield from _join(files, folder, out, cancelled)
-    if cancelled():
-        return
-    if zipped or len(files) == len(results):  # else the parts wait for the items that failed
-        _remove(folder, [*names.values(), REPORT])
 
 
 def report_of(results: Sequence[Result]) -> str:

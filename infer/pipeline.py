@@ -230,16 +230,8 @@ class Engine:
         timings: dict[str, float] = {}
         with _timed(timings, "text"):
             utterances = self._analyse(request, lead=self.settings["first_piece"])
-        spoken = [u for u in utterances if any(c.reading for c in u.chars)]
-        if not spoken:
-            raise BadRequest(
-                "There is nothing to read aloud in this text; write some Chinese.",
-                "这段文字里没有能读出的内容，请输入中文。",
-            )
-        pauses = [*(_pause_after(utterance, request) for utterance in spoken[:-1]), 0.0]
         limit = self.settings["max_seconds"]
-        if sum(pauses) > limit:  # they cost nothing to make, so many that last for hours are soon written
-            raise too_long(limit)
+        spoken, pauses = _aloud(utterances, request, limit)
         with _timed(timings, "emotion"):
             emotion, notices = voice.emotion(request, features)
         notices = _skipped(utterances) + notices
@@ -445,6 +437,23 @@ def with_source(z: Tensor, config: SynthesizerConfig, seed: int, place: int) -> 
         return z
     noise = shapes.noise(seed, place, SOURCE_NOISE, z.shape[-1], config.hop)
     return driven(z, noise[None], config.pitch, config.sampling_rate)
+
+
+def _aloud(utterances: list[Utterance], request: SpeechRequest, limit: float) -> tuple[list[Utterance], list[float]]:
+    """The utterances that sound, and the seconds of silence after each. Raises BadRequest.
+
+    limit: seconds of all. Pauses cost nothing to make, so a text with hours of them is soon written.
+    """
+    spoken = [u for u in utterances if any(c.reading for c in u.chars)]
+    if not spoken:
+        raise BadRequest(
+            "There is nothing to read aloud in this text; write some Chinese.",
+            "这段文字里没有能读出的内容，请输入中文。",
+        )
+    pauses = [*(_pause_after(utterance, request) for utterance in spoken[:-1]), 0.0]
+    if sum(pauses) > limit:
+        raise too_long(limit)
+    return spoken, pauses
 
 
 def _pause_after(utterance: Utterance, request: SpeechRequest) -> float:

@@ -30,13 +30,18 @@ class Takes:
         self._made: OrderedDict[bytes, _Take] = OrderedDict()
         self._lock = threading.Lock()
 
-    def find(self, request: SpeechRequest) -> tuple[Speech, ...] | None:
-        """The pieces of an equal request that was spoken to its end. Raises SpeechError."""
-        return self._find(self._key(request))
+    def find(self, request: SpeechRequest, scope: str = "") -> tuple[Speech, ...] | None:
+        """The pieces of an equal request that was spoken to its end in the same scope. Raises SpeechError."""
+        return self._find(self._key(request, scope))
 
-    def stream(self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator[Speech]:
-        """Engine.stream, from memory where the same was said before."""
-        key = self._key(request)
+    def stream(
+        self, request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False, scope: str = ""
+    ) -> Iterator[Speech]:
+        """Engine.stream, from memory where the same was said before in the same scope.
+
+        scope: for whom. An answer that comes at once tells what was said before, which is nobody else's business.
+        """
+        key = self._key(request, scope)
         if known := self._find(key):
             yield from known
             return
@@ -68,11 +73,11 @@ class Takes:
             self._made.move_to_end(key)
             return self._made[key].pieces
 
-    def _key(self, request: SpeechRequest) -> bytes:
-        """What decides on the sound: the request, the voice's files, and the glossary as it stands. In short."""
+    def _key(self, request: SpeechRequest, scope: str) -> bytes:
+        """Whose it is, and what decides on the sound: request, voice's files, the glossary as it stands. In short."""
         voice = self.engine.files(request.voice)
         words = sorted(self.engine.glossary(request).items())
-        values = request.but(voice=voice.id, emotion_audio=b""), voice.stamp(), words
+        values = scope, request.but(voice=voice.id, emotion_audio=b""), voice.stamp(), words
         return hashlib.sha256(repr(values).encode() + request.emotion_audio).digest()
 
 

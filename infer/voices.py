@@ -182,7 +182,8 @@ def _in_folder(folder: Path) -> list[VoiceFiles]:
             id = _id(place.name)
             while id in found:  # two names that differ only in what cannot be shown
                 id += "'"
-            found[id] = _in_place(id, place)
+            if files := _in_place(id, place):
+                found[id] = files
     return list(found.values())
 
 
@@ -194,15 +195,20 @@ def _is_folder(place: Path) -> bool:
         return True
 
 
-def _in_place(id: str, place: Path) -> VoiceFiles:
-    """The voice in a folder: our own G.safetensors, else the checkpoint with the most training steps."""
+def _in_place(id: str, place: Path) -> VoiceFiles | None:
+    """The voice in a folder: our own G.safetensors, else the checkpoint with the most training steps.
+
+    None where other files lie, and nothing that a voice has.
+    """
     try:
         files = list(place.iterdir())
         if (place / "models").is_dir():
             files += (place / "models").iterdir()
     except OSError as error:
         return _faulty(id, place, error)
-    files = [file for file in files if re.fullmatch(r"G.*\.(pth|safetensors)", file.name, re.DOTALL)]
+    there, files = files, [file for file in files if re.fullmatch(r"G.*\.(pth|safetensors)", file.name, re.DOTALL)]
+    if not files and any(map(os.path.isfile, there)) and not any(_is_of_a_voice(file.name) for file in there):
+        return None
     if not files:
         return VoiceFiles(
             id,
@@ -218,6 +224,10 @@ def _in_place(id: str, place: Path) -> VoiceFiles:
         return VoiceFiles(id, weights, find_config(weights))
     except CheckpointError as error:
         return VoiceFiles(id, weights, weights, (str(error), str(error)))
+
+
+def _is_of_a_voice(name: str) -> bool:
+    return name == "config.json" or name.endswith((".pth", ".safetensors"))
 
 
 def _steps(file: Path) -> tuple[int, int]:

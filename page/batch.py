@@ -29,6 +29,7 @@ import gradio as gr
 from infer import audio, log
 from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items_in, steps
 from infer.ending import ending
+from infer.files import write_whole
 from infer.pipeline import Engine
 from infer.request import BadRequest, Busy, Speech, SpeechError, SpeechRequest
 from infer.turns import Turn, listener_named
@@ -544,7 +545,7 @@ class Batches:
                 yield
         if len(job.rows) == len(order.items) and not job.cancelled():
             if job.out.exists() and not any(row["status"] == "failed" for row in job.rows):
-                job.finished.write_text(json.dumps(job.rows), encoding="utf-8")
+                write_whole(job.finished, json.dumps(job.rows))
             job.state = "done"
 
 

@@ -114,19 +114,47 @@ class Files:
             self._forget(victim)
 
     def _too_much(self) -> str | None:
-        """The oldest file of who has too many, or too much, while there are others than the newest."""
-        counts, sizes = Counter[str](), Counter[str]()
-        for file in self._made.values():
-            counts[file.owner] += 1
-            sizes[file.owner] += file.size
-        for held, most, each in ((counts, self.most, EACH), (sizes, self.most_bytes, EACH_BYTES)):
-            for owner, size in held.most_common():
-                if size <= each and held.total() <= most:
-                    break
-                if mine := [token for token, file in list(self._made.items())[:-1] if file.owner == owner]:
-                    return mine[0]
+        """The oldest file of who has too many, or too much, while there are others than the newest.
+
+        Of all together, who has the most is looked for by address first: a stranger may invent a browser for each file.
+        """
+        everybody = list(self._made.items())  # the oldest first
+        for weigh, most, each in ((_one, self.most, EACH), (_bytes, self.most_bytes, EACH_BYTES)):
+            too_much = sum(weigh(file) for _, file in everybody) > most
+            group = _heaviest(everybody, weigh, _address) if too_much else everybody
+            group = _heaviest(group, weigh, _owner)
+            if too_much or sum(weigh(file) for _, file in group) > each:
+                candidates = [*group, *(everybody if too_much else [])]
+                if oldest := next((token for token, _ in candidates if token != everybody[-1][0]), None):
+                    return oldest
         return None
 
     def _forget(self, token: str) -> None:
         with suppress(OSError):  # where a file that is being sent cannot be removed, it goes at the end
             self._made.pop(token).path.unlink(missing_ok=True)
+
+
+def _heaviest(
+    files: list[tuple[str, Made]], weigh: Callable[[Made], int], whose: Callable[[Made], str]
+) -> list[tuple[str, Made]]:
+    """The files of who has the most of them."""
+    weights = Counter[str]()
+    for _, file in files:
+        weights[whose(file)] += weigh(file)
+    return [(token, file) for token, file in files if whose(file) == weights.most_common(1)[0][0]]
+
+
+def _one(_: Made) -> int:
+    return 1
+
+
+def _bytes(file: Made) -> int:
+    return file.size
+
+
+def _owner(file: Made) -> str:
+    return file.owner
+
+
+def _address(file: Made) -> str:
+    return file.owner.partition(" ")[0]

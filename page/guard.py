@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import json
 import re
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import ContextVar
@@ -29,7 +30,8 @@ PATIENCE, RATE = 30.0, 16 << 10  # seconds that any body may take, and bytes a s
 VALUES, DEPTH = 200_000, 40  # in one JSON text: each costs up to a hundred bytes of memory
 API = "/gradio_api"
 
-asker: ContextVar[str] = ContextVar("asker", default="")  # who asks: the address, and the session where it is told
+asker: ContextVar[str] = ContextVar("asker", default="")  # who asks: an address, and its browser by a cookie of ours
+BROWSER = "listener"  # that cookie's name
 
 
 @dataclass(frozen=True)
@@ -121,20 +123,19 @@ class Contract:
             if getattr(getattr(block, name), "_is_server_fn", None) is True
         }
 
-    def session(self, path: str, asked: Any) -> str:
-        """Whose page it is. Raises Refused for what no page asks, ValidationError for what is of the wrong type."""
+    def check(self, path: str, asked: Any) -> None:
+        """Raises Refused for what no page asks, ValidationError for what is of the wrong type."""
         if path.endswith("/component_server"):
             call = Call.model_validate(asked)
             if (call.component_id, call.fn_name) not in self.functions:
                 raise _gone()
-            return call.session_hash
+            return
         event = Event.model_validate(asked)
         if event.fn_index not in self.events or event.trigger_id not in self.triggers:
             raise _gone()
         if self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
             raise _gone()
         self.events[event.fn_index].validate_python(event.data)
-        return event.session_hash
 
     def listening(self, query: str) -> bool:
         """Whether the session that a query names waits for news; of another Gradio would print an error."""
@@ -183,9 +184,11 @@ class Guard:
             if route.method == "POST" and path.startswith(API):
                 body, asked = read(body)
                 try:
-                    asker.set(f"{address} {self.contract.session(path, asked)}")
+                    self.contract.check(path, asked)
                 except ValidationError as error:
                     raise _wrong() from error
+                browser, send = _browser(headers, send)
+                asker.set(f"{address} {browser}")
             await self.app(scope, _replay(body, receive), send)
         except Refused as refused:
             await refused.response(scope, receive, send)
@@ -381,6 +384,22 @@ def _secured(scope: dict[str, Any], send: Any) -> Any:
         await send(message)
 
     return secured
+
+
+def _browser(headers: Headers, send: Any) -> tuple[str, Any]:
+    """Which browser asks, and a send() that tells one without a name its own. Nothing but its work here goes by it."""
+    name = _cookies(headers).get(BROWSER, "")
+    if re.fullmatch("[0-9A-Za-z_-]{22}", name):
+        return name, send
+    name = secrets.token_urlsafe(16)
+
+    async def naming(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            cookie = (b"set-cookie", f"{BROWSER}={name}; Path=/".encode())
+            message = message | {"headers": [*message["headers"], cookie]}
+        await send(message)
+
+    return name, naming
 
 
 def own_cookie(cookie: str, encrypted: bool) -> str:

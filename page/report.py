@@ -186,9 +186,12 @@ IN_CHINESE = (
 )
 
 
+LONGEST = 600  # characters of a sentence to translate: the patterns have several gaps, and a config can fill them
+
+
 def in_words(sentence: str, language: int) -> str:
     """A sentence of the checkpoint's layer in the listener's language, where there is a translation."""
-    if language:
+    if language or len(sentence) > LONGEST:
         return sentence
     for pattern, chinese in IN_CHINESE:
         if match := re.fullmatch(pattern, sentence, re.DOTALL):

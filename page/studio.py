@@ -5,6 +5,8 @@ that was reloaded, or a server that was started again, goes on where it was.
 """
 
 import base64
+import errno
+import os
 import re
 import secrets
 import shutil
@@ -32,8 +34,9 @@ from infer.takes import Takes
 from infer.turns import Turn, listener_named
 from infer.voices import VoiceInfo
 from page import answering, private
-from page.files import TEMPORARY, Files
+from page.files import SPARE, TEMPORARY, Files
 from page.glossary import remember
+from page.guard import asker
 from page.sample import Samples
 from text import Utterance
 from text.markup import with_reading
@@ -106,6 +109,12 @@ class Run(Turn):
         self._steps.close()
         if isinstance(error, SpeechError):
             self.error = [error.zh, str(error)]
+        elif isinstance(error, OSError):
+            reason = error.strerror or type(error).__name__
+            self.error = [
+                f"服务器写不了这个文件（{reason}）；请在它的磁盘上腾出空间后再试。",
+                f"The server cannot write the file ({reason}); make room on its disk and try again.",
+            ]
         elif error:  # whatever it was, the listener's text stays and the page goes on
             log.failure(self.kind, error)
             name = type(error).__name__
@@ -236,7 +245,7 @@ class Studio:
         requests = [self._request(values) for values in wanted]
         self._check([request.text for request in requests])
         self._stop(run for run in list(self.runs.values()) if (run.listener, run.kind) == (listener, "speak"))
-        return self._begin(listener, "speak", partial(self._spoken, requests))
+        return self._begin(listener, "speak", partial(self._spoken, asker.get(), requests))
 
     def file(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{listener, project, format, sample}: the whole as a sound file or subtitles; makes what is not here yet.
@@ -248,14 +257,13 @@ class Studio:
             raise BadRequest(f"The format {format!r} is not known.", f"不支持 {format!r} 格式。")
         self._check([card.text for card in project.cards])
         sample = self.samples.get(str(ask["sample"])) if ask.get("sample") else b""
-        listener = listener_named(ask["listener"])
-        return self._begin(listener, "file", partial(self._filed, listener, project, format, sample))
+        make = partial(self._filed, asker.get(), project, format, sample)
+        return self._begin(listener_named(ask["listener"]), "file", make)
 
     def look(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{listener, request}: the picture of a card's sound, which is its one part."""
-        return self._begin(
-            listener_named(ask.get("listener")), "look", partial(self._seen, self._request(ask["request"]))
-        )
+        make = partial(self._seen, asker.get(), self._request(ask["request"]))
+        return self._begin(listener_named(ask.get("listener")), "look", make)
 
     def _begin(
         self, listener: str, kind: str, make: Callable[[Callable[[], bool]], Iterator[dict[str, Any] | None]]
@@ -268,11 +276,14 @@ class Studio:
         self._sweep()
         return {"run": run.id}
 
-    def _spoken(self, requests: Sequence[SpeechRequest], cancelled: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    def _spoken(
+        self, scope: str, requests: Sequence[SpeechRequest], cancelled: Callable[[], bool]
+    ) -> Iterator[dict[str, Any]]:
+        """The parts of a speech. scope: whose it is, see Takes."""
         seconds, limit = 0.0, self.engine.settings["max_seconds"]
         for card, request in enumerate(requests):
-            known, sentence = self.takes.find(request) is not None, -1
-            with closing(self.takes.stream(request, cancelled)) as pieces:
+            known, sentence = self.takes.find(request, scope) is not None, -1
+            with closing(self.takes.stream(request, cancelled, scope)) as pieces:
                 for piece in pieces:
                     seconds += piece.duration
                     if seconds > limit:
@@ -283,16 +294,18 @@ class Studio:
                 return
 
     def _filed(
-        self, listener: str, project: Project, format: str, sample: bytes, cancelled: Callable[[], bool]
+        self, scope: str, project: Project, format: str, sample: bytes, cancelled: Callable[[], bool]
     ) -> Iterator[dict[str, Any] | None]:
         def say(request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Speech]:
-            return self.takes.stream(request.but(emotion_audio=sample), cancelled)
+            return self.takes.stream(request.but(emotion_audio=sample), cancelled, scope)
 
         pieces = projects.stream(project, say, cancelled, self.engine.settings["max_seconds"])
         with TemporaryFolder(TEMPORARY) as folder:
             path, told = Path(folder, f"speech.{format}"), []
             written = format not in subtitles.FORMATS
             for piece in audio.saving(path, pieces, project) if written else pieces:
+                if shutil.disk_usage(folder).free < SPARE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 told.append(piece.silent())
                 yield None
             if cancelled():
@@ -303,12 +316,14 @@ class Studio:
                 subtitles.write(path, told)
             name = re.sub(r"\W+", "", project.text)[:16] or "speech"
             name = f"{name}-{told[0].request.seed}.{format}"
-            address = self.files.offer(name, lambda target: shutil.move(path, target), listener)
+            address = self.files.offer(name, lambda target: shutil.move(path, target), scope)
         yield {"address": address, "name": name, "seconds": told[-1].start + told[-1].duration}
 
-    def _seen(self, request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[dict[str, Any] | None]:
+    def _seen(
+        self, scope: str, request: SpeechRequest, cancelled: Callable[[], bool]
+    ) -> Iterator[dict[str, Any] | None]:
         pieces: list[Speech] = []
-        for piece in self.takes.stream(request, cancelled):
+        for piece in self.takes.stream(request, cancelled, scope):
             pieces.append(piece)
             if piece.start + piece.duration > MOST_SEEN:
                 raise BadRequest(

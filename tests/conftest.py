@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 from playwright.sync_api import Browser
 
-from tests.needs import Missing, open_browser
+from tests.needs import Missing, find_ffmpeg, open_browser
 
 # The same examples on every machine, and no failure because a machine is busy.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=50)
@@ -63,6 +63,15 @@ def browser() -> Iterator[Browser]:
         except Missing as missing:
             go_without(missing)
         yield running
+
+
+@pytest.fixture
+def ffmpeg() -> str:
+    """The program's path."""
+    try:
+        return find_ffmpeg()
+    except Missing as missing:
+        go_without(missing)
 
 
 def go_without(missing: Missing) -> NoReturn:

@@ -1,6 +1,6 @@
 """What the tests need of the machine beside Python's packages: found, else installed where nobody need be asked.
 
-python -m tests.needs          a browser, before the tests
+python -m tests.needs          a browser and ffmpeg, before the tests
 python3 tests/needs.py venv    what makes .venv, before there is any package
 """
 
@@ -145,6 +145,19 @@ def bring_browser() -> None:
         raise Missing(wrong)
 
 
+def find_ffmpeg() -> str:
+    """ffmpeg's path, else Missing."""
+    if path := shutil.which("ffmpeg"):
+        return path
+    raise Missing("ffmpeg is not here; to have it: sudo apt install ffmpeg")
+
+
+def bring_ffmpeg() -> None:
+    if not shutil.which("ffmpeg"):
+        install("ffmpeg")
+    find_ffmpeg()
+
+
 def bring_venv() -> None:
     """ensurepip, which Debian has in a package of its own, else Missing."""
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
@@ -156,12 +169,14 @@ def bring_venv() -> None:
 
 
 def main() -> None:
-    try:
-        bring_venv() if sys.argv[1:] == ["venv"] else bring_browser()
-    except Missing as missing:
-        if sys.argv[1:] == ["venv"] or os.environ.get("CI") == "true":
-            sys.exit(f"make: {missing}")
-        print(f"make test: the tests of the page will be skipped: {missing}")
+    before_all = sys.argv[1:] == ["venv"]
+    for bring in (bring_venv,) if before_all else (bring_browser, bring_ffmpeg):
+        try:
+            bring()
+        except Missing as missing:
+            if before_all or os.environ.get("CI") == "true":
+                sys.exit(f"make: {missing}")
+            print(f"make test: tests will be left out: {missing}")
 
 
 if __name__ == "__main__":

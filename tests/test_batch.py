@@ -103,9 +103,9 @@ def test_subtitles_are_read_in_order_of_time(file):
 
 @pytest.mark.parametrize("part", ["{", "<b ", "<font ", "<", "\n", "1", "00:00:01,000 --> ", " "])
 def test_no_subtitles_take_long(file, part):
-    began = time.perf_counter()
+    began = time.thread_time()
     items(file("1\n00:00:01,000 --> 00:00:02,000\n好" + part * 200_000 + "\n好", "in.srt"))
-    assert time.perf_counter() - began < 5
+    assert time.thread_time() - began < 5
 
 
 def test_numbers_of_characters_that_nobody_has_stay_as_they_are(file):

@@ -251,12 +251,11 @@ def test_an_m4a_needs_ffmpeg_and_never_has_it_on_the_page(tmp_path, monkeypatch)
     assert clips.read_file(tmp_path / "-i.m4a") == data, "what ffmpeg cannot read is refused with the same sentence"
 
 
-@pytest.mark.skipif(not shutil.which("ffmpeg"), reason="ffmpeg is not here")
-def test_ffmpeg_reads_an_m4a(tmp_path):
+def test_ffmpeg_reads_an_m4a(ffmpeg, tmp_path):
     """Of half a MB, with its index at the end as telephones leave it."""
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 48_000 * 15).astype(np.float32)
     encode = "-v error -f f32le -ar 48000 -ac 1 -i pipe:0 -c:a aac -b:a 256k".split()
-    code, _ = clips.shut_in([shutil.which("ffmpeg"), *encode, str(tmp_path / "a.m4a")], noise.tobytes())
+    code, _ = clips.shut_in([ffmpeg, *encode, str(tmp_path / "a.m4a")], noise.tobytes())
     assert code == 0 and (tmp_path / "a.m4a").stat().st_size > 400_000
     mono, rate = read_clip(clips.read_file(tmp_path / "a.m4a"))
     assert rate == 48_000 and len(mono) / rate == pytest.approx(15, abs=0.1) and 0.4 < np.abs(mono).max() <= 1

@@ -83,8 +83,9 @@ class Server:
         self.process = begin("webui.py", "--port", port)
         read_to(self.process, "(Ctrl+C ends it)\n")
         self.url = f"http://127.0.0.1:{port}/"
-        with urllib.request.urlopen(f"{self.url}config", timeout=PATIENT) as answer:
-            components = json.load(answer)["components"]
+        with urllib.request.urlopen(self.url, timeout=PATIENT) as answer:
+            config = answer.read().decode().partition("window.gradio_config = ")[2]
+        components = json.JSONDecoder().raw_decode(config)[0]["components"]
         self.editor = next(c["id"] for c in components if c["props"].get("elem_id") == "editor")
 
     def ask(self, name: str, **data: Any) -> dict[str, Any]:

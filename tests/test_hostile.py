@@ -403,10 +403,10 @@ from tests import test_hostile
 folder = Path(sys.argv[1])
 resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
 for item in json.loads(sys.argv[2]):
-    began = time.perf_counter()
+    began = time.process_time()
     told = test_hostile.ask(folder, item)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    print(json.dumps([item, told, time.perf_counter() - began, peak]), flush=True)
+    print(json.dumps([item, told, time.process_time() - began, peak]), flush=True)
 """
 
 

@@ -54,11 +54,18 @@ def test_nobody_pushes_out_the_files_of_others_who_have_less(made):
     for _ in range(300):
         theirs = offer(made, "another", 1500)
     assert there(made, [*mine, theirs]) == [True] * 3
-    small = [offer(made, f"listener {i}") for i in range(150)]
+    small = [offer(made, f"listener-{i}") for i in range(150)]
     for _ in range(300):
         offer(made, "another", 1)
         assert len(on_disk(made)) <= 200
     assert all(there(made, small + mine))
+
+
+def test_inventing_browsers_pushes_out_nobody(made):
+    mine = [offer(made, "10.0.0.1 mine") for _ in range(9)]
+    for i in range(300):
+        offer(made, f"10.0.0.2 invented {i}", 40)
+    assert all(there(made, mine)) and len(on_disk(made)) == 200
 
 
 def test_a_file_larger_than_all_room_stays_while_it_is_the_newest(made):

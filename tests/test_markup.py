@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text import GlossaryError, analyse, parse_glossary
+from text import GlossaryError, analyse, parse_glossary, read_glossary
 from text.markup import parse, parse_reading, parse_readings
 
 
@@ -117,6 +117,41 @@ def test_a_glossary_line_at_fault_is_named(line, complaint):
     with pytest.raises(GlossaryError, match=complaint) as caught:
         parse_glossary("好 hao3\n" + line)
     assert line in str(caught.value)
+
+
+def test_a_term_that_is_in_the_way_leaves_room_for_a_shorter_one():
+    glossary = parse_glossary("行长 hang2 zhang3\n长 zhang3")
+    (utterance,) = analyse("银行[yin2 hang2]长", glossary=glossary)
+    assert [(c.reading, c.source) for c in utterance.chars[1:]] == [("hang2", "user"), ("zhang3", "glossary")]
+
+
+@pytest.mark.parametrize("line", ["= hao3", "好" * 101 + " hao3", "好 " + "hao3" * 500, "a " + "ā" * 200])
+def test_a_line_without_its_word_or_without_end_is_refused(line):
+    with pytest.raises(GlossaryError) as caught:
+        parse_glossary(line)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_glossary_s_file_is_read_once_and_has_a_limit(tmp_path, monkeypatch):
+    file = tmp_path / "words.txt"
+    assert read_glossary(file) == {}
+    file.write_text("\ufeff重庆 chong2 qing4\r\n单 shan4\n", "utf-8")
+    assert read_glossary(file) == {"重庆": ("chong2", "qing4"), "单": ("shan4",)}
+    assert read_glossary(file) is read_glossary(file)
+    file.write_text("单 dan1", "utf-8")
+    assert read_glossary(file) == {"单": ("dan1",)}, "whatever the clock says"
+    monkeypatch.setattr("text.markup.MOST_BYTES", 5)
+    with pytest.raises(GlossaryError, match="more than"):
+        read_glossary(file)
+    monkeypatch.setattr("text.markup.MOST_TERMS", 1)
+    with pytest.raises(GlossaryError, match="more than 1 terms"):
+        parse_glossary("重庆 chong2 qing4\n单 shan4")
+
+
+@pytest.mark.parametrize("text", ["好[bong1]", "hello[fe2 dong1]", "3[we1]", "銀行[biang2 hang2]"])
+def test_a_syllable_that_is_none_of_mandarin_is_said_all_the_same(text):
+    (utterance,) = analyse(text)
+    assert utterance.chars[0].source == "user" and len(utterance.bert_text) == len(utterance.text)
 
 
 def test_bert_reads_a_homophone_where_the_reading_is_unusual_and_nothing_else_changes():

@@ -120,9 +120,10 @@ def test_without_a_browser_one_line_says_how_to_get_one(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["needs"])
     monkeypatch.setattr(needs, "fault", lambda: f"Chromium is not here; {needs.HOW}")
     monkeypatch.setattr(needs, "download_browser", lambda: None)
+    monkeypatch.setattr(needs, "bring_ffmpeg", lambda: None)
     needs.main()
     said = capsys.readouterr().out
-    assert said.count("\n") == 1 and "will be skipped: Chromium is not here; " in said
+    assert said.count("\n") == 1 and "will be left out: Chromium is not here; " in said
     assert all(way in said for way in ("apt install chromium", "playwright install --with-deps chromium", "CHROMIUM="))
     monkeypatch.setenv("CI", "true")
     with pytest.raises(SystemExit, match="Chromium is not here"):
@@ -194,6 +195,19 @@ def test_a_download_without_end_is_ended_with_its_children(bare, monkeypatch):
     needs.download_browser()
     with began[0].alive as alive:
         assert alive.read() == "", "both were ended"
+
+
+@pytest.mark.parametrize("brought", [True, False])
+def test_ffmpeg_is_brought_or_named(bare, monkeypatch, brought):
+    add(bare, "apt-get", ': >"${0%/*}/ffmpeg"; /bin/chmod +x "${0%/*}/ffmpeg"' if brought else "exit 1")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    if brought:
+        needs.bring_ffmpeg()
+        needs.bring_ffmpeg()
+    else:
+        with pytest.raises(needs.Missing, match="ffmpeg is not here; to have it: sudo apt install ffmpeg"):
+            needs.bring_ffmpeg()
+    assert calls(bare) == ["apt-get update", "apt-get install ffmpeg"]
 
 
 @pytest.mark.parametrize("brought", [True, False])

@@ -625,6 +625,6 @@ def test_no_digit_is_lost(text):
 )
 def test_no_pattern_takes_long(pattern):
     normalise("好3a")
-    start = time.perf_counter()
+    start = time.thread_time()
     normalise((pattern * 300)[:300])
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2

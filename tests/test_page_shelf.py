@@ -273,6 +273,7 @@ def test_without_a_history_presets_stay_in_the_browser(visit, site, overrides, r
     expect(page.locator(".shelf section").nth(2)).to_contain_text(reason)
     page.get_by_label("预设的名字").fill("慢")
     page.keyboard.press("Enter")
+    said(page, "已保存预设“慢”")
     page.reload()
     page.wait_for_function("window.projects")
     go(page)

@@ -478,7 +478,7 @@ def test_an_emotion_is_taken_from_any_sound_file_and_blends_with_words(special):
 
 def test_voices_come_and_go_without_a_restart(tmp_path):
     make_tiny_voice(tmp_path / "a")
-    engine = Engine(settings(tmp_path))
+    engine = Engine(settings(tmp_path, "cache_path="))
     before = speak(engine, SpeechRequest("你好", voice="a"))[0]
     make_tiny_voice(tmp_path / "b", seed=1)
     assert list(engine.voices()) == ["a", "b"]
@@ -496,7 +496,7 @@ def test_voices_come_and_go_without_a_restart(tmp_path):
 def test_the_voice_used_longest_ago_makes_room(tmp_path):
     for name in "abc":
         make_tiny_voice(tmp_path / name)
-    size = Engine(settings(tmp_path)).load("a").size
+    size = Engine(settings(tmp_path, "cache_path=")).load("a").size
     engine = Engine(settings(tmp_path, f"voices_mb={max(1, round(2.5 * size / 1e6))}"))
     assert 2 * size < engine.settings["voices_mb"] * 1e6 < 3 * size
     first = engine.load("a")

@@ -11,6 +11,7 @@ from text.normalize import DIGITS, normalise
 from text.readings import readable
 from text.split import MOST, paragraphs, sentences
 from text.symbols import PUNCTUATION, SYMBOLS_V2
+from text.units import CURRENCIES, POWERS_OF_TEN, SIGNS, UNITS
 
 CHINESE = "你好世界不一个三儿们的地得了着过银行长为我很老虎水果看听走说十百零"
 MARKS = "，。！？；：、…—“”‘’（）《》,.!?;:'\"()[]{}-~ \t\n\r\\"
@@ -19,8 +20,22 @@ OTHERS = (
     "abcXYZéßЖλ한あ👍👨‍👩‍👧🇨🇳❤️𠀀𪚥𫝀﨑々〇龥鿿嗯呣噷覅兙桛\x00\x7f\u200b\ufeff\u0301\ufe0f\ud800\udfff\ue000\U0010ffff"
 )
 
+# What numbers are made of: every sign, unit and currency there is, exponents, digits of other scripts, marks that stand
+# on letters, what is invisible, what NFKC takes apart, and readings, good and bad.
+FIGURES = [
+    *"0123456789０９٣𝟘①⑽⒈Ⅳↂ²₂½↉ⁿ⁻⁺^eEeE.,:/%‰-−±+×÷=√∞°'″~～",
+    *SIGNS, *UNITS, *CURRENCIES, *POWERS_OF_TEN,
+    *"abkmwxIVXαΩжאあ한ｅＥ\u0301\u0316\u20dd\u20e3\ufe0f\u202e\x00\x1b\n\ud800\udfff",
+    *("e0", "E00", "e-0", "×10^", "^{-", "}", "第", "年", "月", "号", "点", "个", "元", "度"),
+    *("[hao3]", "[bong1]", "[", "ﷺ", "㏂", "㎡"),
+]  # fmt: skip
+
 # Any code point at all, lone surrogates included, and denser mixtures of what a text may hold.
-ANY = st.text(st.characters(), max_size=80) | st.text(st.sampled_from(CHINESE + MARKS + NUMBERS + OTHERS), max_size=200)
+ANY = (
+    st.text(st.characters(), max_size=80)
+    | st.text(st.sampled_from(CHINESE + MARKS + NUMBERS + OTHERS), max_size=200)
+    | st.lists(st.sampled_from(FIGURES), max_size=20).map("".join)
+)
 
 
 @given(ANY)

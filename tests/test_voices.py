@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -64,6 +65,8 @@ def replaced(place: Path, name: str, put: Callable[[Path], object]) -> None:
 # name of the folder -> how it is made, and what is said of it
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "0 empty": (Path.mkdir, "no G_*.pth and no G.safetensors"),
+    "0 too deep": (lambda p: (p / "voice").mkdir(parents=True), "no G_*.pth and no G.safetensors"),
+    "0 named otherwise": (lambda p: tiny(p).joinpath("G.safetensors").rename(p / "x.safetensors"), "no G_*.pth"),
     "0 gone": (lambda p: p.symlink_to("/nowhere/at/all"), "a link to nothing"),
     "0 loop": (lambda p: p.symlink_to(p), "cannot be looked into"),
     "0 device": (lambda p: p.symlink_to("/dev/zero"), "cannot be looked into"),
@@ -111,6 +114,8 @@ def folder(tmp_path_factory) -> Path:
         make(folder / name)
     (folder / "a file").write_text("no voice")
     (folder / ".hidden").mkdir()
+    (folder / "other things").mkdir()
+    (folder / "other things" / "graph.onnx").write_text("no voice")
     tiny(folder / "good")
     return folder
 
@@ -169,6 +174,20 @@ def test_the_command_line_lists_them_and_speaks(folder, tmp_path, capsys):
     assert main(["你好。", "-q", "--voice", "0 gone", "-o", str(tmp_path / "a.wav"), *given]) == 1
     assert "a link to nothing" in capsys.readouterr().err
     assert main(["你好。", "-q", "--voice", "good", "-o", str(tmp_path / "a.wav"), *given]) == 0
+
+
+def test_the_page_starts_among_them_and_with_a_broken_default(folder, tmp_path):
+    from tests.test_page import start
+
+    process, server = start(folder, tmp_path, "--set", "voice=0 half a file")
+    try:
+        with urllib.request.urlopen(server.url, timeout=60) as answer:
+            assert answer.status == 200 and b"0 half a file" in answer.read()
+        told = server.output.read_text()
+        assert told.startswith("The voice '0 half a file' cannot be used: G.safetensors") and "Traceback" not in told
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
 
 
 def test_the_default_is_what_the_settings_say_else_the_owner_s_else_the_embedded(tmp_path):
