@@ -76,11 +76,10 @@ class Takes:
     def _key(self, request: SpeechRequest, scope: str) -> bytes:
         """Whose it is, and what decides on the sound: request, voice's files, the glossary as it stands. In short."""
         voice = self.engine.files(request.voice)
-        words = sorted(self.engine.glossary(request).items())
         asked = vars(request.but(voice=voice.id, emotion_audio=b"")).items()
         # A page says 1 where a project says 1.0: requests that are equal have one key.
         options = [(name, float(value) if isinstance(value, int) else value) for name, value in asked]
-        values = scope, options, voice.stamp(), words
+        values = scope, options, voice.stamp(), self.engine.glossary(request).digest
         return hashlib.sha256(repr(values).encode() + request.emotion_audio).digest()
 
 

@@ -183,3 +183,8 @@ def test_any_markup_is_analysed(text):
     for utterance in analyse(text, glossary={"银行": ("yin2", "hang2"), "a": ("ei1",)}):
         assert all(0 <= char.position < len(text) for char in utterance.chars)
         assert len(utterance.bert_text) == len(utterance.text)
+
+
+def test_a_glossary_is_known_by_what_it_says():
+    one, other = parse_glossary("重庆 chong2 qing4\n单 shan4"), parse_glossary("单 shan4\n重庆 chong2 qing4")
+    assert one.digest == other.digest != parse_glossary("单 dan1\n重庆 chong2 qing4").digest

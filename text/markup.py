@@ -1,6 +1,7 @@
 """What the user says about readings: inline (银行[yin2 hang2], 重[chong2]庆) and in a glossary (term -> pinyin)."""
 
 import functools
+import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,6 +49,11 @@ class Glossary(Mapping[str, tuple[str, ...]]):
     def __or__(self, other: "Glossary") -> "Glossary":
         """Both; of a term in both, the other's readings."""
         return Glossary({**self, **other}) if other else self
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """The same for equal glossaries; reckoned once."""
+        return hashlib.sha256(repr(sorted(self._readings.items())).encode("utf-8", "surrogatepass")).digest()
 
     @functools.cached_property
     def _folded(self) -> dict[str, tuple[str, ...]]:
