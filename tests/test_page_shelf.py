@@ -5,6 +5,7 @@ import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -164,7 +165,13 @@ def drop(page: Page, file: Path, place: str = "body", taken: bool = True) -> Non
         if veil.is_visible() == taken:
             break
     expect(veil).to_be_visible(visible=taken)
-    drag("drop")
+    for _ in range(10):  # a busy browser may lose a drop, which then nobody sees: the file is let go of again
+        drag("drop")
+        with suppress(AssertionError):
+            expect(veil).to_be_hidden(timeout=5000)
+            break
+        drag("dragEnter")
+        drag("dragOver")
     expect(veil).to_be_hidden()
     session.detach()
 

@@ -20,7 +20,7 @@ from infer import log, voices
 from infer.__main__ import main
 from infer.pipeline import Engine
 from infer.request import BadRequest, SpeechError
-from infer.settings import load_settings
+from infer.settings import Settings, load_settings
 from infer.voices import BrokenVoice, Catalogue
 from tests.conftest import golden, writable_copy
 from tests.voices import CONFIG, make_tiny_voice
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 NO_UTF8 = os.fsdecode("坏".encode("gbk") + b"\x1b\n")
 
 
-def settings(folder: Path, *overrides: str):
+def settings(folder: Path, *overrides: str) -> Settings:
     return load_settings(
         overrides=[f"voices=[{folder}]", "webui.device=cpu", "cache_path=", *overrides], environment={}, root=folder
     )
@@ -256,8 +256,11 @@ def test_what_nobody_foresaw_is_told_beside_the_voice(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def forbidden() -> Iterator[Path]:
-    """A good voice, a folder that nobody may look into, and a file that nobody may read; and we are not root."""
+def forbidden() -> Iterator[tuple[Path, Settings]]:
+    """A good voice, a folder that nobody may look into, and a file that nobody may read; and we are not root.
+
+    Settings of these voices, which are read before: the repository itself may be root's alone.
+    """
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     make_tiny_voice(folder / "good").chmod(0o755)
@@ -267,11 +270,12 @@ def forbidden() -> Iterator[Path]:
         file.chmod(0o755)
     (folder / "file" / "G.safetensors").chmod(0)
     (folder / "folder").chmod(0)
-    root = os.geteuid() == 0
+    root, read = os.geteuid() == 0, settings(folder)
+    Engine(read).voices()  # imports what it needs
     if root:
         os.seteuid(65534)
     try:
-        yield folder
+        yield folder, read
     finally:
         if root:
             os.seteuid(0)
@@ -281,15 +285,16 @@ def forbidden() -> Iterator[Path]:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions as on Unix")
 def test_no_permission_is_told_and_noticed_when_it_comes(forbidden):
-    engine = Engine(settings(forbidden))
+    folder, read = forbidden
+    engine = Engine(read)
     assert engine.default_voice == "good"
     infos = engine.voices()
     assert "cannot be looked into (Permission denied)" in infos["folder"].missing[0][0]
     assert "cannot be read (Permission denied)" in infos["file"].missing[0][0]
     if os.getuid() == 0:
         os.seteuid(0)
-    (forbidden / "file" / "G.safetensors").chmod(0o644)
-    (forbidden / "folder").chmod(0o755)
+    (folder / "file" / "G.safetensors").chmod(0o644)
+    (folder / "folder").chmod(0o755)
     if os.getuid() == 0:
         os.seteuid(65534)
     assert all(info.family for info in engine.voices().values())
