@@ -138,12 +138,11 @@ def read_project(arguments: argparse.Namespace) -> Project:
             values = json.loads(decode(read(arguments.project))[0])
         else:
             values = audio.metadata(io.BytesIO(head(arguments.project, HEAD)))
-    except (ValueError, RuntimeError) as error:  # RuntimeError: libsndfile's, and a value that is too deep
-        reason = getattr(error, "error_string", error)  # libsndfile's without what it calls the file
+    except (ValueError, RecursionError) as error:
         raise BadRequest(
-            f"The project {arguments.project} cannot be read ({reason}); give a json file that the page has saved, or "
+            f"The project {arguments.project} cannot be read ({error}); give a json file that the page has saved, or "
             "a sound that it has made.",
-            f"读不了项目 {arguments.project}（{reason}）；请给出页面保存的 json 文件或其生成的音频。",
+            f"读不了项目 {arguments.project}（{error}）；请给出页面保存的 json 文件或其生成的音频。",
         ) from error
     return Project.from_dict(values).without_takes()
 

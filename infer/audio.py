@@ -104,8 +104,8 @@ class Writer:
 
     def rest(self, count: int) -> None:
         """So many samples of silence, which are never held at once. Raises OSError."""
-        for begin in range(0, count, BLOCK):
-            self.add(np.zeros(min(BLOCK, count - begin), np.float32))
+        for block in silence(count):
+            self.add(block)
 
     def speak(self, piece: Speech) -> None:
         """A piece and its pause. Raises OSError."""
@@ -124,6 +124,11 @@ class Writer:
             self._file.write(pcm)
         except (soundfile.LibsndfileError, AssertionError) as error:  # it asserts that all was written
             raise _refusal(self._target) from error
+
+
+def silence(count: int) -> Iterator[np.ndarray]:
+    """So many samples of it, at most BLOCK at once."""
+    return (np.zeros(min(BLOCK, count - begin), np.float32) for begin in range(0, count, BLOCK))
 
 
 def by_name(file: Path) -> str | bytes:

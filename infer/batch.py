@@ -40,7 +40,7 @@ from tqdm import tqdm
 from infer import audio, log
 from infer.__main__ import Parser, add_options, check_place, exit_code, options
 from infer.ending import leave, listen
-from infer.files import MOST_BYTES, PART, decode, read, read_from, whole, write_whole, writing
+from infer.files import MOST_BYTES, PART, decode, read, whole, within, write_whole, writing
 from infer.pipeline import Engine
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, shown
 from infer.settings import load_settings
@@ -145,7 +145,7 @@ def items_in(file: Path, data: bytes, paragraphs: bool = False) -> list[Item]:
     srt, vtt: an item for each subtitle, in order of time, with its slot.
     """
     reader = _reader(file, paragraphs)
-    text, notices = decode(read_from(io.BytesIO(data), file.name, MOST_BYTES))
+    text, notices = decode(within(data, file.name, MOST_BYTES))
     if sum(map(text.count, _LINE_ENDS)) > MOST_LINES:
         raise BadRequest(
             f"{file.name} has more than {MOST_LINES} lines; cut it into several files.",
@@ -516,16 +516,12 @@ def _join(
         written = 0  # samples
         for result in results:
             silence = max(0, round(result.start * rate) - written)
-            for block in chain(_silence(silence), _blocks(folder / result.file, rate)):
+            for block in chain(audio.silence(silence), _blocks(folder / result.file, rate)):
                 if cancelled():
                     return
                 file.add(block)
                 written += len(block)
                 yield
-
-
-def _silence(count: int) -> Iterator[np.ndarray]:
-    return (np.zeros(min(audio.BLOCK, count - begin), np.int16) for begin in range(0, count, audio.BLOCK))
 
 
 def _blocks(file: Path, rate: int) -> Iterator[np.ndarray]:

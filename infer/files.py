@@ -52,7 +52,11 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 def read_from(opened: BinaryIO, name: str, most: int = MOST_BYTES) -> bytes:
     """The rest of an open file or pipe, called `name`. Raises BadRequest for more than `most` bytes, and OSError."""
-    data = opened.read(most + 1)
+    return within(opened.read(most + 1), name, most)
+
+
+def within(data: bytes, name: str, most: int = MOST_BYTES) -> bytes:
+    """The data of what is called `name`. Raises BadRequest if they are more than `most` bytes."""
     if len(data) > most:
         size = f"{most / 1e6:g} MB"
         raise BadRequest(

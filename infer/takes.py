@@ -85,8 +85,5 @@ class Takes:
 
 def _size(request: SpeechRequest) -> int:
     """Bytes of a request, which its pieces hold on to."""
-    return sum(len(value) * (4 if isinstance(value, str) else 1) for value in vars(request).values() if _long(value))
-
-
-def _long(value: object) -> bool:
-    return isinstance(value, str | bytes)
+    values = [value for value in vars(request).values() if isinstance(value, str | bytes)]
+    return sum(len(value) * (4 if isinstance(value, str) else 1) for value in values)

@@ -136,15 +136,12 @@ class Catalogue:
         """What stands for the voice of the setting `voice` where there is none."""
         place = self.settings.path(self.settings["voices"][0])
         folders, names = ", ".join(self.settings["voices"]), some(others)
-        return VoiceFiles(
+        return _without(
             wanted,
             place,
-            place,
-            (
-                f"the setting voice names it, and there is no such folder in {folders}; there are {names}: correct "
-                "voice in config.yml.",
-                f"设置项 voice 指定了它，而 {folders} 里没有这个文件夹；现有：{names}。请修改 config.yml 里的 voice。",
-            ),
+            f"the setting voice names it, and there is no such folder in {folders}; there are {names}: correct "
+            "voice in config.yml.",
+            f"设置项 voice 指定了它，而 {folders} 里没有这个文件夹；现有：{names}。请修改 config.yml 里的 voice。",
         )
 
 
@@ -210,20 +207,17 @@ def _in_place(id: str, place: Path) -> VoiceFiles | None:
     if not files and any(map(os.path.isfile, there)) and not any(_is_of_a_voice(file.name) for file in there):
         return None
     if not files:
-        return VoiceFiles(
+        return _without(
             id,
             place,
-            place,
-            (
-                "there is no G_*.pth and no G.safetensors in its folder; put the checkpoint there.",
-                "文件夹里没有 G_*.pth 或 G.safetensors；请把检查点放进去。",
-            ),
+            "there is no G_*.pth and no G.safetensors in its folder; put the checkpoint there.",
+            "文件夹里没有 G_*.pth 或 G.safetensors；请把检查点放进去。",
         )
     weights = max(files, key=_steps)
     try:
         return VoiceFiles(id, weights, find_config(weights))
     except CheckpointError as error:
-        return VoiceFiles(id, weights, weights, (str(error), str(error)))
+        return _without(id, weights, str(error), str(error))
 
 
 def _is_of_a_voice(name: str) -> bool:
@@ -237,15 +231,17 @@ def _steps(file: Path) -> tuple[int, int]:
 
 def _faulty(id: str, place: Path, error: OSError) -> VoiceFiles:
     reason = "it is a link to nothing" if isinstance(error, FileNotFoundError) else str(error.strerror)
-    return VoiceFiles(
+    return _without(
         id,
         place,
-        place,
-        (
-            f"its folder cannot be looked into ({reason}); correct the link or the permissions, or remove it.",
-            f"文件夹打不开（{reason}）；请修改链接或权限，或删掉它。",
-        ),
+        f"its folder cannot be looked into ({reason}); correct the link or the permissions, or remove it.",
+        f"文件夹打不开（{reason}）；请修改链接或权限，或删掉它。",
     )
+
+
+def _without(id: str, place: Path, english: str, chinese: str) -> VoiceFiles:
+    """A voice that lacks its files, which should be at `place`, and why."""
+    return VoiceFiles(id, place, place, (english, chinese))
 
 
 def _id(name: str) -> str:

@@ -61,19 +61,14 @@ class Files:
         token = secrets.token_urlsafe(16)
         path = Path(self._folder.name, token + Path(name).suffix)
         try:
-            if shutil.disk_usage(path.parent).free < SPARE:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            check_room(path.parent)
             write(path)
             size = path.stat().st_size
         except BaseException as error:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
             if isinstance(error, OSError):
-                reason = error.strerror or type(error).__name__
-                raise SpeechError(
-                    f"The server cannot write the file ({reason}); make room on its disk and try again.",
-                    f"服务器写不了这个文件（{reason}）；请在它的磁盘上腾出空间后再试。",
-                ) from error
+                raise not_written(error) from error
             raise
         with self._lock:
             self._made[token] = Made(self.clock(), path, name, owner or asker.get(), size)
@@ -132,6 +127,21 @@ class Files:
     def _forget(self, token: str) -> None:
         with suppress(OSError):  # where a file that is being sent cannot be removed, it goes at the end
             self._made.pop(token).path.unlink(missing_ok=True)
+
+
+def check_room(folder: Path) -> None:
+    """Raises OSError where the disk has less than SPARE left."""
+    if shutil.disk_usage(folder).free < SPARE:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def not_written(error: OSError) -> SpeechError:
+    """What a listener is told whose file the disk has refused."""
+    reason = error.strerror or type(error).__name__
+    return SpeechError(
+        f"The server cannot write the file ({reason}); make room on its disk and try again.",
+        f"服务器写不了这个文件（{reason}）；请在它的磁盘上腾出空间后再试。",
+    )
 
 
 def _heaviest(

@@ -32,14 +32,12 @@ VALUES, DEPTH = 200_000, 40  # in one JSON text: each costs up to a hundred byte
 API = "/gradio_api"
 
 asker: ContextVar[str] = ContextVar("asker", default="")  # who asks: an address, and its browser by a cookie of ours
+BROWSER = "listener"  # that cookie's name
 
 
 def asking() -> str:
     """The address of who asks."""
     return asker.get().partition(" ")[0]
-
-
-BROWSER = "listener"  # that cookie's name
 
 
 @dataclass(frozen=True)

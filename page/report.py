@@ -95,18 +95,13 @@ IN_CHINESE = (
     ),
     # problems
     (
-        r"(.+) was refused, since it is a Git LFS pointer, .+",
+        r"(.+?)(?: was refused, since it)? is a Git LFS pointer, .+",
         "{0} 只是 Git LFS 的指针，不是真正的文件；请运行 git lfs pull，或直接下载这个文件。",
     ),
     (
-        r"(.+) was refused, since it is a web page, .+",
+        r"(.+?)(?: was refused, since it)? is a web page, .+",
         "{0} 是一个网页（例如下载时要求登录）；请重新下载文件本身。",
     ),
-    (
-        r"(.+) is a Git LFS pointer, .+",
-        "{0} 只是 Git LFS 的指针，不是真正的文件；请运行 git lfs pull，或直接下载这个文件。",
-    ),
-    (r"(.+) is a web page, .+", "{0} 是一个网页（例如下载时要求登录）；请重新下载文件本身。"),
     (r"(.+) is (\S+) text and must be UTF-8: .+", "{0} 是 {1} 编码，应为 UTF-8；请用编辑器打开，另存为 UTF-8。"),
     (r"(.+) is no file but a folder or a device; .+", "{0} 不是文件，而是文件夹或设备；请放入原版的文件。"),
     (r"(.+) is a link that leads back to itself; .+", "{0} 是指向自己的链接；请放入原版的文件。"),

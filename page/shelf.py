@@ -23,6 +23,7 @@ import gradio as gr
 import orjson
 
 from infer import audio
+from infer.audio import HEAD
 from infer.files import alone, read, write_whole
 from infer.project import Project
 from infer.request import BadRequest, SpeechError, SpeechRequest
@@ -35,7 +36,6 @@ MOST_PRESETS = 200
 LARGEST_FILE = MOST_PRESETS * LARGEST_PRESET  # bytes of a file here; a project with its title is smaller
 MOST_ORDER = 2**53 - 1  # what JavaScript knows exactly; a higher one would not be read again
 NAME, TITLE = 40, 24  # characters of a preset's name, of a title
-HEAD = 2 << 20  # bytes of a sound file that are looked at: its metadata stands before the sound
 PRESETS = "presets.json"
 ASSETS = Path(__file__).resolve().parent
 

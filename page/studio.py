@@ -5,8 +5,6 @@ that was reloaded, or a server that was started again, goes on where it was.
 """
 
 import base64
-import errno
-import os
 import re
 import secrets
 import shutil
@@ -34,7 +32,7 @@ from infer.takes import Takes
 from infer.turns import Turn, listener_named
 from infer.voices import VoiceInfo
 from page import answering, private
-from page.files import SPARE, TEMPORARY, Files
+from page.files import TEMPORARY, Files, check_room, not_written
 from page.glossary import remember
 from page.guard import asker, asking
 from page.sample import Samples
@@ -107,14 +105,10 @@ class Run(Turn):
 
     def end(self, error: Exception | None) -> None:
         self._steps.close()
+        if isinstance(error, OSError):
+            error = not_written(error)
         if isinstance(error, SpeechError):
             self.error = [error.zh, str(error)]
-        elif isinstance(error, OSError):
-            reason = error.strerror or type(error).__name__
-            self.error = [
-                f"服务器写不了这个文件（{reason}）；请在它的磁盘上腾出空间后再试。",
-                f"The server cannot write the file ({reason}); make room on its disk and try again.",
-            ]
         elif error:  # whatever it was, the listener's text stays and the page goes on
             log.failure(self.kind, error)
             name = type(error).__name__
@@ -304,8 +298,7 @@ class Studio:
             path, told = Path(folder, f"speech.{format}"), []
             written = format not in subtitles.FORMATS
             for piece in audio.saving(path, pieces, project) if written else pieces:
-                if shutil.disk_usage(folder).free < SPARE:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                check_room(Path(folder))
                 told.append(piece.silent())
                 yield None
             if cancelled():

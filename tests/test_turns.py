@@ -431,7 +431,7 @@ def test_what_no_page_asks_for_has_no_parts(studio, ask):
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(studio, made, monkeypatch, tmp_path, caplog):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(page_studio, "SPARE", 1 << 60)
+    monkeypatch.setattr("page.files.SPARE", 1 << 60)
     project = split(SpeechRequest("你好。"), made.read(SpeechRequest("你好。"))).as_dict()
     _, last = hear(studio, studio.file({"listener": "a", "project": project, "format": "wav"})["run"])
     assert "cannot write the file (No space left on device)" in last["error"][1] and "腾出空间" in last["error"][0]
