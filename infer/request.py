@@ -7,14 +7,11 @@ from typing import Any
 import numpy as np
 
 from text import Utterance
+from words import Fault
 
 
-class SpeechError(Exception):
-    """Why nothing can be spoken, and the cure, in one sentence: English as the message, Chinese in `zh`."""
-
-    def __init__(self, message: str, zh: str = "") -> None:
-        super().__init__(message)
-        self.zh = zh or message
+class SpeechError(Fault):
+    """Why nothing can be spoken, and the cure, in one sentence."""
 
 
 class BadRequest(SpeechError):
