@@ -16,7 +16,7 @@ from text import numbers
 from text.english import speak
 from text.homophones import carrier
 from text.numbers.numerals import DIGITS
-from text.numbers.rules import CIRCLED, HAN, VULGAR
+from text.numbers.patterns import CIRCLED, HAN, VULGAR
 from text.readings import readable
 from text.symbols import PUNCTUATION
 from text.tables import lines
