@@ -19,7 +19,7 @@ class BadRequest(SpeechError):
 
 
 class Busy(SpeechError):
-    """So many are waiting already that nobody else is let in; see infer/turns.py."""
+    """So many are waiting already that nobody else is let in; see infer/engine/turns.py."""
 
 
 class MissingFiles(SpeechError):
@@ -187,7 +187,7 @@ class Speech:
     of the number: nobody keeps zeros. start: seconds from the beginning of the whole. sentence, sentences: which
     sentence of how many. phones, characters: times of the whole sentence. timings: seconds that each stage has taken
     for this sentence so far. last: the sentence ends with this piece. notices: what the user should know (English,
-    Chinese), on the first piece they concern. card: which card of a project (infer/project.py) it belongs to.
+    Chinese), on the first piece they concern. card: which card of a project (infer/documents/project.py) it belongs to.
     """
 
     samples: np.ndarray

@@ -30,7 +30,7 @@ def language_of(request: gr.Request) -> int:
 
 def private(settings: Settings) -> bool:
     """Whether none but its owner reaches the page: this machine alone does, or a password is asked for."""
-    return bool(settings["user"]) or (loopback(settings["host"]) and not settings["webui.share"])
+    return bool(settings.user) or (loopback(settings.host) and not settings.webui.share)
 
 
 def answering(work: Callable[[Any], Any]) -> Callable[[Any], Any]:

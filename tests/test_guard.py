@@ -19,8 +19,8 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 
 import webui
-from infer import audio
-from infer.pipeline import Engine
+from infer.documents import audio
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest
 from infer.settings import load_settings
 from page import batch, guard, sample
