@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from infer.documents.project import MOST_TAKES
-from page.look import WORDS as LOOK
 from page.studio import FORMATS, Studio
+from words import pairs
 
 ASSETS = Path(__file__).resolve().parent
 SCRIPTS = ("look.js", "player.js", "cards.js", "editor.js")  # in this order, as one
@@ -111,7 +111,7 @@ def component(studio: Studio, options: Mapping[str, Any]) -> gr.HTML:
         html_template='<div class="editor"></div>',
         js_on_load="\n".join((ASSETS / script).read_text(encoding="utf-8") for script in SCRIPTS),
         server_functions=studio.functions(),
-        words=WORDS | LOOK,
+        words=WORDS | pairs("picture"),
         options=list(options.items()),
         formats=list(FORMATS),
         most_takes=MOST_TAKES,

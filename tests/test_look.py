@@ -18,8 +18,9 @@ from infer.documents.picture import BANDS, COLUMNS, RANGE_DB, Look, look, mel_sp
 from infer.engine.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
-from page.look import WORDS
+from words import pairs
 
+WORDS = pairs("picture")
 PAGE = Path(__file__).resolve().parents[1] / "page"
 TEXT = "妈麻马骂。你好，世界！今天天气真好。"
 
