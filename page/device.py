@@ -16,8 +16,9 @@ import torch
 import bert
 from infer.engine import devices, machine, selftest
 from infer.engine.pipeline import Engine
+from infer.files import bytes_in_words
 from infer.request import BadRequest
-from page import answering, bytes_in_words, private
+from page import answering, private
 
 ASSETS = Path(__file__).resolve().parent
 PRECISIONS = ("", "half", "int8", "half int8")  # fp16_run and int8_run

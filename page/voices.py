@@ -10,12 +10,13 @@ import gradio as gr
 from infer import log
 from infer.engine.catalogue import VoiceInfo
 from infer.engine.pipeline import Engine
+from infer.files import bytes_in_words
 from infer.hub.download import ITEMS, Item, Status, status
 from infer.request import SpeechError
 from infer.settings import Settings
 from models.checkpoint.doctor import examine
 from models.config import plain
-from page import bytes_in_words, language_of, lines_html, private, shown
+from page import language_of, lines_html, private, shown
 from page.downloads import Download, Downloads
 from page.report import in_words, reason, report_html, some
 
