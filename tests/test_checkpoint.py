@@ -13,7 +13,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from infer.pipeline import Engine, speak
+from infer.engine.pipeline import Engine, speak
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
 from models import VARIANTS, CheckpointError, load_checkpoint, recognise
@@ -381,7 +381,7 @@ def test_the_command_says_nothing_else(tmp_path):
 
 
 def test_infer_s_doctor_looks_for_the_needed_files(tmp_path, capsys):
-    from infer import doctor
+    from infer.cli import doctor
 
     weights = make_release(tmp_path, "v2.0.1")
     assert doctor.main([str(weights), "--set", f"bert_1024_path={tmp_path}/no"]) == 1
@@ -402,7 +402,7 @@ def test_infer_s_doctor_looks_for_the_needed_files(tmp_path, capsys):
     ],
 )
 def test_the_doctor_names_what_downloads_and_editors_leave(name, content, cause, remedy, tmp_path, capsys):
-    from infer import doctor
+    from infer.cli import doctor
 
     weights = make_release(tmp_path, "v2.3")
     if content is None:

@@ -10,7 +10,7 @@ from models import VARIANTS, Synthesizer, SynthesizerConfig, UnknownCheckpoint, 
 from models.checkpoint import fold_weight_norm, inference_state, misfits, outline
 from models.flow import Flow
 from models.generator import receptive_field
-from tests import golden as runner
+from tests import parity as runner
 from tests.conftest import golden
 from tests.networks import golden_network
 from tests.voices import CONFIG, GENERATOR
