@@ -24,13 +24,14 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
-from infer import log, selftest
+from infer import log
 from infer.ending import Interrupted, end_work, leave, listen
+from infer.engine import selftest
+from infer.engine.catalogue import BrokenVoice, VoiceInfo
+from infer.engine.pipeline import Engine
 from infer.files import TemporaryFolder, clear_away
-from infer.pipeline import Engine
-from infer.request import MissingFiles, SpeechError, SpeechRequest
+from infer.request import MissingFiles, SpeechError, SpeechRequest, help_of
 from infer.settings import Settings, SettingsError, load_settings
-from infer.voices import BrokenVoice, VoiceInfo
 
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
     warnings.simplefilter("ignore")
@@ -245,9 +246,7 @@ def translations() -> gr.I18n:
     pairs = WORDS | voices.WORDS
     for control in CONTROLS:
         pairs[control.name] = (control.zh, control.en)
-        pairs.setdefault(
-            f"{control.name}.help", (OPTIONS[control.name].metadata["zh"], OPTIONS[control.name].metadata["en"])
-        )
+        pairs.setdefault(f"{control.name}.help", help_of(OPTIONS[control.name]).pair)
     pairs |= {f"example.{i}": example[:2] for i, example in enumerate(EXAMPLES)}
     chinese, english = ({key: pair[i] for key, pair in pairs.items()} for i in (0, 1))
     return gr.I18n(**{"zh": chinese, "zh-CN": chinese, "zh-TW": chinese, "en": english})
@@ -264,7 +263,7 @@ def build(engine: Engine, files: Files) -> gr.Blocks:
             html_template="<h1>Bert-VITS2 <small>${value}</small></h1><div></div>",
             js_on_load=(ASSETS / "title.js").read_text(encoding="utf-8"),
             words=TITLE,
-            password=bool(settings["user"]),
+            password=bool(settings.user),
             apply_default_css=False,
             elem_id="title",
         )
@@ -374,7 +373,7 @@ def main(argv: list[str] | None = None) -> int:
     shortcuts = [f"{path}={getattr(arguments, name)}" for name, path in SHORTCUTS.items() if getattr(arguments, name)]
     try:
         settings = load_settings(arguments.config, [*arguments.set, *shortcuts])
-        log.set_up(settings["webui.debug"])
+        log.set_up(settings.webui.debug)
         serve(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
@@ -389,7 +388,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def serve(settings: Settings) -> None:
     """Loads, says what was loaded, and serves until interrupted. Raises SpeechError."""
-    if bool(settings["user"]) != bool(settings["password"]):
+    if bool(settings.user) != bool(settings.password):
         raise SettingsError("user and password belong together; set both, or neither.", "user 与 password 须同时设置。")
     began = time.perf_counter()
     engine = Engine(settings)
@@ -407,7 +406,7 @@ def serve(settings: Settings) -> None:
             print(selftest.check(engine).sentence[0])
     except (MissingFiles, BrokenVoice) as error:
         print(error)  # the page says it too, and other voices may do without
-    port, host = settings["webui.port"], settings["host"]
+    port, host = settings.webui.port, settings.host
     clear_away(TEMPORARY)
     files = Files()
     with TemporaryFolder(TEMPORARY) as folder, closing(files):
@@ -421,7 +420,7 @@ def serve(settings: Settings) -> None:
                 f"choose one with: python webui.py --port {port + 1}",
             ) from error
         print(f"Page: {blocks.local_url} (Ctrl+C ends it)", flush=True)
-        if not loopback(host) and not settings["user"]:
+        if not loopback(host) and not settings.user:
             print("Every machine that reaches this one can use the page; set user and password to ask for both.")
         try:
             threading.Event().wait()
@@ -433,12 +432,12 @@ def serve(settings: Settings) -> None:
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:
     """Serves a page in the background, with the files that it makes. Raises OSError when the port is taken."""
-    host = settings["host"].strip("[]")
+    host = settings.host.strip("[]")
     blocks.queue(max_size=64).launch(
         server_name=f"[{host}]" if ":" in host else host,  # so that addresses made of it can be read
-        server_port=settings["webui.port"],
-        share=settings["webui.share"],
-        auth=signin.Door(settings["user"], settings["password"]) if settings["user"] else None,
+        server_port=settings.webui.port,
+        share=settings.webui.share,
+        auth=signin.Door(settings.user, settings.password) if settings.user else None,
         debug=False,
         quiet=True,
         run_history=False,
@@ -463,7 +462,7 @@ async def guarded(blocks: gr.Blocks, settings: Settings, app: Any) -> AsyncItera
     A page for this machine alone answers to no other name: else a site whose name is made to point here could speak
     with it from the listener's browser.
     """
-    alone = private(settings) and not settings["user"]
+    alone = private(settings) and not settings.user
     allowed = partial(signin.signed_in, app)
     app.middleware_stack = Guard(app.middleware_stack, Contract(blocks), allowed, *([loopback] if alone else []))
     yield

@@ -30,7 +30,7 @@ def language_of(request: gr.Request) -> int:
 
 def private(settings: Settings) -> bool:
     """Whether none but its owner reaches the page: this machine alone does, or a password is asked for."""
-    return bool(settings["user"]) or (loopback(settings["host"]) and not settings["webui.share"])
+    return bool(settings.user) or (loopback(settings.host) and not settings.webui.share)
 
 
 def answering(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -92,13 +92,6 @@ def whole_characters(text: str) -> str:
 def lines_html(lines: Sequence[tuple[str, str]]) -> str:
     """Sentences and their kinds, a paragraph each."""
     return "".join(f'<p class="{kind}">{html.escape(line)}</p>' for line, kind in lines)
-
-
-def bytes_in_words(count: float) -> str:
-    for unit, size, digits in (("GB", 1e9, 2), ("MB", 1e6, 1), ("kB", 1e3, 0)):
-        if count >= size:
-            return f"{count / size:.{digits}f} {unit}"
-    return f"{count:.0f} B"
 
 
 def shown(folder: Path, settings: Settings) -> str:

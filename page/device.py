@@ -14,10 +14,11 @@ import gradio as gr
 import torch
 
 import bert
-from infer import devices, machine, selftest
-from infer.pipeline import Engine
+from infer.engine import devices, machine, selftest
+from infer.engine.pipeline import Engine
+from infer.files import bytes_in_words
 from infer.request import BadRequest
-from page import answering, bytes_in_words, private
+from page import answering, private
 
 ASSETS = Path(__file__).resolve().parent
 PRECISIONS = ("", "half", "int8", "half int8")  # fp16_run and int8_run
@@ -187,7 +188,8 @@ class DeviceTab:
         return {"badges": [[said[kind], badge]], "facts": _labelled(facts, said), "lines": lines}
 
     def _precision(self, said: dict[str, str]) -> list[str]:
-        half, eight_bit = (self.engine.settings[f"webui.{flag}"] for flag in ("fp16_run", "int8_run"))
+        webui = self.engine.settings.webui
+        half, eight_bit = webui.fp16_run, webui.int8_run
         of_bert, _ = bert.precision(self.engine.device.torch.type, half, eight_bit)
         return [
             said["voice in"].format(_short(self.engine.device.dtype)),
@@ -197,7 +199,7 @@ class DeviceTab:
     def _why(self, said: dict[str, str], language: int) -> list[str]:
         """What was asked for, what that came to, and the sentences that the choice itself gave."""
         engine, here = self.engine, devices.available()
-        device, backend = engine.settings["webui.device"], engine.settings["backend"]
+        device, backend = engine.settings.webui.device, engine.settings.backend
         found = [engine.reason[1 - language]] if engine.reason else []
         if engine.report and engine.reason == engine.report.sentence:
             found = []  # it stands under the self-test
@@ -255,14 +257,14 @@ class DeviceTab:
         """By field: [chosen, [[value, label], …]]."""
         settings = self.engine.settings
         names = {one.id: f"{one.id}（{one.name}）" for one in machine.accelerators()} | {"auto": said["auto"]}
-        device, backend = (settings[key].strip().lower() or "auto" for key in ("webui.device", "backend"))
+        device, backend = (name.strip().lower() or "auto" for name in (settings.webui.device, settings.backend))
         here = ["auto", *devices.available()]
         if device not in here:
             device = next(iter(devices.matching(device, here[1:])), "auto")
         backends = machine.backends()
         if backend not in backends:
             backends.append(backend)  # openvino without a place
-        flags = (settings["webui.fp16_run"], "half"), (settings["webui.int8_run"], "int8")
+        flags = (settings.webui.fp16_run, "half"), (settings.webui.int8_run, "int8")
         precision = " ".join(name for flag, name in flags if flag)
         return {
             "device": [device, [[name, names.get(name, name)] for name in here]],

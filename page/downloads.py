@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from infer import log
 from infer.ending import ending
-from infer.models import FetchError, Item, Plan, bring, look_up, place
+from infer.hub.download import FetchError, Item, Plan, bring, look_up, place
 from infer.request import SpeechError
 from infer.settings import Settings
 from page import shown
@@ -47,7 +47,7 @@ class Download:
             self._whole += file.size
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """A Progress of infer.models. What is fetched counts over all files, the rest for one file."""
+        """A Progress of infer.hub.download. What is fetched counts over all files, the rest for one file."""
         if self.stopped.is_set() or ending():
             raise Stopped
         if label in self._before:

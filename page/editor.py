@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from infer.project import MOST_TAKES
+from infer.documents.project import MOST_TAKES
 from page.look import WORDS as LOOK
 from page.studio import FORMATS, Studio
 

@@ -221,10 +221,10 @@ def build(settings: Settings) -> gr.HTML:
 
 def _why_not(settings: Settings) -> str:
     """Why the file cannot be changed from the page, as a key of WORDS; "" if it can."""
-    return "off" if not settings["glossary"] else "" if private(settings) else "shared"
+    return "off" if not settings.glossary else "" if private(settings) else "shared"
 
 
 def _allowed(settings: Settings) -> Path:
     if why := _why_not(settings):
         raise BadRequest(WORDS[why][1], WORDS[why][0])
-    return settings.path(settings["glossary"])
+    return settings.path(settings.glossary)

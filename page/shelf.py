@@ -22,10 +22,10 @@ from typing import Any
 import gradio as gr
 import orjson
 
-from infer import audio
-from infer.audio import HEAD
+from infer.documents import audio
+from infer.documents.audio import HEAD
+from infer.documents.project import Project
 from infer.files import alone, read, write_whole
-from infer.project import Project
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import Settings
 from page import answering, private, whole_characters
@@ -349,8 +349,8 @@ def recipe(data: Any) -> dict[str, Any]:
 
 def shelf_of(settings: Settings) -> tuple[Shelf, str]:
     """The shelf that the settings ask for, and why it keeps nothing: "off", "shared" with strangers, or ""."""
-    why = "off" if not settings["history"] else "" if private(settings) else "shared"
-    return Shelf(None if why else settings.path(settings["history"]), settings["history_entries"]), why
+    why = "off" if not settings.history else "" if private(settings) else "shared"
+    return Shelf(None if why else settings.path(settings.history), settings.history_entries), why
 
 
 def listen(settings: Settings) -> gr.HTML:

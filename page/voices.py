@@ -8,14 +8,15 @@ from typing import Any
 import gradio as gr
 
 from infer import log
-from infer.models import ITEMS, Item, Status, status
-from infer.pipeline import Engine
+from infer.engine.catalogue import VoiceInfo
+from infer.engine.pipeline import Engine
+from infer.files import bytes_in_words
+from infer.hub.download import ITEMS, Item, Status, status
 from infer.request import SpeechError
 from infer.settings import Settings
-from infer.voices import VoiceInfo
 from models.checkpoint.doctor import examine
 from models.config import plain
-from page import bytes_in_words, language_of, lines_html, private, shown
+from page import language_of, lines_html, private, shown
 from page.downloads import Download, Downloads
 from page.report import report_html, some
 from words import LANGUAGES
@@ -118,14 +119,12 @@ class VoicesTab:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.settings = engine, engine.settings
         self.downloads = Downloads(engine.settings)
-        self.items = tuple(item for item in ITEMS if self.settings.get(item.setting, item.folder))
+        self.items = tuple(item for item in ITEMS if getattr(self.settings, item.setting, item.folder))
 
     def voices(self, request: gr.Request, checked: str = "", report: str = "") -> str:
         """All voices as they are now, one of them with its report; of one that has gone it stands above all."""
         language = language_of(request)
-        folders = ("、", ", ")[language].join(
-            shown(self.settings.path(f), self.settings) for f in self.settings["voices"]
-        )
+        folders = ("、", ", ")[language].join(shown(self.settings.path(f), self.settings) for f in self.settings.voices)
         put = SAID["put"][language].format(folders)
         try:
             infos = self.engine.voices()

@@ -13,9 +13,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from infer import doctor
-from infer.doctor import convert
-from infer.pipeline import Engine, speak
+from infer.cli import doctor
+from infer.cli.doctor import convert
+from infer.engine.pipeline import Engine, speak
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import load_settings
 from models import VARIANTS, CheckpointError, load_checkpoint, recognise

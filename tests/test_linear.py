@@ -19,9 +19,9 @@ from re import _parser
 import pytest
 
 from emotional import table
-from infer import batch
+from infer.documents import batch
+from infer.engine.voice import parse_mix
 from infer.request import BadRequest
-from infer.voice import parse_mix
 from page import glossary
 from text import Glossary, analyse, english_sounds, numbers, parse_glossary, reading_rules
 from text.markup import parse
@@ -37,7 +37,7 @@ LONG = 3000
 # Patterns that are put together where they are used; the tests below know them by another way.
 MADE = {
     "emotional/table.py: re.compile(either)",
-    "infer/models.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
+    "infer/hub/download.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
     "text/english_sounds.py: re.compile(pattern)",
     "text/numbers.py: re.compile(pattern, flags)",
     "text/reading_rules.py: re.compile(pattern)",

@@ -9,7 +9,7 @@ import torch
 from models import VARIANTS, Synthesizer, SynthesizerConfig, UnknownCheckpoint, detect, halos
 from models.checkpoint import fold_weight_norm, inference_state, misfits, outline
 from models.flow import Flow
-from tests import golden as runner
+from tests import parity as runner
 from tests.conftest import golden
 from tests.networks import golden_network
 from tests.voices import CONFIG, GENERATOR

@@ -20,10 +20,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 import webui
-from infer import audio, subtitles
-from infer import project as projects
-from infer.pipeline import Engine
-from infer.project import Project, split
+from infer.documents import audio, subtitles
+from infer.documents import project as projects
+from infer.documents.project import Project, split
+from infer.engine.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
 from page.signin import FREE

@@ -11,8 +11,8 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from infer import devices, machine, selftest
-from infer.pipeline import Engine, speak
+from infer.engine import devices, machine, selftest
+from infer.engine.pipeline import Engine, speak
 from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
 from page.device import PRECISIONS, SAID, WORDS, DeviceTab
@@ -252,7 +252,7 @@ def test_a_failure_is_shown_with_what_it_came_to(engine, monkeypatch):
 def test_precisions_are_the_two_flags(engine, precision):
     tab = DeviceTab(engine)
     done = tab.use(CHANGE | {"precision": precision}, 1)
-    flags = engine.settings["webui.fp16_run"], engine.settings["webui.int8_run"]
+    flags = engine.settings.webui.fp16_run, engine.settings.webui.int8_run
     assert flags == ("half" in precision, "int8" in precision)
     assert f"fp16_run: {str(flags[0]).lower()}, int8_run: {str(flags[1]).lower()}" in done
     assert tab.look(0)["choices"]["precision"][0] == precision
@@ -277,7 +277,7 @@ def test_other_machines_are_described_too(engine, monkeypatch):
     assert [value for value, _ in choices["device"][1]] == ["auto", "xpu:0", "cpu"]
     assert [value for value, _ in choices["backend"][1]][-3:] == ["openvino:cpu", "openvino:gpu", "openvino:npu"]
 
-    engine.settings = engine.settings.but({"webui.device": "auto"})
+    engine.settings = engine.settings.but({"device": "auto"})
     engine.device, engine.backend = replace(engine.device, torch=torch.device("xpu")), "torch"
     monkeypatch.setattr(devices.Device, "name", arc.name)
     assert [line for line, _ in tab.look(1)["use"]["lines"]] == [

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from infer import audio
-from infer.project import Card, Project
+from infer.documents import audio
+from infer.documents.project import Card, Project
 from infer.request import SpeechRequest
 from infer.settings import load_settings
 from page import glossary, shelf

@@ -15,11 +15,11 @@ import torch
 from playwright.sync_api import Page, expect
 
 import bert
-from infer import models
-from infer.models import ITEMS, ROBERTA
-from infer.pipeline import Engine
+from infer.engine.catalogue import VoiceInfo
+from infer.engine.pipeline import Engine
+from infer.hub import download as models
+from infer.hub.download import ITEMS, ROBERTA
 from infer.settings import load_settings
-from infer.voices import VoiceInfo
 from models import VARIANTS
 from models.checkpoint.doctor import Report, examine
 from page import downloads, report, voices

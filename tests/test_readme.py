@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pypinyin.contrib.tone_convert import to_tone
 
-from infer.__main__ import parser
+from infer.cli.say import parser
 from infer.settings import load_settings
 from text import analyse
 

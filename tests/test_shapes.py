@@ -7,9 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import devices, shapes
-from infer.backends.torch import TorchBackend
-from infer.decoding import decode
+from infer.engine import devices, shapes
+from infer.engine.backends.torch_backend import TorchBackend
+from infer.engine.decoding import decode
 from models.generator import halos
 from tests.networks import golden_network
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import text
-from infer import audio
-from infer.project import Card, Project
+from infer.documents import audio
+from infer.documents.project import Card, Project
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import load_settings
 from page import answering, glossary, shelf

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from infer.backends import graph
-from infer.backends.store import fingerprint, kept
+from infer.engine.backends import graph
+from infer.engine.backends.store import fingerprint, kept
 from models import Prior, Synthesizer
 
 

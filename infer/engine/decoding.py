@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from infer import shapes
-from infer.backends import Backend
+from infer.engine import shapes
+from infer.engine.backends import Backend
 from models import SynthesizerConfig, halos
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torch import Tensor, get_num_threads  # not torch itself: a module here has its name
 
-from infer.devices import Device
+from infer.engine.devices import Device
 from infer.request import SpeechError
 from models import Prior, Synthesizer
 
@@ -16,7 +16,7 @@ NAMES = ("auto", "onnx", "torch", "openvino", "ipex")
 
 
 class Backend(Protocol):
-    """What the pipeline asks of a backend; lengths are those of infer.shapes, tensors float32 on the CPU."""
+    """What the pipeline asks of a backend; lengths are those of infer.engine.shapes, tensors float32 on the CPU."""
 
     size: int  # bytes of the weights, in the form that it keeps them
     compiles: bool  # whether a shape that it has not seen costs time
@@ -62,17 +62,17 @@ def make(name: str, network: Synthesizer, device: Device, store: Path | None, wi
     kind, _, place = name.partition(":")
     threads = threads or get_num_threads()
     if kind == "torch":
-        from infer.backends.torch import TorchBackend
+        from infer.engine.backends.torch_backend import TorchBackend
 
         return TorchBackend(network, device)
     if kind == "onnx":
-        from infer.backends.onnx import OnnxBackend
+        from infer.engine.backends.onnx_backend import OnnxBackend
 
         return OnnxBackend(network, store, gcd(*windows), threads)
     if kind == "openvino":
-        from infer.backends.openvino import OpenVinoBackend
+        from infer.engine.backends.openvino_backend import OpenVinoBackend
 
         return OpenVinoBackend(network, store, gcd(*windows), threads, place)
-    from infer.backends.ipex import IpexBackend
+    from infer.engine.backends.ipex_backend import IpexBackend
 
     return IpexBackend(network, device)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
+from infer.documents.project import by_card
 from infer.files import write_whole
-from infer.project import by_card
 from infer.request import BadRequest, Speech
 from text.markup import parse
 from text.words import cut

@@ -2,8 +2,8 @@
 
     sentence -> phones -> [encode: a token bucket] -> durations -> [flow: a frame bucket] -> [decoder: fixed windows]
 
-The shapes in brackets are the only ones a device ever sees (infer/shapes.py); all randomness is drawn on the host from
-the request's seed and the sentence's place.
+The shapes in brackets are the only ones a device ever sees (shapes.py); all randomness is drawn on the host from the
+request's seed and the sentence's place.
 """
 
 import threading
@@ -22,19 +22,21 @@ import torch
 from torch import Tensor
 
 import text
-from infer import audio, backends, devices, log, shapes
-from infer.backends import Backend
-from infer.decoding import decode
-from infer.devices import Device
+from infer import log
+from infer.documents import audio
 from infer.ending import ending
-from infer.models import command
-from infer.record import Record, Spoken
+from infer.engine import backends, devices, shapes
+from infer.engine.backends import Backend
+from infer.engine.catalogue import Catalogue, VoiceFiles, VoiceInfo, some
+from infer.engine.decoding import decode
+from infer.engine.devices import Device
+from infer.engine.record import Record, Spoken
+from infer.engine.turns import Line
+from infer.engine.voice import Features, Voice
+from infer.engine.warmth import Warmth
+from infer.hub.download import command
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed, too_long
 from infer.settings import Settings, SettingsError
-from infer.turns import Line
-from infer.voice import Features, Voice
-from infer.voices import Catalogue, VoiceFiles, VoiceInfo, some
-from infer.warmth import Warmth
 from models import Synthesizer, SynthesizerConfig, align
 from models.config import plain
 from models.source import driven
@@ -43,7 +45,7 @@ from text import Utterance, g2pw
 from text.symbols import TABLE_V1_0, TABLE_V1_1, TABLE_V2, SymbolTable, phone_ids
 
 if TYPE_CHECKING:
-    from infer.selftest import Report
+    from infer.engine.selftest import Report
 
 # Streams of shapes.noise; there are at most two unused slots.
 DURATION_NOISE, LATENT_NOISE, SLOT_NOISE, SOURCE_NOISE = 0, 1, 2, 4
@@ -57,18 +59,18 @@ class Engine:
     def __init__(self, settings: Settings) -> None:
         """Looks for voices; loads nothing yet. Raises SpeechError when there is no voice at all."""
         self.settings = settings
-        if settings["threads"]:
-            torch.set_num_threads(settings["threads"])
-        self.device = devices.choose(settings["webui.device"], settings["webui.fp16_run"], settings["webui.int8_run"])
-        self.backend, self.backend_note = backends.choose(settings["backend"], self.device)
+        if settings.threads:
+            torch.set_num_threads(settings.threads)
+        self.device = devices.choose(settings.webui.device, settings.webui.fp16_run, settings.webui.int8_run)
+        self.backend, self.backend_note = backends.choose(settings.backend, self.device)
         self.features = Features(settings, self.device)
         self.catalogue = Catalogue(settings)
         self.default_voice = self.catalogue.default()
         if not self.default_voice:
             raise SpeechError(
-                f"There is no voice in {', '.join(settings['voices'])}; put a folder with config.json and "
+                f"There is no voice in {', '.join(settings.voices)}; put a folder with config.json and "
                 "G_*.pth there, or restore the embedded voice with: git checkout voices",
-                f"{'、'.join(settings['voices'])} 里没有音色；请放入含 config.json 与 G_*.pth 的文件夹。",
+                f"{'、'.join(settings.voices)} 里没有音色；请放入含 config.json 与 G_*.pth 的文件夹。",
             )
         self.record = Record()
         self.reason: tuple[str, str] | None = None  # why `use` was called last, in English and Chinese
@@ -114,7 +116,7 @@ class Engine:
     @property
     def reader(self) -> text.Reader:
         """g2pW where its folder is complete now: it may have come since the start."""
-        return g2pw.reader(self.settings.path(self.settings["g2pw_path"]) if self.settings["g2pw_path"] else None)
+        return g2pw.reader(self.settings.path(self.settings.g2pw_path) if self.settings.g2pw_path else None)
 
     def load(self, name: str = "") -> Voice:
         """A voice by id: loaded once, and again when its files have changed. Raises SpeechError.
@@ -132,7 +134,7 @@ class Engine:
                 voice = self._loaded(files, self.device, self.backend)
             self._voices[name] = stamp, voice
             self._voices.move_to_end(name)
-            while len(self._voices) > 1 and self.memory() > self.settings["voices_mb"] * 1e6:
+            while len(self._voices) > 1 and self.memory() > self.settings.voices_mb * 1e6:
                 _, (_, voice_gone) = self._voices.popitem(last=False)
                 voice_gone.warmth.stop()
             return voice
@@ -175,13 +177,9 @@ class Engine:
                     f"音色 {files.id!r} 无法在 {where.torch} 上用 {name} 载入（{kind}，原因见终端）；"
                     f"仍用 {self.device.torch} 和 {self.backend}。",
                 ) from error
-            settings = self.settings.but({
-                "webui.device": device,
-                "backend": backend,
-                "webui.fp16_run": half,
-                "webui.int8_run": eight_bit,
-            })  # fmt: skip
-            of_bert = [(s["webui.fp16_run"], s["webui.int8_run"]) for s in (self.settings, settings)]
+            webui = {"device": device, "fp16_run": half, "int8_run": eight_bit}
+            settings = self.settings.but(webui, backend=backend)
+            of_bert = [(s.webui.fp16_run, s.webui.int8_run) for s in (self.settings, settings)]
             with self._lock:
                 for other in self.in_memory:
                     other.warmth.stop()
@@ -194,11 +192,11 @@ class Engine:
                 self.record, self.report = Record(), None
 
     def _loaded(self, files: VoiceFiles, device: Device, backend: str) -> Voice:
-        sizes, cache = self.settings["windows"], self.settings["cache_path"]
+        sizes, cache = self.settings.windows, self.settings.cache_path
         store = self.settings.path(cache) if cache else None
 
         def make(network: Synthesizer) -> Backend:
-            return backends.make(backend, network, device, store, sizes, self.settings["threads"])
+            return backends.make(backend, network, device, store, sizes, self.settings.threads)
 
         voice = Voice.load(files, make)
         for size, halo, which in zip((max(sizes), min(sizes)), voice.halos, ("the largest", "every"), strict=True):
@@ -229,8 +227,8 @@ class Engine:
             raise MissingFiles(*missing[0])
         timings: dict[str, float] = {}
         with _timed(timings, "text"):
-            utterances = self._analyse(request, lead=self.settings["first_piece"])
-        limit = self.settings["max_seconds"]
+            utterances = self._analyse(request, lead=self.settings.first_piece)
+        limit = self.settings.max_seconds
         spoken, pauses = _aloud(utterances, request, limit)
         with _timed(timings, "emotion"):
             emotion, notices = voice.emotion(request, features)
@@ -291,7 +289,7 @@ class Engine:
         try:
             return text.analyse(request.text, self.reader, self.glossary(request), lead)
         except g2pw.BrokenModel as error:
-            place = self.settings["g2pw_path"]
+            place = self.settings.g2pw_path
             raise MissingFiles(
                 f"g2pW in {place} cannot be used ({error}); bring it again with {command(self.settings.path(place))}, "
                 "or set g2pw_path: '' to read without it.",
@@ -300,7 +298,7 @@ class Engine:
 
     def glossary(self, request: SpeechRequest) -> text.Glossary:
         """The glossary's file, and the request's own readings, which win. Raises BadRequest naming the faulty line."""
-        file = self.settings.path(self.settings["glossary"]) if self.settings["glossary"] else None
+        file = self.settings.path(self.settings.glossary) if self.settings.glossary else None
         try:
             kept = text.read_glossary(file) if file else text.Glossary({})
             return kept | text.parse_glossary(request.readings)
@@ -308,15 +306,15 @@ class Engine:
             raise BadRequest(str(error), f"读音表有误：{error}") from error
         except (OSError, UnicodeDecodeError) as error:
             raise BadRequest(
-                f"The glossary {self.settings['glossary']} cannot be read; save it as UTF-8 text.",
-                f"读不了读音表 {self.settings['glossary']}；请存成 UTF-8 文本。",
+                f"The glossary {self.settings.glossary} cannot be read; save it as UTF-8 text.",
+                f"读不了读音表 {self.settings.glossary}；请存成 UTF-8 文本。",
             ) from error
 
     def check_length(self, request: SpeechRequest) -> None:
         """Raises BadRequest for a text that is empty, or longer than the settings allow."""
         if not request.text.strip():
             raise BadRequest("There is no text to say; type some.", "没有要说的文字，请先输入。")
-        limit = self.settings["max_characters"]
+        limit = self.settings.max_characters
         if len(request.text) > limit:
             raise BadRequest(
                 f"The text has {len(request.text)} characters and the limit is {limit}; say it in parts or raise "
@@ -394,7 +392,7 @@ class Engine:
         """Samples of each decoder window, and whether it is the sentence's last."""
         hop, rate = voice.config.hop, voice.config.sampling_rate
         fade = np.linspace(0, 1, round(FADE * rate), endpoint=False, dtype=np.float32)
-        pieces = decode(voice.backend, voice.config, z, speaker, self.settings["windows"], first)
+        pieces = decode(voice.backend, voice.config, z, speaker, self.settings.windows, first)
         left, begun = z.shape[-1] * hop, False
         while left:
             with _timed(timings, "decode"):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from infer.devices import Device
+from infer.engine.devices import Device
 from models import Prior, Synthesizer
 
 

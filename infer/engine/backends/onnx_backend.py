@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from infer.backends.exported import ExportedBackend
+from infer.engine.backends.exported import ExportedBackend
 from models import Synthesizer
 
 

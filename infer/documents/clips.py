@@ -25,7 +25,7 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from infer.decoder import CHANNELS, RATES, SECONDS, bounded, mixed
+from infer.documents.decoder import CHANNELS, RATES, SECONDS, bounded, mixed
 from infer.files import head
 from infer.request import BadRequest
 
@@ -151,7 +151,7 @@ def _wav(data: bytes) -> tuple[np.ndarray, int]:
 
 
 def _decoded(data: bytes) -> tuple[np.ndarray, int]:
-    program = "import sys; sys.path[:] = sys.argv[1:]; from infer import decoder; decoder.main()"
+    program = "import sys; sys.path[:] = sys.argv[1:]; from infer.documents import decoder; decoder.main()"
     # -I: neither the folder that the server was started in nor its environment is asked for modules.
     code, answer = shut_in([sys.executable, "-I", "-c", program, *sys.path], data)
     if len(answer) >= 8:

@@ -16,7 +16,7 @@ import numpy as np
 from scipy import fft
 from scipy.signal import resample_poly
 
-from infer import audio
+from infer.documents import audio
 from infer.request import Speech
 
 COLUMNS = 1600

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from infer.pipeline import Engine
+from infer.engine.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 
 SHARE = 4  # one take fills at most one part in so many of the room: it would push out all others

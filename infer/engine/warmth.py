@@ -8,9 +8,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from infer import shapes
-from infer.backends import Backend
 from infer.ending import ending
+from infer.engine import shapes
+from infer.engine.backends import Backend
 from models import SynthesizerConfig
 
 

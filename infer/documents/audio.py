@@ -16,12 +16,12 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from infer.comments import comment_of
+from infer.documents.comments import comment_of
 from infer.files import whole
 from infer.request import BadRequest, Speech, SpeechRequest
 
 if TYPE_CHECKING:
-    from infer.project import Project
+    from infer.documents.project import Project
 
 FORMATS = {  # name -> libsndfile's format and subtype
     "wav": ("WAV", "PCM_16"),

@@ -1,7 +1,7 @@
 """What decodes a stranger's sound, in a process of its own: whatever goes wrong in a decoder ends there.
 
-file on stdin -> rate and channels as 32-bit numbers, then mono float32. infer/clips.py runs `main` under limits. This
-imports numpy and soundfile alone, which costs 0.15 s of a CPU.
+file on stdin -> rate and channels as 32-bit numbers, then mono float32. clips.py runs `main` under limits. This imports
+numpy and soundfile alone, which costs 0.15 s of a CPU.
 """
 
 import io

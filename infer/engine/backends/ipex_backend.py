@@ -2,8 +2,8 @@
 
 import torch
 
-from infer.backends.torch import TorchBackend
-from infer.devices import Device
+from infer.engine.backends.torch_backend import TorchBackend
+from infer.engine.devices import Device
 from infer.request import SpeechError
 from models import Synthesizer
 

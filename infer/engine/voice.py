@@ -1,4 +1,4 @@
-"""Voices in memory (Voice): one checkpoint with what belongs to it. Those on disk: infer/voices.py."""
+"""Voices in memory (Voice): one checkpoint with what belongs to it. Those on disk: infer/engine/catalogue.py."""
 
 import re
 import threading
@@ -13,14 +13,14 @@ from torch import Tensor
 import bert
 import emotional
 from emotional.table import WORDS, emotion_weights, in_words
-from infer import clips
-from infer.backends import Backend
-from infer.devices import Device
-from infer.models import command
+from infer.documents import clips
+from infer.engine.backends import Backend
+from infer.engine.catalogue import VoiceFiles, check_language, folder_name
+from infer.engine.devices import Device
+from infer.engine.warmth import Warmth, calls
+from infer.hub.download import command
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest, shown
 from infer.settings import Settings
-from infer.voices import VoiceFiles, check_language, folder_name
-from infer.warmth import Warmth, calls
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint
 from models.checkpoint import read_config
 from models.config import CLAP_WIDTH, speakers
@@ -34,16 +34,16 @@ class Features:
 
     def __init__(self, settings: Settings, device: Device) -> None:
         self.bert_paths = {  # by width: the Chinese special voices are the ones with 2048
-            2048: settings.path(settings["bert_path"]),
-            1024: settings.path(settings["bert_1024_path"]),
+            2048: settings.path(settings.bert_path),
+            1024: settings.path(settings.bert_1024_path),
         }
-        self.half, self.eight_bit = settings["webui.fp16_run"], settings["webui.int8_run"]
-        self.clap_path = settings.path(settings["clap_path"])
-        self.zeros = settings["missing_features"] == "zeros"
+        self.half, self.eight_bit = settings.webui.fp16_run, settings.webui.int8_run
+        self.clap_path = settings.path(settings.clap_path)
+        self.zeros = settings.missing_features == "zeros"
         self.device = device
         self._lock = threading.Lock()  # two listeners must not load the same gigabytes twice
         self._bert: dict[int, bert.BertFeatures] = {}
-        self._idle_s = settings["bert_idle_minutes"] * 60
+        self._idle_s = settings.bert_idle_minutes * 60
         self._used = 0.0  # when BERT was last needed
         self._timer: threading.Timer | None = None
         self._clap: emotional.ClapEmotion | None = None
@@ -188,7 +188,7 @@ class Voice:
         return self.backend.size
 
     def warm_up(self, sizes: Sequence[int]) -> None:
-        """Show the backend every shape there is, in the background; see infer.warmth."""
+        """Show the backend every shape there is, in the background; see infer.engine.warmth."""
         emotion = CLAP_WIDTH if self.config.variant.needs_clap else len(self.config.emotions)
         speaker = self._speaker_table[:1].reshape(1, -1, 1)
         self.warmth.start(calls(self.backend, self.config, self.halos, sizes, emotion, speaker))

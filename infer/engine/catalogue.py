@@ -75,13 +75,13 @@ class Catalogue:
 
     def find(self) -> dict[str, VoiceFiles]:
         """Every voice by id, an owner's `webui.model` first; what is broken is among them. Reads folders only."""
-        found = [self._own()] if self.settings["webui.model"] else []
-        for folder in self.settings["voices"]:
+        found = [self._own()] if self.settings.webui.model else []
+        for folder in self.settings.voices:
             found += _in_folder(self.settings.path(folder))
         by_id: dict[str, VoiceFiles] = {}
         for files in found:
             by_id.setdefault(files.id, files)
-        wanted = self.settings["voice"]
+        wanted = self.settings.voice
         if by_id and wanted and wanted not in by_id:
             by_id[wanted] = self._lost(wanted, list(by_id))
         with self._lock:
@@ -95,8 +95,8 @@ class Catalogue:
         A folder that was merely put beside them is never taken while there is one of these.
         """
         found = self.find()
-        if self.settings["voice"] or self.settings["webui.model"]:
-            return self.settings["voice"] or self._own().id
+        if self.settings.voice or self.settings.webui.model:
+            return self.settings.voice or self._own().id
         if EMBEDDED in found:
             return EMBEDDED
         usable = (id for id, files in found.items() if self.describe(files, lambda _: []).family)
@@ -118,12 +118,12 @@ class Catalogue:
     def _own(self) -> VoiceFiles:
         """The checkpoint that `webui.model` names, as in the original's config.yml."""
         settings = self.settings
-        base = settings.path(settings["dataset_path"] or ".")
-        weights = base / settings["webui.model"]
-        id = _id(base.name if settings["dataset_path"] else weights.parent.name)
+        base = settings.path(settings.dataset_path or ".")
+        weights = base / settings.webui.model
+        id = _id(base.name if settings.dataset_path else weights.parent.name)
         fault = None
         try:
-            config = base / settings["webui.config_path"] if settings["webui.config_path"] else find_config(weights)
+            config = base / settings.webui.config_path if settings.webui.config_path else find_config(weights)
         except CheckpointError:
             config = weights.parent / "config.json"
         if lost := next((file for file in (weights, config) if not os.path.lexists(file)), None):
@@ -135,8 +135,8 @@ class Catalogue:
 
     def _lost(self, wanted: str, others: list[str]) -> VoiceFiles:
         """What stands for the voice of the setting `voice` where there is none."""
-        place = self.settings.path(self.settings["voices"][0])
-        folders, names = ", ".join(self.settings["voices"]), some(others)
+        place = self.settings.path(self.settings.voices[0])
+        folders, names = ", ".join(self.settings.voices), some(others)
         return _without(
             wanted,
             place,

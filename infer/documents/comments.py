@@ -4,7 +4,7 @@ Each reader takes one pass over the bytes that are there, and gives "" for a com
 program's own encoders leave it.
 """
 
-from infer.clips import id3_number, kind_of
+from infer.documents.clips import id3_number, kind_of
 
 INFO = 4096  # bytes of a wav in which libsndfile's own comment begins
 

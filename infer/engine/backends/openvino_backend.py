@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from infer.backends.exported import ExportedBackend
+from infer.engine.backends.exported import ExportedBackend
 from infer.request import SpeechError
 from models import Synthesizer
 
