@@ -18,7 +18,8 @@ from models.checkpoint.doctor import examine
 from models.config import plain
 from page import language_of, lines_html, private, shown
 from page.downloads import Download, Downloads
-from page.report import in_words, reason, report_html, some
+from page.report import report_html, some
+from words import LANGUAGES
 
 TICK = 0.7  # seconds between two looks at the downloads, while there are any
 
@@ -206,8 +207,8 @@ def voice_html(info: VoiceInfo, loaded: bool, language: int, report: str = "") -
             "rate": f"{info.sampling_rate / 1000:g} kHz",
             "size": bytes_in_words(info.size),
         }
-    lines = [(reason(info.why, language), "why")] if info.why else []
-    lines += [(in_words(pair[1 - language], language), "error") for pair in info.missing if kind == "broken"]
+    lines = [(info.why.say(LANGUAGES[language]), "why")] if info.why else []
+    lines += [(pair[1 - language], "error") for pair in info.missing if kind == "broken"]
     below = report or lines_html(lines) + (lacks_html(info.missing, said, language) if kind == "lacks" else "")
     badges = f'<span class="badge {kind}">{said[kind]}</span>'
     badges += f'<span class="badge">{said["loaded"]}</span>' if loaded else ""
@@ -240,7 +241,7 @@ def notice_html(info: VoiceInfo, language: int) -> str:
     """Beside the controls: why this voice cannot speak, in a sentence, and a button to the model that it lacks."""
     items = lacking(info.missing) if info.family else []
     if not items or len(items) != len(info.missing):
-        return lines_html([(in_words(pair[1 - language], language), "notice") for pair in info.missing])
+        return lines_html([(pair[1 - language], "notice") for pair in info.missing])
     names = SAID["comma"][language].join(item.name for item in items)
     words = SAID["notice"][language].format(info.title, names, sum(item.size for item in items) / 1e9)
     button = f'<button class="small-button" data-bring="{items[0].name}">{SAID["bring"][language]}</button>'
