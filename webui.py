@@ -29,7 +29,7 @@ from infer.engine import selftest
 from infer.engine.catalogue import BrokenVoice, VoiceInfo
 from infer.engine.pipeline import Engine
 from infer.files import TemporaryFolder, clear_away
-from infer.request import MissingFiles, SpeechError, SpeechRequest
+from infer.request import MissingFiles, SpeechError, SpeechRequest, help_of
 from infer.settings import Settings, SettingsError, load_settings
 from words import LANGUAGES, message, pairs
 
@@ -217,7 +217,7 @@ def component(name: str, page: Page, i18n: gr.I18n) -> gr.components.Component:
 
 
 def translations() -> gr.I18n:
-    helps = {f"{name}.help": (OPTIONS[name].metadata["zh"], OPTIONS[name].metadata["en"]) for name in CONTROLS}
+    helps = {f"{name}.help": help_of(OPTIONS[name]).pair for name in CONTROLS}
     labels = pairs("page") | pairs("controls") | helps
     chinese, english = ({key: pair[i] for key, pair in labels.items()} for i in (0, 1))
     return gr.I18n(**{"zh": chinese, "zh-CN": chinese, "zh-TW": chinese, "en": english})

@@ -114,13 +114,6 @@ def lines_html(lines: Sequence[tuple[str | Fault | Message, str]], language: str
     return "".join(f'<p class="{kind}">{html.escape(sentence(line, language))}</p>' for line, kind in lines)
 
 
-def bytes_in_words(count: float) -> str:
-    for unit, size, digits in (("GB", 1e9, 2), ("MB", 1e6, 1), ("kB", 1e3, 0)):
-        if count >= size:
-            return f"{count / size:.{digits}f} {unit}"
-    return f"{count:.0f} B"
-
-
 def shown(folder: Path, settings: Settings) -> str:
     """A folder without what lies above the project; of one elsewhere the last two parts."""
     if folder.is_relative_to(settings.root):

@@ -17,8 +17,9 @@ import torch
 import bert
 from infer.engine import devices, machine, selftest
 from infer.engine.pipeline import Engine
+from infer.files import bytes_in_words
 from infer.request import BadRequest
-from page import answers, as_message, bytes_in_words, in_language, panel, private
+from page import answers, as_message, in_language, panel, private
 from words import LANGUAGES, Message, message, pairs
 
 PRECISIONS = {  # names of those that can be chosen, made of fp16_run and int8_run -> what they are
@@ -134,7 +135,7 @@ class DeviceTab:
 
     def _now(self) -> dict[str, Any]:
         engine, record = self.engine, self.engine.record
-        rows = [(message("device.rtf_label"), message("device.silent"))]
+        rows: Rows = [(message("device.rtf_label"), message("device.silent"))]
         if rtf := record.rtf():
             rows = _speed(rtf, [one.sound for one in record.spoken])
         if record.firsts:

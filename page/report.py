@@ -4,9 +4,10 @@ import html
 import re
 from collections.abc import Sequence
 
+from infer.files import bytes_in_words
 from models.checkpoint.doctor import Report
 from models.config import plain
-from page import bytes_in_words, lines_html
+from page import lines_html
 
 MOST = 12  # names shown of a list
 

@@ -4,12 +4,12 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
 
+from infer.files import Recent
 from page.guard import asker
 from words import message
 
@@ -24,23 +24,21 @@ class Guesses:
 
     def __init__(self, free: int, longest: float, clock: Callable[[], float]) -> None:
         self.free, self.longest, self.clock = free, longest, clock
-        self._made: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, when the last
+        self._made: Recent[str, tuple[int, float]] = Recent(REMEMBERED)  # how many, when the last
 
     def wait(self, key: str) -> float:
         """Seconds until the next guess is heard; 0: at once."""
-        made, last = self._made.get(key, (0, 0.0))
+        made, last = self._made.get(key) or (0, 0.0)
         pause = min(2.0 ** min(made - self.free, 30), self.longest) if made >= self.free else 0.0
         return max(0.0, last + pause - self.clock())
 
     def wrong(self, key: str) -> None:
-        made, last = self._made.pop(key, (0, 0.0))
+        made, last = self._made.get(key) or (0, 0.0)
         now = self.clock()
-        self._made[key] = (1 if now - last > FORGIVEN else made + 1), now
-        if len(self._made) > REMEMBERED:
-            self._made.popitem(last=False)
+        self._made.put(key, ((1 if now - last > FORGIVEN else made + 1), now))
 
     def right(self, key: str) -> None:
-        self._made.pop(key, None)
+        self._made.remove(key)
 
 
 class Door:
@@ -55,7 +53,7 @@ class Door:
         self.user, self.password = user.strip(), password
         self.addresses = Guesses(FREE, LONGEST, clock)
         self.names = Guesses(10 * FREE, LONGEST_NAME, clock)
-        self.known: OrderedDict[str, None] = OrderedDict()  # addresses that have signed in
+        self.known: Recent[str, bool] = Recent(REMEMBERED)  # addresses that have signed in
         self._salt = secrets.token_bytes(16)
 
     def __call__(self, name: str, password: str) -> bool:
@@ -74,10 +72,7 @@ class Door:
             self.names.wrong(share)
             return False
         self.addresses.right(address)
-        self.known[address] = None
-        self.known.move_to_end(address)
-        if len(self.known) > REMEMBERED:
-            self.known.popitem(last=False)
+        self.known.put(address, True)
         return True
 
     def _hash(self, word: str) -> bytes:
