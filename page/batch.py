@@ -24,17 +24,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from infer import log
 from infer.documents import audio
-from infer.documents.batch import KINDS, MOST_ENTRIES, REPORT, Batch, Entry, Result, read_entries
+from infer.documents.batch import KINDS, REPORT, Batch, Entry, Result, read_entries
 from infer.ending import ending
 from infer.engine.pipeline import Engine
 from infer.engine.turns import Turn, listener_named
 from infer.files import MOST_BYTES, write_whole
 from infer.request import BadRequest, Busy, Speech, SpeechError, SpeechRequest
-from page import answering
+from page import answers, panel
 from page.files import KEPT, Files
 from page.guard import asking
 from page.sample import Samples, decoded
@@ -345,15 +343,31 @@ class Batches:
         while len(ended) > REMEMBERED or sum(len(job.rows) for job in ended) > MOST_ROWS:
             del self.jobs[ended.pop(0).id]
 
-    def take(self, job: Job, what: str) -> str:
-        """The address of the finished file, or of its report. Raises BadRequest if it is gone."""
-        source = job.report if what == "report" else job.out
-        name = f"{job.order.stem}.{REPORT if what == 'report' else job.order.ending}"
-        when, address = job.offered.get(what, (0.0, ""))
+    async def look(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        """{"id", "seen": rows} -> Job.shown; waits a little, and is the sign that somebody still listens."""
+        job = self.jobs.get(ask["id"])
+        if job is None:
+            return {"gone": True}
+        job.looked = time.monotonic()
+        if not job.ended.is_set() and len(job.rows) - ask["seen"] < AT_A_LOOK:
+            await sleep(PACE)
+        return job.shown(ask["seen"])
+
+    def stop(self, ask: Mapping[str, Any]) -> dict[str, Any]:
+        if job := self.jobs.get(ask["id"]):
+            job.stop.set()
+        return {}
+
+    def take(self, id: str, what: str) -> str:
+        """The address of the finished file of a batch, or of its report. Raises BadRequest if it is gone."""
+        job = self.jobs.get(id)
+        when, address = job.offered.get(what, (0.0, "")) if job else (0.0, "")
         if address and time.monotonic() - when < KEPT / 2 and self.files.has(address):
             return address
-        if not source.exists():
+        source = job and (job.report if what == "report" else job.out)
+        if not job or not source or not source.exists():
             raise BadRequest("batch.gone")
+        name = f"{job.order.stem}.{REPORT if what == 'report' else job.order.ending}"
         address = self.files.offer(name, functools.partial(_link, source))
         job.offered[what] = time.monotonic(), address
         return address
@@ -436,46 +450,20 @@ def build(engine: Engine, files: Files, samples: Samples, folder: Path | None = 
     """Lays out the tab's contents where the caller is. folder: where batches are made, if not among temporary files."""
     batches = Batches(engine, files, samples, folder)
     batches.work.tidy(set())
-
-    @answering
-    def batch_read(ask: dict) -> dict[str, Any]:
-        return batches.read(ask)
-
-    @answering
-    def batch_start(ask: dict) -> dict[str, Any]:
-        return {"id": batches.start(ask).id}
-
-    @answering
-    async def batch_look(ask: dict) -> dict[str, Any]:
-        """{"id", "seen": rows} -> Job.shown; waits a little, and is the sign that somebody still listens."""
-        job = batches.jobs.get(ask["id"])
-        if job is None:
-            return {"gone": True}
-        job.looked = time.monotonic()
-        if not job.ended.is_set() and len(job.rows) - ask["seen"] < AT_A_LOOK:
-            await sleep(PACE)
-        return job.shown(ask["seen"])
-
-    @answering
-    def batch_stop(ask: dict) -> dict[str, Any]:
-        if job := batches.jobs.get(ask["id"]):
-            job.stop.set()
-        return {}
-
-    @answering
-    def batch_take(ask: dict) -> dict[str, Any]:
-        if job := batches.jobs.get(ask["id"]):
-            return {"address": batches.take(job, ask["what"])}
-        raise BadRequest("batch.gone")
-
-    gr.HTML(
-        html_template='<div class="batch"></div>',
-        js_on_load=Path(__file__).with_name("batch.js").read_text(encoding="utf-8"),
-        server_functions=[batch_read, batch_start, batch_look, batch_stop, batch_take],
+    panel(
+        '<div class="batch"></div>',
+        "batch.js",
+        functions=answers(
+            batch_read=batches.read,
+            batch_start=lambda ask: {"id": batches.start(ask).id},
+            batch_look=batches.look,
+            batch_stop=batches.stop,
+            batch_take=lambda ask: {"address": batches.take(ask["id"], ask["what"])},
+        ),
         words=pairs("batch_tab"),
         example=EXAMPLE,
         formats=list(audio.FORMATS),
-        limits={"bytes": MOST_BYTES, "items": MOST_ENTRIES},
+        limits={"bytes": MOST_BYTES},
         apply_default_css=False,
         elem_id="batch",
     )

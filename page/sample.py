@@ -11,7 +11,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,7 +19,7 @@ import soxr
 
 from infer.documents import audio, clips
 from infer.request import BadRequest
-from page import answering
+from page import answers, panel
 from words import pairs
 
 LARGEST = 20 << 20  # bytes of a file
@@ -134,25 +133,21 @@ def prepared(data: bytes) -> tuple[bytes, float]:
 def component(samples: Samples, **shown: Any) -> gr.HTML:
     """The part of the page; `window.sample.id` is "" or what Samples.get takes. shown: gr.HTML's layout arguments."""
 
-    @answering
     def take_sample(ask: Mapping[str, Any]) -> dict[str, Any]:
         """{data: a sound file in base64, listener} -> {"id", "seconds"}."""
         wav, seconds = prepared(decoded(ask["data"]))
         return {"id": samples.add(wav, str(ask["listener"])[:NAME]), "seconds": seconds}
 
-    @answering
     def kept_sample(id: str) -> dict[str, Any]:
         """The wav of an id in base64: for a page that was loaded anew, or whose browser could not decode the file."""
-        return {"wav": base64.b64encode(samples.get(str(id))).decode()}
+        return {"wav": base64.b64encode(samples.get(id)).decode()}
 
-    limits = {"largest": LARGEST, "seconds": SECONDS, "shortest": SHORTEST, "quietest": QUIETEST, "rate": RATE}
-    script = Path(__file__).with_name("sample.js").read_text(encoding="utf-8")
-    return gr.HTML(
-        html_template='<div class="sample"></div>',
-        js_on_load=script,
-        server_functions=[take_sample, kept_sample],
+    return panel(
+        '<div class="sample"></div>',
+        "sample.js",
+        functions=answers(take_sample=take_sample, kept_sample=kept_sample),
         words=pairs("sample"),
-        limits=limits,
+        limits={"largest": LARGEST, "seconds": SECONDS, "shortest": SHORTEST, "quietest": QUIETEST, "rate": RATE},
         apply_default_css=False,
         **({"elem_id": "sample"} | shown),
     )

@@ -387,15 +387,15 @@ def test_the_sample_is_used_and_what_was_made_with_it_is_kept(batches, engine, m
 def test_what_is_finished_is_taken_again_without_a_copy(batches, joined):
     job = batches.start(asked(joined=joined))
     assert finish(job)["counts"]["made"] == 2
-    address = batches.take(job, "sound")
-    assert batches.take(job, "sound") == address and job.out.stat().st_nlink == 2
+    address = batches.take(job.id, "sound")
+    assert batches.take(job.id, "sound") == address and job.out.stat().st_nlink == 2
     again = batches.start(asked(joined=joined))
     told = finish(again)
     assert told["counts"] == {"made": 0, "skipped": 2, "failed": 0} and told["size"] == job.out.stat().st_size
     job.out.unlink()
     again.offered.clear()
     with pytest.raises(BadRequest, match="start the batch again"):
-        batches.take(again, "sound")
+        batches.take(again.id, "sound")
 
 
 @pytest.mark.parametrize(
@@ -419,7 +419,7 @@ def test_what_no_page_asks_for_is_refused(batches, change, message):
 def test_no_name_leaves_its_folder(batches, name):
     job = batches.start(asked(name=name))
     assert finish(job)["state"] == "done"
-    address = batches.take(job, "sound")
+    address = batches.take(job.id, "sound")
     assert address.startswith("made/") and ".." not in address and address.count("/") == 2
 
 

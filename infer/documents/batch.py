@@ -17,7 +17,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import MISSING, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from itertools import chain, groupby, islice
 from operator import itemgetter
@@ -42,12 +42,7 @@ NAME_FROM = 500  # characters that are looked at for it: a long run of accents t
 TOLERANCE = 0.05  # seconds that a line may be longer than its slot, or late: nobody hears it, and mp3 pads as much
 REPORT = "report.jsonl"
 
-# Options by name, with what makes them of a cell: str, int or float.
-KINDS: dict[str, type] = {
-    option.name: str if option.default is MISSING else type(option.default)
-    for option in fields(SpeechRequest)
-    if not isinstance(option.default, bytes)
-}
+KINDS: dict[str, Any] = {option.name: option.type for option in fields(SpeechRequest) if option.type is not bytes}
 _FASTEST: float = next(option.metadata["high"] for option in fields(SpeechRequest) if option.name == "speed")
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"  # hours may be left out in vtt
 _TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}", re.ASCII)
