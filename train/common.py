@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from models import stages
 from models.checkpoint import load_checkpoint
 from models.config import SMALL, SynthesizerConfig
+from models.stages import Sliders
 from models.synthesizer import Synthesizer
 from text.phones import split_reading, syllable_phones
 from text.symbols import phone_ids
@@ -82,6 +84,30 @@ def build(cast: tuple[Speaker, ...] = SPEAKERS, seed: int = 0) -> Synthesizer:
 def speakers(net: Synthesizer, ids: Tensor) -> Tensor:
     """[B] -> [B, G, 1]."""
     return net.emb_g(ids).unsqueeze(-1)
+
+
+def is_syllable(token: str) -> bool:
+    return token[-1].isdigit()
+
+
+@torch.inference_mode()
+def speak(
+    net: Synthesizer, tokens: list[str], speaker: int, emotion: int, how: Sliders, seed: int = 0, sound: bool = True
+) -> tuple[np.ndarray, Tensor]:
+    """-> float samples (none without sound), durations [T]."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def noise(_: int, length: int, channels: int) -> Tensor:
+        return torch.randn(channels, length, generator=generator)
+
+    phones, tones = (torch.tensor([ids]) for ids in tokens_to_ids(tokens))
+    g, mood = speakers(net, torch.tensor([speaker])), torch.eye(len(EMOTIONS))[[emotion]]
+    inputs = stages.Inputs(phones, tones, torch.zeros_like(phones), (), mood, g)
+    prior, durations = stages.durations(stages.Whole(net), inputs, noise, how)
+    if not sound:
+        return np.zeros(0), durations
+    _, z = stages.latent(stages.Whole(net), net.config, prior, durations, g, noise, how.noise_scale)
+    return net.dec(stages.with_source(z, net.config, noise), g)[0, 0].numpy().astype(np.float64), durations
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ naturalness: look at the pictures in the report's folder as well.
 
 import argparse
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,51 +18,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
-from models.synthesizer import Synthesizer, align, sample_prior
-from train.common import Utterance, corpus, speakers, tokens_to_ids
+from models.stages import Sliders
+from train.common import Utterance, corpus, is_syllable, speak, tokens_to_ids
 from train.data import RUNS
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
+from train.pictures import curves, spectrograms, tones
 from train.recognise import Recogniser, bare, count, labels, matched, wanted
 from train.speakers import EMOTIONS, Speaker, read_cast
 
 FRAME_RATE = SAMPLE_RATE / HOP
 SOME = 8  # sentences of each speaker and emotion where every slider is tried
 LEVEL = ["ta1 jin1 tian1 zhong1 gong1 kai1 che1", "ma1 ma1 chi1 xi1 gua1", "san1 feng1 shu1 xin1 du1 ji1 chu1"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The sliders of a rendering. The rhythm is the plain predictor's but where it is what is measured."""
-
-    length_scale: float = 1.0
-    noise_scale: float = 0.6
-    sdp_ratio: float = 0.0
-    noise_w: float = 0.8
-    seed: int = 0
-
-
-def is_syllable(token: str) -> bool:
-    return token[-1].isdigit()
-
-
-@torch.inference_mode()
-def speak(
-    net: Synthesizer, tokens: list[str], speaker: int, emotion: int, how: Settings, sound: bool = True
-) -> tuple[np.ndarray, Tensor]:
-    """-> float samples (none without sound), durations [T]."""
-    phones, tones = (torch.tensor([ids]) for ids in tokens_to_ids(tokens))
-    g, mask = speakers(net, torch.tensor([speaker])), torch.ones(1, 1, phones.shape[1])
-    generator = torch.Generator().manual_seed(how.seed)
-    rhythm = how.noise_w * torch.randn(1, 2, phones.shape[1], generator=generator)
-    mood = torch.eye(len(EMOTIONS))[[emotion]]
-    prior = net.encode(phones, tones, torch.zeros_like(phones), mask, (), mood, g, rhythm, how.sdp_ratio)
-    durations = align(prior.log_durations, mask, how.length_scale)[0]
-    if not sound:
-        return np.zeros(0), durations
-    noise = torch.randn(prior.mean.shape[1], int(durations.sum()), generator=generator)
-    z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, how.noise_scale)[None]
-    breath = torch.randn(1, HOP, z_p.shape[-1], generator=generator)
-    return net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g, breath)[0, 0].numpy().astype(np.float64), durations
 
 
 def warp(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -184,7 +150,7 @@ class Measures:
     def heard(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
         return matched(wanted(tokens), self.recogniser.hear(wav))
 
-    def misheard(self, how: Settings, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
+    def misheard(self, how: Sliders, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
         """Of (tokens, speaker, emotion) spoken in one way."""
         total = np.zeros(4)
         for tokens, speaker, emotion in tqdm(rows, desc=str(how), mininterval=10, leave=False):
@@ -195,7 +161,7 @@ class Measures:
         """Speak all chosen sentences and keep what the tables are made of."""
         for (s, e), rows in tqdm(self.chosen.items(), desc="speakers x emotions", mininterval=10):
             for n, u in enumerate(rows):
-                wav, _ = speak(self.net, u.item.tokens, s, e, Settings())
+                wav, _ = speak(self.net, u.item.tokens, s, e, Sliders())
                 row = compare(u, wav, self.cast[s])
                 for tone, pairs in row.pop("contours").items():
                     self.contours[tone] += pairs
@@ -209,8 +175,6 @@ class Measures:
                         for name in names:
                             self.grouped[name, who] += count(spoken[2 * k : 2 * k + 2])
                 if pictures and n == 0 and e == s % len(EMOTIONS):
-                    from train.pictures import spectrograms
-
                     spectrograms(pictures / f"spectrogram-{s}.png", u.item.tokens, u.wav / 32768.0, wav)
 
     def table(self) -> list[str]:
@@ -284,7 +248,7 @@ class Measures:
     def conditions(self) -> list[str]:
         """Phone and tone errors over the sliders, and of long sentences."""
         rows = [(u.item.tokens, s, e) for (s, e), us in self.chosen.items() for u in us[:SOME]]
-        usual = Settings()
+        usual = Sliders()
         ways = {
             "as above": usual,
             "length scale 0.8": replace(usual, length_scale=0.8),
@@ -315,7 +279,7 @@ class Measures:
                 change = []
                 for text in LEVEL:
                     tokens = [*text.split(), mark]
-                    wav, durations = speak(self.net, tokens, s, 0, Settings(noise_scale=0.0))
+                    wav, durations = speak(self.net, tokens, s, 0, Sliders(noise_scale=0.0))
                     f0, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
                     finals = final_frames(torch.tensor(tokens_to_ids(tokens)[1]), durations)
                     heights = [np.median(semitones(x[x > 0])) for _, a, b in finals if (x := f0[a:b]).any()]
@@ -332,9 +296,9 @@ class Measures:
         for noise_w in (0.0, 0.4, 0.8, 1.2):
             phones, whole, over = [], [], []
             for row in rows:
-                ways = [Settings(sdp_ratio=1.0, noise_w=noise_w, seed=seed) for seed in range(8)]
-                lengths = np.array([speak(self.net, *row, how, sound=False)[1].numpy() for how in ways])
-                plain = speak(self.net, *row, Settings(), sound=False)[1].sum().item()
+                how = Sliders(sdp_ratio=1.0, noise_w=noise_w)
+                lengths = np.array([speak(self.net, *row, how, seed, sound=False)[1].numpy() for seed in range(8)])
+                plain = speak(self.net, *row, Sliders(), sound=False)[1].sum().item()
                 long = lengths[:, lengths.mean(0) >= 4]  # rounding alone moves the short ones
                 phones.append((long.std(0) / long.mean(0)).mean())
                 whole.append(lengths.sum(1).std() / lengths.sum(1).mean())
@@ -364,8 +328,6 @@ def main() -> None:
     text = "\n".join(out)
     print(text)
     if args.report:
-        from train.pictures import curves, tones
-
         tones(args.report / "tones.png", measures.net, measures.cast)
         for log in sorted(args.runs.glob("*.log")):
             curves(args.report / f"{log.stem}.png", log)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from models.stages import Sliders
+from train.common import speak
 from train.features import HOP, SAMPLE_RATE, pitch
 from train.speakers import EMOTIONS, Speaker
 
@@ -68,13 +70,11 @@ def spectrograms(path: Path, tokens: list[str], teacher: np.ndarray, voice: np.n
 
 def tones(path: Path, net, cast: tuple[Speaker, ...]) -> None:
     """F0 of ma in the four tones, each speaker and emotion."""
-    from train.evaluate import Settings, speak
-
     figure, axes = sheet(1, len(cast), (3 * len(cast), 2.8))
     for s, (axis, speaker) in enumerate(zip(axes[0], cast, strict=True)):
         for e, mood in enumerate(EMOTIONS):
             tokens = ["ma1", ",", "ma2", ",", "ma3", ",", "ma4", "."]
-            wav, _ = speak(net, tokens, s, e, Settings(noise_scale=0.0))
+            wav, _ = speak(net, tokens, s, e, Sliders(noise_scale=0.0))
             f0, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
             seconds = torch.arange(len(f0)).numpy() * HOP / SAMPLE_RATE
             axis.plot(seconds, np.where(f0 > 0, f0, np.nan), label=mood, linewidth=1.2)

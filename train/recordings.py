@@ -18,11 +18,11 @@ from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
+from models.stages import Sliders
 from models.synthesizer import Synthesizer
 from text import analyse
-from train.common import tokens_to_ids
+from train.common import is_syllable, speak, tokens_to_ids
 from train.data import LEAD, RUNS, TAIL, Item, vowel_first, write
-from train.evaluate import Settings, is_syllable, speak
 from train.features import HOP, MEL_SLICE, SAMPLE_RATE, even_centres, latent, pitch
 from train.sentences import MARKS
 from train.speakers import SPEAKERS, Speaker, write_cast
@@ -162,7 +162,7 @@ def align_all(heard: list[np.ndarray], names: list[list[str]], first: list[np.nd
 
 def stretched(net: Synthesizer, tokens: list[str], frames: int) -> np.ndarray:
     """The released voice's durations, made longer or shorter to fill the recording: where the search begins."""
-    _, durations = speak(net, tokens, 0, 0, Settings(), sound=False)
+    _, durations = speak(net, tokens, 0, 0, Sliders(), sound=False)
     ends = np.cumsum(durations.numpy()) / durations.sum().item() * frames
     rounded = np.zeros(len(ends) + 1, int)
     for i, end in enumerate(ends, 1):
