@@ -30,7 +30,7 @@ from infer.engine import selftest
 from infer.engine.catalogue import BrokenVoice, VoiceInfo
 from infer.engine.pipeline import Engine
 from infer.files import TemporaryFolder, clear_away
-from infer.request import MissingFiles, SpeechError, SpeechRequest
+from infer.request import MissingFiles, SpeechError, SpeechRequest, help_of
 from infer.settings import Settings, SettingsError, load_settings
 
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
@@ -246,9 +246,7 @@ def translations() -> gr.I18n:
     pairs = WORDS | voices.WORDS
     for control in CONTROLS:
         pairs[control.name] = (control.zh, control.en)
-        pairs.setdefault(
-            f"{control.name}.help", (OPTIONS[control.name].metadata["zh"], OPTIONS[control.name].metadata["en"])
-        )
+        pairs.setdefault(f"{control.name}.help", help_of(OPTIONS[control.name]).pair)
     pairs |= {f"example.{i}": example[:2] for i, example in enumerate(EXAMPLES)}
     chinese, english = ({key: pair[i] for key, pair in pairs.items()} for i in (0, 1))
     return gr.I18n(**{"zh": chinese, "zh-CN": chinese, "zh-TW": chinese, "en": english})

@@ -26,7 +26,7 @@ from infer.documents import project as projects
 from infer.documents.project import Project
 from infer.engine.pipeline import Engine
 from infer.files import decode, head, read, read_from, writing
-from infer.request import BadRequest, SpeechRequest, shown
+from infer.request import BadRequest, SpeechRequest, help_of, shown
 from infer.settings import load_settings
 
 HEAD = 2_000_000  # bytes of a sound that may hold a project, which stands before the sound
@@ -83,7 +83,7 @@ def _add(result: argparse.ArgumentParser, option: Field) -> None:
         "--" + option.name.replace("_", "-"),
         type=Path if isinstance(option.default, bytes) else partial(_value, type(option.default)),
         default=option.default,
-        help=(option.metadata["en"] + default).replace("%", "%%"),
+        help=(help_of(option).say("en") + default).replace("%", "%%"),
         metavar=option.name.upper(),
     )
 
