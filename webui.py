@@ -403,7 +403,7 @@ def serve(settings: Settings) -> None:
             f"ready after {time.perf_counter() - began:.1f} s"
         )
         if selftest.is_due(engine):
-            print(selftest.check(engine).sentence[0])
+            print(selftest.check(engine).sentence)
     except (MissingFiles, BrokenVoice) as error:
         print(error)  # the page says it too, and other voices may do without
     port, host = settings.webui.port, settings.host

@@ -199,7 +199,7 @@ class DeviceTab:
         """What was asked for, what that came to, and the sentences that the choice itself gave."""
         engine, here = self.engine, devices.available()
         device, backend = engine.settings.webui.device, engine.settings.backend
-        found = [engine.reason[1 - language]] if engine.reason else []
+        found = [engine.reason.pair[language]] if engine.reason else []
         if engine.report and engine.reason == engine.report.sentence:
             found = []  # it stands under the self-test
         if device.strip().lower() in ("auto", ""):
@@ -250,7 +250,7 @@ class DeviceTab:
             [said[f"stage.{stage}"], f"{value:.1e}", _figure(report.rtf[stage])]
             for stage, value in report.differences.items()
         ]
-        return {"passed": report.passed, "sentence": report.sentence[1 - language], "rows": rows}
+        return {"passed": report.passed, "sentence": report.sentence.pair[language], "rows": rows}
 
     def _choices(self, said: dict[str, str]) -> dict[str, Any]:
         """By field: [chosen, [[value, label], …]]."""
