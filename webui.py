@@ -391,7 +391,7 @@ def load(engine: Engine) -> None:
     """Has the default voice ready, so that the first listener does not wait for it. Raises SpeechError."""
     began = time.perf_counter()
     voice = engine.load()
-    for _ in engine.stream(SpeechRequest("你好。")):
+    for _ in engine.speak([SpeechRequest("你好。")]):
         pass
     about = {"voice": voice.id, "family": voice.config.variant.name, "count": len(voice.speakers)}
     seconds = time.perf_counter() - began

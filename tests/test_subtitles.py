@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from infer.cli.say import main
 from infer.documents import audio, subtitles
-from infer.engine.pipeline import Engine, times
+from infer.engine.pipeline import Engine
+from infer.engine.stages import times
 from infer.request import BadRequest, Speech, SpeechRequest
 from infer.settings import load_settings
 from tests.test_text_properties import ANY
