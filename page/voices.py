@@ -18,7 +18,7 @@ from models.config import plain
 from page import as_message, language_of, lines_html, private, sentence, shown
 from page.downloads import Download, Downloads
 from page.report import report_html
-from words import Message, message
+from words import LANGUAGES, Message, message
 
 TICK = 0.7  # seconds between two looks at the downloads, while there are any
 NAMES = 4  # of a voice's speakers that its card shows
@@ -56,7 +56,7 @@ class VoicesTab:
     rescan: the chosen voice -> updates of `speaking`, so many components, for other voices or models.
     """
 
-    def __init__(self, engine: Engine, rescan: Callable[[str, gr.Request], Sequence[Any]], speaking: int = 0) -> None:
+    def __init__(self, engine: Engine, rescan: Callable[[str, gr.Request], Sequence[Any]], speaking: int) -> None:
         self.engine, self.settings, self.rescan, self.speaking = engine, engine.settings, rescan, speaking
         self.downloads = Downloads(engine.settings)
         self.items = tuple(item for item in ITEMS if getattr(self.settings, item.setting, item.folder))
@@ -109,7 +109,7 @@ class VoicesTab:
             files = self.engine.files(name)
             report = examine(files.weights, files.config)
             missing = self.engine.features.missing(report.variant) if report.variant and report.usable else []
-            result = report_html(report, missing, language)
+            result = report_html(report, missing, LANGUAGES.index(language))
         except SpeechError as error:  # it has gone meanwhile
             result = lines_html([(error, "error")], language)
         except Exception as error:
