@@ -18,7 +18,7 @@ from models.config import plain
 from page import as_message, language_of, lines_html, private, sentence, shown
 from page.downloads import Download, Downloads
 from page.report import report_html
-from words import LANGUAGES, Message, message
+from words import Message, message
 
 TICK = 0.7  # seconds between two looks at the downloads, while there are any
 NAMES = 4  # of a voice's speakers that its card shows
@@ -109,7 +109,7 @@ class VoicesTab:
             files = self.engine.files(name)
             report = examine(files.weights, files.config)
             missing = self.engine.features.missing(report.variant) if report.variant and report.usable else []
-            result = report_html(report, missing, LANGUAGES.index(language))
+            result = report_html(report, [as_message(each) for each in missing], language)
         except SpeechError as error:  # it has gone meanwhile
             result = lines_html([(error, "error")], language)
         except Exception as error:

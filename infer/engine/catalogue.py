@@ -13,6 +13,7 @@ from infer.settings import Settings
 from models import CheckpointError, Variant, recognise
 from models.checkpoint import find_config, read_config
 from models.config import plain, speakers, title_of
+from words import Message
 
 EMBEDDED = "xiaoyu"  # the voice that comes with the program
 Words = tuple[str, str]  # English, Chinese
@@ -60,7 +61,7 @@ class VoiceInfo:
     sampling_rate: int
     missing: tuple[Words, ...] = ()
     family: str = ""
-    why: str = ""
+    why: Message | None = None
     size: int = 0
 
 
@@ -217,7 +218,7 @@ def _in_place(id: str, place: Path) -> VoiceFiles | None:
     try:
         return VoiceFiles(id, weights, find_config(weights))
     except CheckpointError as error:
-        return _without(id, weights, str(error), str(error))
+        return _without(id, weights, str(error), error.zh)
 
 
 def _is_of_a_voice(name: str) -> bool:

@@ -24,6 +24,7 @@ from infer.settings import Settings
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint
 from models.checkpoint import read_config
 from models.config import CLAP_WIDTH, speakers
+from words import Message
 
 NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
 
@@ -157,7 +158,7 @@ class Voice:
         files: VoiceFiles,
         network: Synthesizer,
         speakers: Mapping[str, int],
-        why: str,
+        why: Message,
         make: Callable[[Synthesizer], Backend],
     ) -> None:
         self.id = files.id
