@@ -4,7 +4,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +11,7 @@ from torch import Tensor
 
 import bert
 import emotional
-from emotional.table import WORDS, emotion_weights, in_words
+from emotional.table import emotion_weights, in_words, keywords
 from infer.documents import clips
 from infer.engine.backends import Backend
 from infer.engine.catalogue import VoiceFiles, check_language, folder_name
@@ -24,7 +23,7 @@ from infer.settings import Settings
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint
 from models.checkpoint import read_config
 from models.config import CLAP_WIDTH, speakers
-from words import Message
+from words import Message, message
 
 NEUTRAL = "neutral"  # what a CLAP voice is told when the user says nothing
 
@@ -64,17 +63,12 @@ class Features:
                 needs.append(("BERT", folder, files, bert.REPOSITORIES.get(folder.name, "")))
         if variant.needs_clap and (files := emotional.missing_files(self.clap_path)):
             needs.append(("CLAP", self.clap_path, files, emotional.REPOSITORY))
-        return [
-            (
-                f"This voice needs {name}: run make models or {command(folder)}, or put {', '.join(files)} of the "
-                f"model repository {source} into {folder_name(folder)}, or set missing_features: zeros to speak "
-                "without.",
-                f"这个音色需要 {name}：请运行 make models 或 {command(folder)} 下载，或把模型仓库 {source} 的 "
-                f"{'、'.join(files).replace(' or ', ' 或 ')} 放进 {folder_name(folder)}；"
-                "或设置 missing_features: zeros，不带它说话。",
-            )
+        sentences = [
+            message("bert.needed", name=name, command=command(folder), files=files, source=source, folder=place)
             for name, folder, files, source in needs
+            for place in [folder_name(folder)]
         ]
+        return [(each.say("en"), each.say("zh")) for each in sentences]
 
     def bert(self, text: str, word2ph: list[int], width: int, style_text: str, style_weight: float) -> Tensor:
         """Feature of a sentence [width, tokens]; zeros where that was asked for."""
@@ -89,7 +83,7 @@ class Features:
                         folder, self.device.torch, dtype, normalise=width == 2048
                     )
                 except bert.MissingModel as error:
-                    raise MissingFiles(*(_without_paths(words, folder) for words in (error, error.zh))) from error
+                    raise MissingFiles(error.message.key, **error.message.facts) from error
             loaded, self._used = self._bert[width], time.monotonic()
         feature = loaded(text, word2ph, style_text or None, style_weight).float().cpu()
         self._rest()
@@ -133,7 +127,7 @@ class Features:
                 try:
                     self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
                 except emotional.MissingModel as error:
-                    raise MissingFiles(_without_paths(error, self.clap_path)) from error
+                    raise MissingFiles(error.message.key, **error.message.facts) from error
         if isinstance(prompt, bytes):
             vector = self._clap.file(prompt, clips.read_clip).float().cpu()
         else:
@@ -144,10 +138,6 @@ class Features:
                 f"put {emotional.REPOSITORY} there."
             )
         return vector
-
-
-def _without_paths(error: Exception | str, folder: Path) -> str:
-    return str(error).replace(str(folder), folder_name(folder))
 
 
 class Voice:
@@ -290,4 +280,4 @@ def _emotion_words(config: SynthesizerConfig) -> Sequence[str] | Mapping[str, Se
     """For emotion_weights. Nobody knows what the ten of v2.1 are, so words for calm mean the first."""
     if config.variant.emotion != "codes" or "neutral" in config.emotions:
         return config.emotions
-    return {name: ("neutral", *WORDS["neutral"]) if i == 0 else () for i, name in enumerate(config.emotions)}
+    return {name: ("neutral", *keywords()["neutral"]) if i == 0 else () for i, name in enumerate(config.emotions)}
