@@ -11,6 +11,7 @@ from fastapi import HTTPException, Request, Response
 
 from infer.files import Recent
 from page.guard import asker
+from words import message
 
 FREE = 5  # wrong passwords from one address before it has to wait; a name has ten times as many
 LONGEST, LONGEST_NAME = 60.0, 4.0  # seconds between two guesses, at most
@@ -62,14 +63,11 @@ class Door:
         wait = max(self.addresses.wait(address), 0.0 if address in self.known else self.names.wait(share))
         if wait:
             seconds = int(wait) + 1
-            told = (
-                f"密码错误次数太多，请在 {seconds} 秒后再试。",
-                f"Too many wrong passwords; try again in {seconds} s.",
-            )
-            raise HTTPException(429, told, {"retry-after": str(seconds)})
-        known = hmac.compare_digest(self._hash(name), self._hash(self.user))
+            wrong = message("signin.too_early", seconds=seconds)
+            raise HTTPException(429, wrong.pair, {"retry-after": str(seconds)})
+        named = hmac.compare_digest(self._hash(name), self._hash(self.user))
         right = hmac.compare_digest(self._hash(password), self._hash(self.password))
-        if not (known and right):  # both were compared: the time tells nothing
+        if not (named and right):  # both were compared: the time tells nothing
             self.addresses.wrong(address)
             self.names.wrong(share)
             return False

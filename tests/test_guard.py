@@ -427,7 +427,7 @@ class Site:
         kept = [f"glossary={folder / 'words.txt'}", f"history={folder / 'history'}"]
         settings = load_settings(overrides=[*own, *kept, *overrides], environment={})
         self.files = Files()
-        self.blocks = webui.build(Engine(settings), self.files)
+        self.blocks = webui.lay_out(Engine(settings), self.files)
         webui.launch(self.blocks, self.files, settings)
         self.port = urlsplit(self.blocks.local_url).port
         self.contract = guard.Contract(self.blocks)

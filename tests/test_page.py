@@ -657,7 +657,7 @@ def test_speakers_emotions_and_rate_follow_the_voice(visit, engine):
 
 
 def test_every_option_has_a_control():
-    named = [control.name for control in webui.CONTROLS]
+    named = list(webui.CONTROLS)
     assert named[0] == "text" and set(named) == {o.name for o in fields(SpeechRequest)} - {"emotion_audio"}
     assert webui.defaults() | {"text": "好"} == {name: getattr(SpeechRequest("好"), name) for name in named}
 

@@ -7,25 +7,18 @@ by 25 % (data.JITTER), and the rounding to frames. Learned as they are and drawn
 (phone errors 10 % -> 23 %; without the rate 9 % -> 18 %). So the lengths vary around the plain predictor's, by SPREAD.
 """
 
-import argparse
 import math
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from models.duration import SMALLEST, TAIL, SplineFlow, StochasticDurationPredictor, knots
-from train.common import Clock, arguments, build, corpus, initials, keep, speakers, start
+from train.common import corpus, initials, network, scale_layers, speakers
+from train.loop import Run, adam, stage_options, warm_up
 from train.prosody import LONGEST, Batch, batches, encode, text_side
-from train.speakers import read_cast
 
-SPREAD = (
-    0.05,
-    0.08,
-    0.2,
-)  # standard deviation of the log duration of an initial, of the rest of a syllable, of a pause
+SPREAD = (0.05, 0.08, 0.2)  # deviation of the log duration of an initial, of the rest of a syllable, of a pause
 
 
 def spline(x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
@@ -95,29 +88,16 @@ def rhythm_loss(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4_000)
-    parser.add_argument("--frames", type=int, default=1_500, help="frames a batch")
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--prosody", type=Path, help="text side (RUNS/prosody.pt)")
-    args = arguments(parser, "rhythm.pt")
-    device = args.device
-    net = build(read_cast(args.runs / "data"))
-    with torch.no_grad():
-        for name, flow in net.sdp.flows.items():  # begin as the identity, at the size of a log duration
-            if name != "0":
-                flow.proj.weight.zero_()
-                flow.proj.bias.zero_()
-    net.to(device)
-    optimizer = torch.optim.AdamW(net.sdp.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
-    step, seconds = start(args, net, ("sdp",), optimizer)
-    step = max(0, step)
+    args = stage_options(__doc__, "rhythm.pt", steps=4_000, frames=1_500, lr=2e-3, prosody=None)
+    net = network(args)
+    scale_layers(net.sdp.flows, "proj", 0.0)  # begin as the identity, at the size of a log duration
+    run = Run(args, {"sdp": net.sdp}, adam(net.sdp, args.lr))
     text_side(net, args)
     data = [u for u in corpus("train", args.runs / "data") if u.item.frames <= LONGEST]
-    source = batches(data, 5000 + step, args.frames)
-    clock, seen = Clock(seconds), []
-    while step < args.steps:
-        batch = next(source).to(device)
+    source = batches(data, 5000 + run.step, args.frames)
+
+    def learn(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = next(source).to(args.device)
         torch.manual_seed(step)
         speaker = speakers(net, batch.speaker)
         with torch.no_grad():
@@ -125,20 +105,9 @@ def main() -> None:
             plain = net.dp(x, batch.mask, speaker)[:, 0]
             varied = plain + spread(batch) * torch.randn_like(plain)
         loss = rhythm_loss(net.sdp, x, batch.mask, speaker, varied)
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.sdp.parameters(), 1.0)
-        optimizer.step()
-        seen.append(loss.item())
-        step += 1
-        say, store = clock.tick()
-        if say or step == args.steps:
-            print(f"step {step}  nats {np.mean(seen):.4f}  {clock.spent:.0f} s", flush=True)
-            seen = []
-        if store or step == args.steps:
-            keep(args.out, net, ("sdp",), optimizer, step, clock.spent)
+        return loss, {"nats": loss}
+
+    run.loop(learn, warm_up(args))
 
 
 if __name__ == "__main__":

@@ -29,26 +29,13 @@ LONGEST = 509  # symbols of one request
 
 # The teacher's symbols of our initials and finals; ~ is where the tone's arrow stands. (Facts of the phones it was
 # taught with: misaki 0.9.4, Apache-2.0, whose table goes back to pinyin-to-ipa, MIT.)
-INITIALS = dict(
-    zip(
-        "b p m f d t n l g k h j q x zh ch sh r z c s".split(),
-        "p pʰ m f t tʰ n l k kʰ x ʨ ʨʰ ɕ ꭧ ꭧʰ ʂ ɻ ʦ ʦʰ s".split(),
-        strict=True,
-    )
-)
-FINALS = dict(
-    zip(
-        "a ai an ang ao e ei en eng er i ir i0 ia ian iang iao ie in ing iong iu".split(),
-        "a~ ai~ a~n a~ŋ au~ ɤ~ ei~ ə~n ə~ŋ ɚ~ i~ ɨ~ ɨ~ ja~ jɛ~n ja~ŋ jau~ je~ i~n i~ŋ jʊ~ŋ jou~".split(),
-        strict=True,
-    )
-) | dict(
-    zip(
-        "o ong ou u ua uai uan uang ui un uo v van ve vn En E".split(),
-        "wo~ ʊ~ŋ ou~ u~ wa~ wai~ wa~n wa~ŋ wei~ wə~n wo~ y~ ɥɛ~n ɥe~ y~n jɛ~n je~".split(),
-        strict=True,
-    )
-)
+_TABLE = """
+b=p p=pʰ m=m f=f d=t t=tʰ n=n l=l g=k k=kʰ h=x j=ʨ q=ʨʰ x=ɕ zh=ꭧ ch=ꭧʰ sh=ʂ r=ɻ z=ʦ c=ʦʰ s=s
+a=a~ ai=ai~ an=a~n ang=a~ŋ ao=au~ e=ɤ~ ei=ei~ en=ə~n eng=ə~ŋ er=ɚ~ i=i~ ir=ɨ~ i0=ɨ~ ia=ja~ ian=jɛ~n iang=ja~ŋ
+iao=jau~ ie=je~ in=i~n ing=i~ŋ iong=jʊ~ŋ iu=jou~ o=wo~ ong=ʊ~ŋ ou=ou~ u=u~ ua=wa~ uai=wai~ uan=wa~n uang=wa~ŋ
+ui=wei~ un=wə~n uo=wo~ v=y~ van=ɥɛ~n ve=ɥe~ vn=y~n En=jɛ~n E=je~
+"""
+PHONES = dict(pair.split("=") for pair in _TABLE.split())
 TONES = {1: "→", 2: "↗", 3: "↓", 4: "↘", 5: ""}
 MARKS = {",": ", ", ".": ". ", "?": "? ", "!": "! ", "…": "…", "-": "—", "'": ""}  # ours -> its own, with its blanks
 
@@ -61,14 +48,14 @@ def symbols(reading: str) -> tuple[str, str]:
     """
     syllable, tone = split_reading(reading)
     initial, final = syllable_phones(syllable)
-    template = FINALS[final]
+    template = PHONES[final]
     if initial == "y":
         begins = "" if template[0] in "iy" else "ɥ" if template[0] == "ɥ" else "j"
         template = template.removeprefix("ɥ").removeprefix("j").removeprefix("w")
     elif initial == "w":
         begins, template = "" if final == "u" else "w", template.removeprefix("w")
     else:
-        begins = INITIALS.get(initial, "")  # AA, EE, OO have none
+        begins = PHONES.get(initial, "")  # AA, EE, OO have none
     if (initial, final) == ("OO", "o"):
         template = "ɔ~"
     return begins, template.replace("~", TONES[tone])
