@@ -1,4 +1,4 @@
-"""The normalising flow from the prior to the decoder's latent, reverse direction. Facts: FACTS.md, section 6."""
+"""The normalising flow from the prior to the decoder's latent, reverse direction (docs/network.md, 6)."""
 
 import torch
 from torch import Tensor, nn

@@ -43,11 +43,11 @@ class ModelFolder:
         return names if there else [*names, message("pretrained.either", names=WEIGHTS)]
 
     def refusal(self, key: str, **facts: object) -> MissingModel:
-        """What is wrong with the files, and what brings better ones."""
+        """What is wrong with the files, as the middle of a sentence, and what brings better ones."""
         known = message("pretrained.repository", name=self.repository)
         source = known if self.repository else message("pretrained.model")
-        places = {"files": self.files, "weights": WEIGHTS, "source": source, "folder": self.name}
-        return MissingModel("pretrained.refusal", cause=message(key, folder=self.name, **facts), **places)
+        needs = {"files": self.files, "weights": WEIGHTS, "source": source}
+        return MissingModel("pretrained.refusal", folder=self.name, cause=message(key, **facts), **needs)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
