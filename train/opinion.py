@@ -5,12 +5,12 @@ what is said and in which tones. `pip install --no-deps distillmos xls-r-sqa spe
 """
 
 import sys
+from importlib.resources import files
 from importlib.util import find_spec
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from scipy.signal import resample_poly
+import torch
 
 RATE = 16_000
 PEAK = 0.7
@@ -18,10 +18,8 @@ WINDOW = int(9.01 * RATE)  # samples that DNSMOS takes
 OVRL = (-0.06766283, 1.11546468, 0.04602535)  # DNSMOS's polynomial from the network's third number to the score
 
 
-def distillmos():
+def distillmos() -> torch.nn.Module:
     """The network. The package imports torchaudio for reading files only, which is not needed here."""
-    import torch
-
     stands_in = "torchaudio" not in sys.modules and find_spec("torchaudio") is None
     if stands_in:
         sys.modules["torchaudio"] = ModuleType("torchaudio")
@@ -41,18 +39,17 @@ class Opinion:
     def __init__(self) -> None:
         import onnxruntime
 
-        folder = Path(find_spec("speechmos").submodule_search_locations[0])
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.distill = distillmos()
-        self.noise = onnxruntime.InferenceSession(str(folder / "dnsmos_models" / "sig_bak_ovr.onnx"), options)
+        model = files("speechmos").joinpath("dnsmos_models", "sig_bak_ovr.onnx")
+        self.noise = onnxruntime.InferenceSession(str(model), options)
 
     def __call__(self, wav: np.ndarray, rate: int) -> tuple[float, float]:
         """float samples -> DistillMOS, DNSMOS OVRL."""
-        import torch
+        import librosa
 
-        divisor = np.gcd(rate, RATE)
-        wav = resample_poly(wav, RATE // divisor, rate // divisor).astype(np.float32)
+        wav = librosa.resample(wav, orig_sr=rate, target_sr=RATE).astype(np.float32)
         wav *= PEAK / max(np.abs(wav).max(initial=0), 1e-6)
         with torch.inference_mode():
             quality = self.distill(torch.from_numpy(wav)[None]).item()

@@ -48,19 +48,18 @@ def read_filelist(path: Path) -> list[Entry]:
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         if not line.strip():
             continue
-        where, fields = f"{path.name}, line {number}", [field.strip() for field in line.split("|")]
-        if len(fields) < 4 or not all(fields[:4]):
-            raise ValueError(
-                f"{where}: {line[:60]!r} is not path|speaker|language|text; write all four, with | between"
-            )
-        if fields[2].upper() not in ("ZH", "CH"):
-            raise ValueError(
-                f"{where}: the language {fields[2][:20]!r} cannot be trained; only ZH can, leave others out"
-            )
-        sound = path.parent / fields[0]  # an absolute path stays as it is
-        if not sound.is_file():
-            raise ValueError(f"{where}: {fields[0]!r} is not there; correct the path, it starts at the list's folder")
-        entries.append(Entry(sound, fields[1], fields[3]))
+        name, speaker, language, text = [field.strip() for field in f"{line}|||".split("|")][:4]
+        sound = path.parent / name  # an absolute path stays as it is
+        if not all((name, speaker, language, text)):
+            fault = f"{line[:60]!r} is not path|speaker|language|text; write all four, with | between"
+        elif language.upper() not in ("ZH", "CH"):
+            fault = f"the language {language[:20]!r} cannot be trained; only ZH can, leave others out"
+        elif not sound.is_file():
+            fault = f"{name!r} is not there; correct the path, it starts at the list's folder"
+        else:
+            entries.append(Entry(sound, speaker, text))
+            continue
+        raise ValueError(f"{path.name}, line {number}: {fault}")
     if not entries:
         raise ValueError(f"{path.name} has no line; write one path|speaker|language|text for each recording")
     return entries
@@ -117,15 +116,12 @@ def syllables(tokens: list[str]) -> Iterator[tuple[str, int]]:
 
 def sounds(tokens: list[str]) -> list[str]:
     """What each phone and blank sounds like: an initial; a final's three thirds; a pause."""
-    out = ["pause"] * 3
-    for token in tokens:
-        if is_syllable(token):
-            phones = tokens_to_ids([token])[0]
-            initial, final = phones[3], phones[5]
-            out += [f"i{initial}", f"f{final}.0", f"f{final}.1", f"f{final}.2"]
-        else:
-            out += ["pause"] * 2
-    return [*out, "pause", "pause"]
+    phones, _ = tokens_to_ids(tokens)
+    out = ["pause"] * len(phones)
+    for _, place in syllables(tokens):
+        initial, final = phones[place], phones[place + 2]
+        out[place : place + 4] = [f"i{initial}", f"f{final}.0", f"f{final}.1", f"f{final}.2"]
+    return out
 
 
 def cepstra(mel: np.ndarray) -> np.ndarray:
