@@ -24,10 +24,10 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
-from infer import backends, devices, shapes
-from infer.backends import Backend
-from infer.decoding import decode
-from infer.pipeline import with_source
+from infer.engine import backends, devices, shapes
+from infer.engine.backends import Backend
+from infer.engine.decoding import decode
+from infer.engine.pipeline import with_source
 from infer.request import SpeechError
 from infer.settings import load_settings
 from models import VARIANTS, Synthesizer, SynthesizerConfig, load_checkpoint

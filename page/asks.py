@@ -12,7 +12,7 @@ Name = Annotated[str, Field(max_length=1000)]  # of a file, a format, a run …
 Text = Annotated[str, Field(max_length=1_000_000)]
 File = Annotated[str, Field(max_length=28 << 20)]  # in base64
 Options = Annotated[dict[Name, Text | int | float | None], Field(max_length=64)]
-Project = dict[str, Any]  # infer/project.py looks at every value
+Project = dict[str, Any]  # infer/documents/project.py looks at every value
 
 ASKS: dict[str, Any] = {
     "voices": Any,

@@ -26,14 +26,15 @@ from typing import Any
 
 import gradio as gr
 
-from infer import audio, log
-from infer.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items_in, steps
+from infer import log
+from infer.documents import audio
+from infer.documents.batch import MOST_BYTES, MOST_ITEMS, REPORT, TOLERANCE, Item, Result, items_in, steps
 from infer.ending import ending
+from infer.engine.pipeline import Engine
+from infer.engine.turns import Turn, listener_named
+from infer.engine.voice import Voice
 from infer.files import write_whole
-from infer.pipeline import Engine
 from infer.request import BadRequest, Busy, Speech, SpeechError, SpeechRequest
-from infer.turns import Turn, listener_named
-from infer.voice import Voice
 from page import answering
 from page.files import KEPT, Files
 from page.guard import asking
@@ -201,7 +202,7 @@ def _safe(stem: str) -> str:
 
 def faults(engine: Engine, wanted: Sequence[Item], base: SpeechRequest) -> Iterator[tuple[Item, SpeechError]]:
     """Items that cannot be said, as far as that can be told before anything is spoken."""
-    limit = engine.settings["max_characters"]
+    limit = engine.settings.max_characters
 
     @functools.cache  # as many rows name the same
     def check(voice: str, speaker: str) -> None:
@@ -521,7 +522,7 @@ class Batches:
         for name in sorted(names):
             with suppress(BadRequest):  # there is no such voice: its rows fail by themselves
                 stamps.append(repr(self.engine.files(name).stamp()))
-        glossary = self.engine.settings["glossary"]
+        glossary = self.engine.settings.glossary
         file = self.engine.settings.path(glossary) if glossary else None
         return [*stamps, file.read_bytes().hex() if file and file.is_file() else ""]
 

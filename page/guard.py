@@ -21,7 +21,10 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
+
+from words import Fault
 
 UPLOAD = 28 << 20  # bytes of JSON: the largest file that a page sends (page/sample.py), in base64
 EVENT = 256 << 10  # bytes: what an event holds is typed by hand
@@ -83,12 +86,27 @@ HEADERS = {
 }
 
 
-class Refused(Exception):
-    """Answered with a status and one sentence (English, Chinese)."""
+ANSWERS: dict[str, tuple[int, dict[str, str]]] = {  # to what is refused: status and headers
+    "guard.no_name": (400, {}),
+    "guard.wrong": (422, {}),
+    "guard.foreign": (403, {}),
+    "guard.gone": (404, {}),
+    "guard.large": (413, {"connection": "close"}),
+    "guard.many": (413, {}),
+    "guard.no_json": (415, {}),
+    "guard.slow": (408, {"connection": "close"}),
+    "guard.busy": (503, {"retry-after": "5"}),
+    "signin.first": (401, {}),
+}
 
-    def __init__(self, status: int, english: str, chinese: str, **headers: str) -> None:
-        super().__init__(english)
-        self.response = PlainTextResponse(f"{english} {chinese}\n", status, headers)
+
+class Refused(Fault):
+    """Answered with a status and one sentence in both languages, see ANSWERS."""
+
+    @property
+    def response(self) -> PlainTextResponse:
+        chinese, english = self.message.pair
+        return PlainTextResponse(f"{english} {chinese}\n", *ANSWERS[self.message.key])
 
 
 class Frame(BaseModel):
@@ -134,13 +152,13 @@ class Contract:
         if path.endswith("/component_server"):
             call = Call.model_validate(asked)
             if (call.component_id, call.fn_name) not in self.functions:
-                raise _gone()
+                raise Refused("guard.gone")
             return
         event = Event.model_validate(asked)
         if event.fn_index not in self.events or event.trigger_id not in self.triggers:
-            raise _gone()
+            raise Refused("guard.gone")
         if self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
-            raise _gone()
+            raise Refused("guard.gone")
         self.events[event.fn_index].validate_python(event.data)
 
     def listening(self, query: str) -> bool:
@@ -183,7 +201,7 @@ class Guard:
             path, route = self._admit(scope, headers)
             address = _network(scope["client"][0] if scope.get("client") else "")
             asker.set(address)
-            scope = scope | {"headers": _plain_headers(scope), "query_string": self._query(path, scope)}
+            scope = scope | {"headers": _without_length(scope), "query_string": self._query(path, scope)}
             async for chunk in self._body(route, headers, receive):
                 kept.append(chunk)
             body = b"".join(kept)
@@ -192,7 +210,7 @@ class Guard:
                 try:
                     self.contract.check(path, asked)
                 except ValidationError as error:
-                    raise _wrong() from error
+                    raise Refused("guard.wrong") from error
                 browser, send = _browser(headers, send)
                 asker.set(f"{address} {browser}")
             await self.app(scope, _replay(body, receive), send)
@@ -207,15 +225,15 @@ class Guard:
         """The path and its route. Raises Refused by what is known before the body."""
         names = headers.getlist("host")
         if len(names) != 1 or not self.hosts(_name(names[0])):
-            raise Refused(400, "This page does not go by that name.", "本页面没有这个名字。")
+            raise Refused("guard.no_name")
         path = route_path(scope).removesuffix("/")
         route = next((route for route in ROUTES if route.method == scope["method"] and _fits(route.path, path)), None)
         if route is None:
-            raise _gone()
+            raise Refused("guard.gone")
         if foreign(route, headers):
-            raise Refused(403, "Another site has asked for this; use the page.", "这是别的网站发来的请求；请用本页。")
+            raise Refused("guard.foreign")
         if not route.open and not self.signed_in(_cookies(headers)):
-            raise Refused(401, "Sign in on the page first.", "请先在页面上登录。")
+            raise Refused("signin.first")
         return path, route
 
     def _query(self, path: str, scope: dict[str, Any]) -> bytes:
@@ -223,27 +241,25 @@ class Guard:
         if path != f"{API}/queue/data":
             return b""
         if not self.contract.listening(scope["query_string"].decode("latin-1")):
-            raise _gone()
+            raise Refused("guard.gone")
         return scope["query_string"]
 
     async def _body(self, route: Route, headers: Headers, receive: Any) -> AsyncIterator[bytes]:
         """The pieces of a body. Raises Refused for one that is too large, too slow, or no JSON where that is wanted."""
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 15 or int(length) > route.most:
-            raise _large(route)
+            raise Refused("guard.large", most=max(route.most, 1024) >> 10)
         if not route.most and "transfer-encoding" not in headers:
             return
         if route.path.startswith(API) and headers.get("content-type", "").partition(";")[0] != "application/json":
-            raise Refused(415, "This takes JSON.", "这里只接受 JSON。")
+            raise Refused("guard.no_json")
         size, more, left = 0, True, self.patience
         while more:
             began = time.monotonic()
             try:
                 message = await asyncio.wait_for(receive(), max(left, 0))
             except TimeoutError as error:
-                raise Refused(
-                    408, "It took too long to come; send it again.", "传送得太慢了；请再试一次。", connection="close"
-                ) from error
+                raise Refused("guard.slow") from error
             if message["type"] != "http.request":
                 raise _Gone
             chunk, more = message.get("body", b""), message.get("more_body", False)
@@ -251,14 +267,9 @@ class Guard:
             left += len(chunk) / RATE - (time.monotonic() - began)
             left = min(left, self.patience)  # what came fast buys no half hour of silence
             if size > route.most:
-                raise _large(route)
+                raise Refused("guard.large", most=max(route.most, 1024) >> 10)
             if self.held + len(chunk) > self.most_held - (self.most_held // SPARED if size > EVENT else 0):
-                raise Refused(
-                    503,
-                    "Too much is being sent; try again.",
-                    "正在传送的内容太多；请稍后再试。",
-                    **{"retry-after": "5"},
-                )
+                raise Refused("guard.busy")
             self.held += len(chunk)
             yield chunk
 
@@ -273,7 +284,7 @@ def read(body: bytes) -> tuple[bytes, Any]:
     Half a surrogate pair, which a browser may send, can neither be written nor sent back: U+FFFD in its place.
     """
     if sum(map(body.count, (b",", b":", b"[", b"{"))) > VALUES:
-        raise Refused(413, "This holds too many values; send less.", "内容太多；请减少后再试。")
+        raise Refused("guard.many")
     try:
         text = body.decode()
         if re.search(r"\\u[dD][89a-fA-F]", text):
@@ -281,9 +292,9 @@ def read(body: bytes) -> tuple[bytes, Any]:
             body = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
         asked = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise _wrong() from error
+        raise Refused("guard.wrong") from error
     if not _shallow(asked, DEPTH):
-        raise _wrong()
+        raise Refused("guard.wrong")
     return body, asked
 
 
@@ -359,12 +370,11 @@ def _network(address: str) -> str:
 
 
 def _cookies(headers: Headers) -> dict[str, str]:
-    pairs = (one.strip().partition("=") for line in headers.getlist("cookie") for one in line.split(";"))
-    return {name: value for name, _, value in pairs}
+    return cookie_parser("; ".join(headers.getlist("cookie")))
 
 
-def _plain_headers(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
-    """Without the length, which the body may no longer have."""
+def _without_length(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    """The headers without the body's length, which may be another by now."""
     return [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
 
 
@@ -417,20 +427,3 @@ def own_cookie(cookie: str, encrypted: bool) -> str:
     if encrypted or any(rule.lower() == "secure" for rule in rules):
         kept.append("Secure")
     return "; ".join([value, *kept, "HttpOnly", "SameSite=Strict"])
-
-
-def _gone() -> Refused:
-    return Refused(404, "There is nothing here.", "这里什么都没有。")
-
-
-def _wrong() -> Refused:
-    return Refused(422, "This is nothing that the page sends; reload it.", "这不是本页面会发送的内容；请刷新页面。")
-
-
-def _large(route: Route) -> Refused:
-    return Refused(
-        413,
-        f"This is too large; at most {max(route.most, 1024) >> 10} kB are taken here.",
-        f"内容太大；这里最多接受 {max(route.most, 1024) >> 10} kB。",
-        connection="close",
-    )

@@ -1,5 +1,5 @@
 // How a speech looks: waveform, mel spectrogram with pitch, phones and characters, all on one time axis; and how long
-// each stage of its making took. Plain functions without side effects; `data` is Look.as_dict() of infer/look.py,
+// each stage of its making took. Plain functions without side effects; `data` is Look.as_dict() of infer/documents/picture.py,
 // `words` are page/look.py's.
 
 const lookSay = (words, key, ...values) =>

@@ -18,7 +18,7 @@ import gradio as gr
 import numpy as np
 
 from emotional import resample
-from infer import audio, clips
+from infer.documents import audio, clips
 from infer.request import BadRequest
 from page import answering
 

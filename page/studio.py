@@ -20,17 +20,18 @@ from typing import Any
 
 from pypinyin.contrib.tone_convert import to_tone
 
-from infer import audio, log, subtitles
-from infer import project as projects
+from infer import log
+from infer.documents import audio, subtitles
+from infer.documents import project as projects
+from infer.documents.picture import look
+from infer.documents.project import MOST_CARDS, Project, split
+from infer.documents.takes import Takes
 from infer.ending import ending
+from infer.engine.catalogue import VoiceInfo
+from infer.engine.pipeline import Engine
+from infer.engine.turns import Turn, listener_named
 from infer.files import TemporaryFolder
-from infer.look import look
-from infer.pipeline import Engine
-from infer.project import MOST_CARDS, Project, split
 from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, too_long
-from infer.takes import Takes
-from infer.turns import Turn, listener_named
-from infer.voices import VoiceInfo
 from page import answering, private
 from page.files import TEMPORARY, Files, check_room, not_written
 from page.glossary import remember
@@ -154,7 +155,7 @@ class Studio:
         self, engine: Engine, files: Files, samples: Samples, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.engine = engine
-        self.takes = Takes(engine, engine.settings["takes_mb"])
+        self.takes = Takes(engine, engine.settings.takes_mb)
         self.files = files
         self.samples = samples
         self.clock = clock
@@ -203,14 +204,14 @@ class Studio:
     def remember(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{text, position}: the word around that character is read so in every text from now on."""
         settings = self.engine.settings
-        if not settings["glossary"] or not private(settings):
+        if not settings.glossary or not private(settings):
             raise BadRequest(
                 "The glossary is switched off or shared with others, so only this sentence was to be changed; untick "
                 "“remember”.",
                 "读音表已关闭，或与他人共用，所以不能记住；请去掉“记住”的勾，只改这一句。",
             )
         term, reading = word_at(self.engine.read(SpeechRequest(ask["text"])), int(ask["position"]))
-        remember(settings.path(settings["glossary"]), term, reading)
+        remember(settings.path(settings.glossary), term, reading)
         return {"term": term}
 
     def _reading(self, text: str, request: SpeechRequest) -> dict[str, Any]:
@@ -274,7 +275,7 @@ class Studio:
         self, scope: str, requests: Sequence[SpeechRequest], cancelled: Callable[[], bool]
     ) -> Iterator[dict[str, Any]]:
         """The parts of a speech. scope: whose it is, see Takes."""
-        seconds, limit = 0.0, self.engine.settings["max_seconds"]
+        seconds, limit = 0.0, self.engine.settings.max_seconds
         for card, request in enumerate(requests):
             known, sentence = self.takes.find(request, scope) is not None, -1
             with closing(self.takes.stream(request, cancelled, scope)) as pieces:
@@ -293,7 +294,7 @@ class Studio:
         def say(request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Speech]:
             return self.takes.stream(request.but(emotion_audio=sample), cancelled, scope)
 
-        pieces = projects.stream(project, say, cancelled, self.engine.settings["max_seconds"])
+        pieces = projects.stream(project, say, cancelled, self.engine.settings.max_seconds)
         with TemporaryFolder(TEMPORARY) as folder:
             path, told = Path(folder, f"speech.{format}"), []
             written = format not in subtitles.FORMATS

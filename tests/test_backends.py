@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 import torch
 
-from infer import backends, devices, shapes
-from infer.backends import graph, store
-from infer.backends.torch import TorchBackend
-from infer.decoding import decode
-from infer.pipeline import Engine, speak, with_source
+from infer.engine import backends, devices, shapes
+from infer.engine.backends import graph, store
+from infer.engine.backends.torch_backend import TorchBackend
+from infer.engine.decoding import decode
+from infer.engine.pipeline import Engine, speak, with_source
+from infer.engine.warmth import Warmth, calls
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
-from infer.warmth import Warmth, calls
 from models import VARIANTS, Synthesizer, SynthesizerConfig, halos
 from models.config import CLAP_WIDTH
 from models.filter import LOUDEST
@@ -227,7 +227,7 @@ class Recorder:
 
 def test_200_texts_cause_no_shape_beyond_the_fixed_set(folder):
     speaker = engine(folder)
-    voice, sizes = speaker.load(), speaker.settings["windows"]
+    voice, sizes = speaker.load(), speaker.settings.windows
     warm = Recorder()
     fixed = calls(warm, voice.config, voice.halos, sizes, len(voice.config.emotions), voice.speaker("甲"))
     for step in fixed:
@@ -364,7 +364,7 @@ def test_a_missing_package_is_a_sentence_with_the_remedy(name, monkeypatch, fold
 
 
 def test_a_missing_driver_is_a_sentence_with_the_remedy():
-    from infer.backends.openvino import _device
+    from infer.engine.backends.openvino_backend import _device
 
     assert _device(["CPU"], "auto") == "CPU" and _device(["CPU", "GPU.0", "GPU.1"], "") == "GPU.0"
     assert _device(["CPU", "GPU.0", "GPU.1"], "gpu.1") == "GPU.1" and _device(["CPU", "NPU"], "npu") == "NPU"

@@ -1,4 +1,4 @@
-"""infer/batch.py: files in, items, files out; what is there is kept, what fails is told, nothing is half written."""
+"""documents/batch.py: files in, items, files out; what is there stays, what fails is told, nothing is half written."""
 
 import io
 import json
@@ -14,9 +14,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import audio, batch, subtitles
-from infer.batch import Item, decode, fitted, items, main, run
-from infer.pipeline import Engine, speak
+from infer.cli.batch import main
+from infer.documents import audio, batch, subtitles
+from infer.documents.batch import Item, decode, fitted, items, run
+from infer.engine.pipeline import Engine, speak
 from infer.request import BadRequest, SpeechRequest, Timed
 from infer.settings import load_settings
 from tests.test_subtitles import said

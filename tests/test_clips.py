@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer import audio, clips, decoder
-from infer.clips import read_clip
+from infer.documents import audio, clips, decoder
+from infer.documents.clips import read_clip
 from infer.request import BadRequest, SpeechRequest
 from tests import hostile_sounds as hostile
 

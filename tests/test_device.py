@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import bert
-from infer import audio, devices, machine, selftest
-from infer.pipeline import Engine, speak
-from infer.record import KEPT, Record, Spoken
+from infer.cli.selftest import main
+from infer.documents import audio
+from infer.engine import devices, machine, selftest
+from infer.engine.pipeline import Engine, speak
+from infer.engine.record import KEPT, Record, Spoken
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
 from tests.voices import loaded, make_tiny_voice
@@ -55,7 +57,7 @@ def test_who_is_speaking_goes_on_and_the_next_request_has_the_new_backend(engine
     assert engine.load() is not old and type(engine.load().backend).__name__ == "TorchBackend"
     assert engine.loaded == {"tiny"}  # others are loaded anew when they are asked for
     assert engine.features is of_bert  # gigabytes, which another backend does not move
-    assert (engine.settings["webui.device"], engine.settings["backend"]) == ("cpu", "torch")
+    assert (engine.settings.webui.device, engine.settings.backend) == ("cpu", "torch")
     other, _ = speak(engine, request)
     assert other.shape == whole.shape and np.abs(other - whole).max() < 1e-3
     assert np.abs(speak(engine, SpeechRequest("你好。", voice="other"))[0]).max() > 0
@@ -116,7 +118,7 @@ def test_a_driver_that_throws_is_a_sentence_and_nothing_changes(engine, monkeypa
     def broken(*_):
         raise RuntimeError("no memory at /home/somebody")
 
-    monkeypatch.setattr("infer.backends.make", broken)
+    monkeypatch.setattr("infer.engine.backends.make", broken)
     with pytest.raises(SpeechError, match=r"cannot be loaded on cpu with torch .*; cpu with onnx stays") as refusal:
         engine.use("cpu", "torch")
     assert "/home" not in str(refusal.value) + refusal.value.zh and "无法" in refusal.value.zh
@@ -204,13 +206,13 @@ def test_which_devices_are_tested_at_the_start(engine):
 def test_the_self_test_in_a_terminal(folder, capsys, monkeypatch):
     for name, value in {"VOICES": f"[{folder / 'voices'}]", "WEBUI_DEVICE": "cpu", "CACHE_PATH": ""}.items():
         monkeypatch.setenv(f"BV2_{name}", value)
-    assert selftest.main(["other"]) == 0
+    assert main(["other"]) == 0
     said = capsys.readouterr().out
     assert "voice other, " in said and "decode " in said and "Passed: onnx on CPU agrees" in said
-    assert selftest.main(["nobody"]) == 1
+    assert main(["nobody"]) == 1
     assert "There is no voice 'nobody'" in capsys.readouterr().err
     monkeypatch.setattr(selftest, "LIMITS", dict.fromkeys(selftest.LIMITS, -1.0))
-    assert selftest.main([]) == 1
+    assert main([]) == 1
     assert "Failed: onnx on CPU" in capsys.readouterr().out
 
 

@@ -6,10 +6,10 @@ from functools import cache
 import pytest
 import torch
 
-from infer import devices, shapes
-from infer.backends.torch import TorchBackend
-from infer.decoding import decode
-from infer.pipeline import with_source
+from infer.engine import devices, shapes
+from infer.engine.backends.torch_backend import TorchBackend
+from infer.engine.decoding import decode
+from infer.engine.pipeline import with_source
 from models import Synthesizer, SynthesizerConfig, halos, load_checkpoint
 from models.config import SMALL
 from models.filter import MinimumPhase, Transform

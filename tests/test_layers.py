@@ -205,7 +205,7 @@ def test_text_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_infer_needs_no_page(tmp_path: Path) -> None:
-    loaded = probe(tmp_path, "models", "bert", "emotional", "infer.pipeline", "infer.__main__")
+    loaded = probe(tmp_path, "models", "bert", "emotional", "infer.engine.pipeline", "infer.__main__")
     assert {"infer", "torch"} <= loaded
     assert not loaded & FORBIDDEN["infer"]
 

@@ -19,12 +19,13 @@ from re import _parser
 import pytest
 
 from emotional import table
-from infer import batch
+from infer.documents import batch
+from infer.engine.voice import parse_mix
 from infer.request import BadRequest
-from infer.voice import parse_mix
-from page import glossary, report
-from text import Glossary, analyse, english_sounds, numbers, parse_glossary, reading_rules
+from page import glossary
+from text import Glossary, analyse, english_sounds, numbers, parse_glossary, reading_rules, tables
 from text.markup import parse
+from text.numbers.rules import pattern_of
 from text.readings import PUNCTUATION_READING, Reading, usual_pinyin
 from text.split import pieces, sentences
 from text.symbols import PUNCTUATION
@@ -37,11 +38,11 @@ LONG = 3000
 # Patterns that are put together where they are used; the tests below know them by another way.
 MADE = {
     "emotional/table.py: re.compile(either)",
-    "infer/models.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
-    "page/report.py: re.fullmatch(pattern, sentence, re.DOTALL)",
+    "infer/hub/download.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
     "text/english_sounds.py: re.compile(pattern)",
-    "text/numbers.py: re.compile(pattern, flags)",
-    "text/reading_rules.py: re.compile(pattern)",
+    "text/numbers/__init__.py: pattern_of(rule.pattern, rule.flags)",
+    "text/numbers/rules.py: re.compile(with_parts(pattern, _parts()), flags)",
+    "text/reading_rules.py: re.compile(with_parts(pattern, parts))",
 }
 
 
@@ -66,11 +67,11 @@ def is_linear(work: Callable[[str], object], make: Callable[[int], str], size: i
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """The calls of re's functions in a module, and their names."""
+    """The calls of re's functions in a module, and of the one that puts the parts into a pattern; and their names."""
     for node in ast.walk(tree):
-        name = re.fullmatch(r"re\.(?!escape)([a-z]+)", ast.unparse(node.func)) if isinstance(node, ast.Call) else None
-        if name:
-            yield node, name[1]
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if re.fullmatch(r"re\.(?!escape)[a-z]+|pattern_of", name):
+            yield node, name.removeprefix("re.")
 
 
 def uses(tree: ast.AST) -> dict[ast.AST, set[str]]:
@@ -99,6 +100,7 @@ def found() -> tuple[dict[str, tuple[re.Pattern, bool]], set[str]]:
             except NameError:
                 made.add(f"{where}: {ast.unparse(call)}")
                 continue
+            written = pattern_of(written).pattern if function == "pattern_of" else written
             flags = [getattr(re, flag) for flag in re.findall(r"\bre\.([A-Z]+)", ast.unparse(call))]
             anchored = used.get(call, {function}) <= {"match", "fullmatch"}
             patterns[f"{where}:{call.lineno}"] = re.compile(written, *flags), anchored
@@ -203,9 +205,11 @@ def test_every_pattern_is_linear():
 
 def test_the_patterns_of_tables_are_linear():
     keywords = dict.fromkeys(table.WORDS["angry"], 0)
-    rules = [pattern for char in reading_rules.RULES for _, pattern in reading_rules._patterns(char)]
-    patterns = [(pattern, False) for pattern, _ in numbers._RULES] + [(pattern, True) for pattern in rules]
-    patterns += [(table._pattern(keywords), False), (english_sounds._rules()[0], True)]
+    chars = tables.table("reading_rules")["beside"]
+    rules = [pattern for char in chars for _, pattern in reading_rules.patterns(char)]
+    patterns = [(pattern, False) for pattern in numbers.patterns()] + [(pattern, True) for pattern in rules]
+    patterns += [(table._pattern(keywords), False), (english_sounds.spelling_rules()[0], True)]
+    assert len(rules) > 90 and len(patterns) > 190
     assert not [(pattern.pattern, worst) for pattern, anchored in patterns if (worst := worst_of(pattern, anchored))]
 
 
@@ -310,12 +314,6 @@ def test_files_of_lines(unit):
 def test_names_of_files():
     name = lambda text: batch.Item(1, text).file(1, "wav")  # noqa: E731
     assert all(is_linear(name, make, 5 * LONG) for make in of("a", "好", "a\u0301\u0316", "[", "-", "好[hao3]"))
-
-
-def test_sentences_of_the_doctor():
-    for pattern, _ in report.IN_CHINESE:
-        shape = re.sub(r"\(\?:|[()\\+*]", "", pattern)
-        assert all(is_linear(lambda text: report.in_words(text, 0), make, LONG, 0.05) for make in of(shape, shape[:9]))
 
 
 def test_pieces_of_what_has_no_pause():

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from scipy.signal import chirp, spectrogram
 
-from infer import audio
-from infer.look import BANDS, COLUMNS, RANGE_DB, Look, look, mel_spectrogram, pitch
-from infer.pipeline import Engine
+from infer.documents import audio
+from infer.documents.picture import BANDS, COLUMNS, RANGE_DB, Look, look, mel_spectrogram, pitch
+from infer.engine.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
 from page.look import WORDS

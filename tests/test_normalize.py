@@ -1,4 +1,4 @@
-"""text/normalize.py and text/numbers.py: how numbers, units, signs and Latin words are said."""
+"""text/normalize.py and text/numbers/: how numbers, units, signs and Latin words are said."""
 
 import time
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from text.homophones import carrier
 from text.normalize import Change, Override, normalise
 from text.numbers import spans
-from text.numerals import cardinal, counted, digits, number
+from text.numbers.numerals import cardinal, counted, digits, number
 from text.phones import split_reading, syllable_phones
 from text.symbols import PUNCTUATION
 
@@ -18,7 +18,7 @@ def said(text: str) -> str:
     """What the rules for numbers make of a text; Latin words are left as they are."""
     parts, done = [], 0
     for span in spans(text):
-        parts += [text[done : span.begin], span.said]
+        parts += [text[done : span.begin], span.words]
         done = span.end
     return "".join([*parts, text[done:]])
 

@@ -20,10 +20,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 import webui
-from infer import audio, subtitles
-from infer import project as projects
-from infer.pipeline import Engine
-from infer.project import Project, split
+from infer.documents import audio, subtitles
+from infer.documents import project as projects
+from infer.documents.project import Project, split
+from infer.engine.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
 from page.signin import FREE
@@ -657,7 +657,7 @@ def test_speakers_emotions_and_rate_follow_the_voice(visit, engine):
 
 
 def test_every_option_has_a_control():
-    named = [control.name for control in webui.CONTROLS]
+    named = list(webui.CONTROLS)
     assert named[0] == "text" and set(named) == {o.name for o in fields(SpeechRequest)} - {"emotion_audio"}
     assert webui.defaults() | {"text": "好"} == {name: getattr(SpeechRequest("好"), name) for name in named}
 

@@ -14,10 +14,10 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
-from infer import audio
-from infer.pipeline import speak
+from infer.documents import audio
+from infer.engine.pipeline import speak
+from infer.engine.turns import Line, Turn
 from infer.request import BadRequest, Busy, SpeechRequest
-from infer.turns import Line, Turn
 from page import batch, guard
 from page.batch import Batches, Work, found
 from page.files import Files

@@ -18,8 +18,8 @@ from gradio.context import Context
 from playwright.sync_api import Page, expect
 
 import webui
-from infer import clips
-from infer.pipeline import Engine
+from infer.documents import clips
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest
 from infer.settings import load_settings
 from page import batch, sample

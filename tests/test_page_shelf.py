@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from infer import audio
-from infer.project import Card, Project
+from infer.documents import audio
+from infer.documents.project import Card, Project
 from infer.request import SpeechRequest
 from infer.settings import load_settings
 from page import glossary, shelf
@@ -51,14 +51,14 @@ class Site:
         paths = [f"history={folder / 'history'}", f"glossary={folder / 'words.txt'}"]
         settings = load_settings(overrides=[*paths, *overrides], environment={})
         with gr.Blocks(analytics_enabled=False) as self.blocks:
-            shelf.listen(settings)
+            shelf.shelf_ears(settings)
             with gr.Tabs():
                 with gr.Tab("Speak", elem_id="tab-speak"):
                     gr.Textbox(elem_id="text")
                     self.upload = gr.HTML('<div id="zone">zone</div>', js_on_load=ZONE)
                 with gr.Tab("Projects"):
-                    shelf.build()
-                    glossary.build(settings)
+                    shelf.shelf_panel()
+                    glossary.glossary_panel(settings)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import audio, subtitles
-from infer import project as projects
-from infer.pipeline import Engine
-from infer.project import Card, Project, split
+from infer.documents import audio, subtitles
+from infer.documents import project as projects
+from infer.documents.project import Card, Project, split
+from infer.documents.takes import Takes
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
-from infer.takes import Takes
 from tests.voices import make_tiny_voice
 from text import analyse
 
@@ -124,9 +124,9 @@ def test_only_what_changed_is_made_again(engine):
     assert counting.made == ["你好。", "我是人。", "再见。"] and len(first) == len(again)
     list(takes.stream(project.request(project.cards[0]).but(seed=8)))
     assert counting.made[3:] == ["你好。"]
-    engine.settings.path(engine.settings["glossary"]).write_text("人 ren2\n", encoding="utf-8")
+    engine.settings.path(engine.settings.glossary).write_text("人 ren2\n", encoding="utf-8")
     assert takes.find(project.request(project.cards[1])) is None, "another glossary may mean another sound"
-    engine.settings.path(engine.settings["glossary"]).unlink()
+    engine.settings.path(engine.settings.glossary).unlink()
     assert takes.size > sum(piece.samples.nbytes for piece in first)
     takes.limit = takes.size  # one more, and those used longest ago make room
     list(takes.stream(SpeechRequest("新的。")))

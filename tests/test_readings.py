@@ -12,8 +12,9 @@ import pytest
 from benchmarks.reading import answer, main, questions
 from tests.conftest import golden
 from text.phones import split_reading, syllable_phones
-from text.reading_rules import RULES, SURNAMES
+from text.reading_rules import patterns
 from text.readings import Reading, _lexicon, known_readings, read
+from text.tables import table
 from text.tone_sandhi import spoken_readings
 from text.words import cut, segment, spans
 
@@ -153,11 +154,11 @@ def test_the_words_are_sound():
 
 
 def test_the_rules_are_sound():
-    for char, rules in RULES.items():
-        for pinyin, pattern in rules:
+    for char in table("reading_rules")["beside"]:
+        for pinyin, pattern in patterns(char):
             assert pinyin in known_readings(char), (char, pinyin)
-            assert char in pattern
-    assert all(pinyin in known_readings(char) for char, pinyin in SURNAMES.items())
+            assert char in pattern.pattern
+    assert all(pinyin in known_readings(char) for char, pinyin in table("reading_rules")["surnames"].items())
 
 
 # --- words -------------------------------------------------------------------------------------------------------

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import devices, shapes
-from infer.backends.torch import TorchBackend
-from infer.decoding import decode
-from models.generator import halos, receptive_field
+from infer.engine import devices, shapes
+from infer.engine.backends.torch_backend import TorchBackend
+from infer.engine.decoding import decode
+from models.generator import halos
 from tests.networks import golden_network
 
 HALO, SIZES = 13, (32, 48)  # small windows, so that every edge is near
@@ -61,7 +61,7 @@ def test_a_bucket_holds_its_length_and_wastes_little(length):
 @torch.inference_mode()
 def test_windows_give_the_whole_decoder_s_samples(frames):
     network = golden_network("extra-fix")
-    assert halos(network.config) == (11, 2) and receptive_field(network.config) == HALO
+    assert halos(network.config) == (11, 2) and sum(halos(network.config)) == HALO
     z = torch.randn(1, network.config.inter_channels, frames, generator=torch.Generator().manual_seed(frames))
     speaker = network.speaker(torch.eye(network.config.n_speakers)[:1])
     whole = network.dec(z, speaker)[0, 0]

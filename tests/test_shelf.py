@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import text
-from infer import audio
-from infer.project import Card, Project
+from infer.documents import audio
+from infer.documents.project import Card, Project
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import load_settings
 from page import answering, glossary, shelf
@@ -467,12 +467,12 @@ def test_what_does_not_come_whole_is_refused(data):
 def test_server_functions_answer_in_sentences(caplog):
     def work(data):
         if data == "bad":
-            raise BadRequest("No.", "不行。")
+            raise BadRequest("shelf.unnamed")
         return {"got": data["x"]}
 
     ask = answering(work)
     assert ask({"x": 1}) == {"got": 1}
-    assert ask("bad") == {"error": ["不行。", "No."]}
+    assert ask("bad") == {"error": ("请先给预设起个名字。", "Give the preset a name first.")}
     assert "KeyError" in ask({})["error"][0] and "Traceback" in caplog.text
 
 
@@ -498,7 +498,7 @@ def test_a_line_at_fault_is_named_and_nothing_is_lost(words):
     glossary.save(words, "单 shan4", base="")
     with pytest.raises(glossary.BadLine, match=r"Line 3 .*重庆 chong2") as fault:
         glossary.save(words, "单 shan4\n\n重庆 chong2\n好 hao", base="单 shan4")
-    assert fault.value.number == 3 and "第 3 行“重庆 chong2”" in fault.value.zh
+    assert fault.value.message.facts["number"] == 3 and "第 3 行“重庆 chong2”" in fault.value.zh
     assert words.read_text() == "单 shan4"
     with pytest.raises(BadRequest, match="limit"):
         glossary.save(words, "#" * (glossary.LARGEST + 1), base="单 shan4")

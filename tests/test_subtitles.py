@@ -1,4 +1,4 @@
-"""infer/subtitles.py: what is said, shown as it was written, when it is heard."""
+"""infer/documents/subtitles.py: what is said, shown as it was written, when it is heard."""
 
 import io
 import itertools
@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import audio, subtitles
-from infer.__main__ import main
-from infer.pipeline import Engine, times
+from infer.cli.say import main
+from infer.documents import audio, subtitles
+from infer.engine.pipeline import Engine, times
 from infer.request import BadRequest, Speech, SpeechRequest
 from infer.settings import load_settings
 from tests.test_text_properties import ANY

@@ -11,7 +11,8 @@ from text.normalize import DIGITS, normalise
 from text.readings import readable
 from text.split import MOST, paragraphs, sentences
 from text.symbols import PUNCTUATION, SYMBOLS_V2
-from text.units import CURRENCIES, POWERS_OF_TEN, SIGNS, UNITS
+from text.tables import table
+from text.units import units
 
 CHINESE = "你好世界不一个三儿们的地得了着过银行长为我很老虎水果看听走说十百零"
 MARKS = "，。！？；：、…—“”‘’（）《》,.!?;:'\"()[]{}-~ \t\n\r\\"
@@ -24,7 +25,7 @@ OTHERS = (
 # on letters, what is invisible, what NFKC takes apart, and readings, good and bad.
 FIGURES = [
     *"0123456789０９٣𝟘①⑽⒈Ⅳↂ²₂½↉ⁿ⁻⁺^eEeE.,:/%‰-−±+×÷=√∞°'″~～",
-    *SIGNS, *UNITS, *CURRENCIES, *POWERS_OF_TEN,
+    *units(), *(word for name in ("signs", "currencies", "powers_of_ten") for word in table("units")[name]),
     *"abkmwxIVXαΩжאあ한ｅＥ\u0301\u0316\u20dd\u20e3\ufe0f\u202e\x00\x1b\n\ud800\udfff",
     *("e0", "E00", "e-0", "×10^", "^{-", "}", "第", "年", "月", "号", "点", "个", "元", "度"),
     *("[hao3]", "[bong1]", "[", "ﷺ", "㏂", "㎡"),

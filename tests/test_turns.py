@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 import webui
-from infer import audio, turns
-from infer.pipeline import Engine, speak
-from infer.project import split
+from infer.documents import audio
+from infer.documents.project import split
+from infer.documents.takes import SHARE, Takes
+from infer.engine import turns
+from infer.engine.pipeline import Engine, speak
+from infer.engine.turns import Line, Turn, listener_named
 from infer.request import BadRequest, Busy, SpeechRequest
 from infer.settings import load_settings
-from infer.takes import SHARE, Takes
-from infer.turns import Line, Turn, listener_named
 from page import studio as page_studio
 from page.files import Files
 from page.sample import Samples

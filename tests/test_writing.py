@@ -10,8 +10,8 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from infer import audio
-from infer.audio import BLOCK, FORMATS, Resampler, Writer, joined, saving
+from infer.documents import audio
+from infer.documents.audio import BLOCK, FORMATS, Resampler, Writer, joined, saving
 from infer.request import BadRequest
 from tests.test_subtitles import said
 

@@ -13,48 +13,13 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.resources import files
 
-from text.english_sounds import SYLLABLES, guessed_sounds, is_spelt_out, known_sounds, mandarin
+from text.english_sounds import guessed_sounds, is_spelt_out, known_sounds, mandarin, syllables
 from text.homophones import carrier
+from text.tables import lines, table
 
-# The names of the letters as they are said in Mandarin, Greek ones too, and digits: characters and their readings.
-# The characters are none that tone sandhi knows (诶, 地, 儿, ...).
-_NAMES = """
-    a 欸 ei1 | b 必 bi4 | c 西 xi1 | d 第 di4 | e 易 yi4 | f 艾弗 ai2 fu5 | g 记 ji4 | h 欸取 ei1 qu5 | i 爱 ai4
-    j 这 zhei4 | k 剋 kei1 | l 艾路 ai2 lu5 | m 艾姆 ai2 mu5 | n 恩 en1 | o 欧 ou1 | p 辟 pi4 | q 扣 kou4
-    r 阿尔 a1 er5 | s 艾斯 ai2 si5 | t 替 ti4 | u 优 you1 | v 威 wei1 | w 达布溜 da2 bu5 liu5 | x 艾克斯 ai2 ke5 si5
-    y 外 wai4 | z 贼 zei4
-    0 零 ling2 | 1 一 yi1 | 2 二 er4 | 3 三 san1 | 4 四 si4 | 5 五 wu3 | 6 六 liu4 | 7 七 qi1 | 8 八 ba1 | 9 九 jiu3
-    α 阿尔法 a1 er3 fa3 | β 贝塔 bei4 ta3 | γ 伽马 ga1 ma3 | δ 德尔塔 de2 er3 ta3 | ε 艾普西隆 ai4 pu3 xi1 long2
-    ζ 泽塔 ze2 ta3 | η 伊塔 yi1 ta3 | θ 西塔 xi1 ta3 | ι 约塔 yue1 ta3 | κ 卡帕 ka3 pa4 | λ 拉姆达 la1 mu3 da2
-    μ 缪 miu4 | ν 纽 niu3 | ξ 克西 ke4 xi1 | ο 奥密克戎 ao4 mi4 ke4 rong2 | π 派 pai4 | ρ 柔 rou2
-    σ 西格玛 xi1 ge2 ma3 | ς 西格玛 xi1 ge2 ma3 | τ 陶 tao2 | υ 宇普西隆 yu3 pu3 xi1 long2 | φ 斐 fei3 | χ 凯 kai3
-    ψ 普西 pu3 xi1 | ω 欧米伽 ou1 mi3 ga1
-"""
-
-# Letters that are not one of a-z with something added, and the marks that stand for ' and -.
-_PLAIN = str.maketrans(
-    {"ß": "ss", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th", "ı": "i", "ŋ": "ng", "ə": "e", "ĸ": "k"}
-    | {"ẞ": "SS", "Æ": "AE", "Œ": "OE", "Ð": "D", "Þ": "TH", "Ŋ": "NG", "Ə": "E"}
-    | {"’": "'", "ʼ": "'", "‐": "-", "‑": "-"}
-)
 _STROKED = re.compile("LATIN (SMALL|CAPITAL) LETTER ([A-Z]) WITH ")  # ł, ø, đ by their names: Unicode takes none apart
 _LATIN = re.compile("[A-Za-z]")
-
-# Words of up to three letters that are words in capitals too; the others are spelt: US, IT, WHO, APP.
-_SAID = (
-    "OK NO GO UP MY ME WE HI OH SO TO ON BY OF THE AND YES YOU NEW NOT FOR BIG HOT TOP BOX BUY ALL ARE SEX BUG HEY SIM"
-)
-_SAID_IN_CAPITALS = frozenset(_SAID.split())
-_DOMAINS = frozenset("com cn net org io edu gov ai co app dev me tv".split())
-
-# Light syllables get the characters that transcriptions of foreign names have, which BERT has seen in that part, and
-# no character that tone sandhi knows.
-_LIGHT = "bu布 pu普 mu姆 de德 te特 ke克 ge格 fu夫 si斯 zi兹 shi什 qi奇 ji吉 ci茨 er尔 en恩 yi伊 li利 ou欧 a阿"
-_LIGHT_CARRIERS = {item[:-1] + "5": item[-1] for item in _LIGHT.split()} | {"ei1": "欸", "yi1": "伊"}
-
-_DOT = ("点", ("dian3",))
 
 
 @dataclass(frozen=True)
@@ -89,15 +54,15 @@ def speak(word: str) -> Syllables | None:
 
 def _folded(word: str) -> str:
     """Letters without their accents; of other characters only Greek letters, digits and the marks inside a word."""
-    kept = []
-    for char in unicodedata.normalize("NFKD", word.translate(_PLAIN)).translate(_PLAIN):
+    chars, plain = [], _plain_letters()
+    for char in unicodedata.normalize("NFKD", word.translate(plain)).translate(plain):
         if stroked := _STROKED.match(unicodedata.name(char, "")):
             char = stroked[2] if stroked[1] == "CAPITAL" else stroked[2].lower()
         if char.lower() in _names() or char in "'-._":
-            kept.append(char)
+            chars.append(char)
         elif not unicodedata.combining(char):
-            kept.append(" ")
-    return "".join(kept)
+            chars.append(" ")
+    return "".join(chars)
 
 
 def _is_dotted(plain: str) -> bool:
@@ -110,16 +75,16 @@ def _parts(plain: str) -> list[Syllables]:
     whole = plain.strip(" '-._")
     if re.fullmatch("[A-Za-z'._-]+", whole) and not _is_spelt_in_capitals(plain):
         for spelling in (whole, re.sub("[-._]", "", whole)):
-            if said := _from_lexicon(spelling):
-                return [said]
+            if entry := _from_lexicon(spelling):
+                return [entry]
     pieces = re.findall(r"[A-Za-z]+(?:'[A-Za-z]+)*'?|\d|[^\W\d_]|\.", plain)
     letters = [piece for piece in pieces if piece != "."]
-    is_address = letters[-1].lower() in _DOMAINS and len(letters) > 1
+    is_address = letters[-1].lower() in table("english")["domains"].split() and len(letters) > 1
     parts = []
     for i, piece in enumerate(pieces):
         if piece == ".":
             if is_address and 0 < i < len(pieces) - 1:
-                parts.append(Syllables(*_DOT, "letters"))
+                parts.append(Syllables("点", ("dian3",), "letters"))
         elif _LATIN.match(piece):
             parts += _piece(piece)
         else:
@@ -162,7 +127,7 @@ def _is_spelt_in_capitals(plain: str) -> bool:
 def _is_word_in_capitals(letters: str) -> bool:
     """NASA and HELLO are words, HTTP and WHO are not."""
     if len(letters) <= 3:
-        return letters in _SAID_IN_CAPITALS
+        return letters in table("english")["in_capitals"].split()
     if _is_known(letters):
         return True
     return len(letters) > 5 and re.search("[^AEIOUY]{4}", letters) is None
@@ -170,8 +135,8 @@ def _is_word_in_capitals(letters: str) -> bool:
 
 def _is_known(letters: str) -> bool:
     """Whether it is known as a word, not as a row of letters."""
-    if said := _from_lexicon(letters):
-        return said.kind == "word"
+    if entry := _from_lexicon(letters):
+        return entry.kind == "word"
     lower = letters.lower()
     return known_sounds(lower) is not None and not is_spelt_out(lower)
 
@@ -181,8 +146,8 @@ def _is_known(letters: str) -> bool:
 
 def _word(letters: str) -> Syllables:
     """A word of the letters a-z, in any case, and apostrophes."""
-    if said := _from_lexicon(letters):
-        return said
+    if entry := _from_lexicon(letters):
+        return entry
     lower = letters.lower()
     if is_spelt_out(lower) or not (re.search("[aeiouy]", lower) or known_sounds(lower)):
         return _spelling(lower)
@@ -214,14 +179,20 @@ def _syllables(readings: Iterable[str], kind: str) -> Syllables:
 
 
 def _carrier(reading: str) -> str:
-    return _LIGHT_CARRIERS.get(reading) or carrier(reading)
+    return table("english")["carriers"].get(reading) or carrier(reading)
 
 
 @functools.cache
 def _names() -> dict[str, tuple[str, tuple[str, ...]]]:
     """letter or digit -> characters, readings"""
-    entries = [entry.split() for entry in re.split(r"\||\n", _NAMES) if entry.strip()]
-    return {letter: (chars, tuple(readings)) for letter, chars, *readings in entries}
+    entries = ((letter, entry.split()) for letter, entry in table("english")["names"].items())
+    return {letter: (chars, tuple(readings)) for letter, (chars, *readings) in entries}
+
+
+@functools.cache
+def _plain_letters() -> dict[int, str]:
+    """For str.translate: letters that are none of a-z with something added."""
+    return str.maketrans(table("english")["plain"])
 
 
 def _pinyin(lower: str) -> list[str] | None:
@@ -234,7 +205,7 @@ def _pinyin(lower: str) -> list[str] | None:
     ends: dict[int, list[str]] = {0: []}  # where a row of syllables can end -> the shortest such row
     for end in range(1, len(lower) + 1):
         for start in range(max(end - 6, 0), end):
-            if start in ends and lower[start:end] in SYLLABLES and (not start or lower[start] not in "aeo"):
+            if start in ends and lower[start:end] in syllables() and (not start or lower[start] not in "aeo"):
                 row = [*ends[start], lower[start:end]]
                 if end not in ends or len(row) < len(ends[end]):
                     ends[end] = row
@@ -251,7 +222,7 @@ def _lexicon() -> dict[str, Syllables]:
     Jobs is not jobs: a word with a capital stands for a name.
     """
     lexicon = {}
-    for line in files("text").joinpath("data/english.tsv").read_text("utf-8").splitlines():
+    for line in lines("english.tsv"):
         if not line or line.startswith("#"):
             continue
         word, readings, *chars = line.split("\t")
@@ -262,17 +233,6 @@ def _lexicon() -> dict[str, Syllables]:
         else:
             lexicon[word] = _syllables(readings.split(), "word")
     return lexicon
-
-
-# A light consonant at the end of a stem and -ing: wo-ke, wo-keng. Else -ing is a syllable of its own.
-_WITH_ING = {
-    **{"te": "ting", "de": "ding", "ke": "keng", "ge": "geng", "pu": "ping", "bu": "bing", "mu": "ming"},
-    **{"si": "xing", "zi": "jing", "ci": "qing", "fu": "weng", "shi": "xing", "qi": "qing", "ji": "jing", "er": "ling"},
-}
-_WITH_ER = {
-    **{"te": "te", "de": "de", "ke": "ke", "ge": "ge", "pu": "po", "bu": "bo", "mu": "mo", "si": "se", "zi": "ze"},
-    **{"fu": "fo", "shi": "she", "qi": "che", "ji": "zhe", "er": "le"},
-}
 
 
 def _from_lexicon(letters: str) -> Syllables | None:
@@ -304,14 +264,14 @@ def _entry(lower: str, is_capital: bool) -> Syllables | None:
 def _with_ending(entry: Syllables, stem: str, ending: str) -> Syllables:
     last = entry.readings[-1][:-1]
     is_light = entry.readings[-1][-1] == "5"
-    joined = {"ing": _WITH_ING, "in'": _WITH_ING, "er": _WITH_ER, "ers": _WITH_ER}.get(ending, {})
-    if is_light and last in joined:
-        reading = joined[last] + "5"
+    kind = "ing" if ending in ("ing", "in'") else "er" if ending in ("er", "ers") else ""
+    if is_light and kind and last in table("english")[f"with_{kind}"]:
+        reading = table("english")[f"with_{kind}"][last] + "5"
         return Syllables(entry.chars[:-1] + _carrier(reading), (*entry.readings[:-1], reading), entry.kind)
     is_sharp = is_light and last in ("te", "ke", "pu", "fu", "si", "shi", "qi")
-    if joined is _WITH_ING:
+    if kind == "ing":
         added = "ning5" if re.search("ne?$", stem) else "ying5"
-    elif joined is _WITH_ER:
+    elif kind == "er":
         added = "ne5" if re.search("ne?$", stem) else "er5"
     else:
         added = {"ed": "te5" if is_sharp else "de5", "ly": "li5"}.get(ending) or ("si5" if is_sharp else "zi5")

@@ -28,6 +28,7 @@ from text.readings import (
     runs,
     usual_pinyin,
 )
+from words import Fault
 
 NETWORK, POLYPHONIC, MONOPHONIC = "g2pw.onnx", "POLYPHONIC_CHARS.txt", "MONOPHONIC_CHARS.txt"
 SYLLABLES, VOCABULARY = "bopomofo_to_pinyin_wo_tune_dict.json", "vocab.txt"
@@ -39,7 +40,7 @@ NOT_MONOPHONIC = frozenset("似攢")
 LONGEST = 510  # tokens
 
 
-class BrokenModel(ValueError):
+class BrokenModel(Fault, ValueError):
     """Files of the model that are there and cannot be used."""
 
 
@@ -65,7 +66,7 @@ def _loaded(folder: Path) -> "G2pw":
     except BrokenModel:
         raise
     except (OSError, ValueError, KeyError) as error:  # what reading tables can raise
-        raise BrokenModel(f"its tables cannot be read: {error}") from error
+        raise BrokenModel("text.g2pw_tables", reason=error) from error
 
 
 @dataclass(frozen=True)
@@ -190,7 +191,7 @@ def onnx_network(file: Path) -> Network:
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common class for what a broken file raises
-        raise BrokenModel(f"{file.name} is not an ONNX network that can be run: {error}") from error
+        raise BrokenModel("text.g2pw_network", file=file.name, reason=error) from error
     logging.getLogger(__name__).info("g2pW from %s", file)
     names = [given.name for given in session.get_inputs()]
     return lambda inputs: session.run(None, {name: inputs[name] for name in names})[0]

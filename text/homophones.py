@@ -2,15 +2,15 @@
 
 A voice's BERT sees characters, and a character pulls the sound toward its usual reading even where the phones say
 otherwise. Where the user's reading is another one, or where there is no character at all (a foreign word), a
-character whose usual reading is the wanted one takes the place.
+character that is usually read so takes the place.
 """
 
 import functools
-from importlib.resources import files
 
 from text.phones import split_reading, syllable_phones
+from text.tables import lines
 
-NEAREST_TONES = (1, 4, 2, 3, 5)  # for a syllable that no common character has with the wanted tone
+NEAREST_TONES = (1, 4, 2, 3, 5)  # for a syllable that no common character has with the tone
 
 
 def carrier(reading: str) -> str:
@@ -21,15 +21,15 @@ def carrier(reading: str) -> str:
     """
     syllable, tone = split_reading(reading)
     phones, table = syllable_phones(syllable), _table()
-    found = next((table[phones, t] for t in (tone, *NEAREST_TONES) if (phones, t) in table), None)
-    return found or next(char for ((_, final), _), char in table.items() if final == phones[1])
+    same = next((table[phones, t] for t in (tone, *NEAREST_TONES) if (phones, t) in table), None)
+    return same or next(char for ((_, final), _), char in table.items() if final == phones[1])
 
 
 @functools.cache
 def _table() -> dict[tuple[tuple[str, str], int], str]:
     """(phones, tone) -> character; text/data/NOTICE.md says how the list was made."""
     table = {}
-    for line in files("text").joinpath("data/carriers.txt").read_text("utf-8").splitlines():
+    for line in lines("carriers.txt"):
         reading, char = line.split()
         syllable, tone = split_reading(reading)
         table[syllable_phones(syllable), tone] = char

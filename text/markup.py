@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from text.normalize import IDEOGRAPHS, Override, Skipped
-from text.phones import spelling, split_reading, syllable_phones
+from text.phones import ReadingError, spelling, split_reading, syllable_phones
+from words import Fault
 
 LONGEST_TERM = 100  # characters of a glossary's term
 LONGEST_SYLLABLE = 12  # characters of one syllable in any spelling, zhuang2 and zhuāng being the longest
@@ -27,7 +28,7 @@ _AFTER_TERM = re.compile(r"\s*[=＝]\s*|\s+")
 _MARKED = re.compile("[āáǎàēéěèīíǐìōóǒòūúǔùǖǘǚǜńňǹ\u0304\u0301\u030c\u0300]")
 
 
-class GlossaryError(ValueError):
+class GlossaryError(Fault, ValueError):
     """A glossary line that cannot be used; the message names it and the remedy."""
 
 
@@ -65,7 +66,7 @@ class Glossary(Mapping[str, tuple[str, ...]]):
         lengths: dict[str, set[int]] = {}
         for term in self._folded:
             lengths.setdefault(term[:1], set()).add(len(term))
-        return {first: sorted(found, reverse=True) for first, found in lengths.items()}
+        return {first: sorted(own, reverse=True) for first, own in lengths.items()}
 
     def found_in(self, text: str, taken: Sequence[Override] = ()) -> Iterator[Override]:
         """Where its terms stand in a text, from left to right, the longest first, and not in what is `taken`.
@@ -102,10 +103,10 @@ class Marked:
 
 
 def parse_reading(pinyin: str) -> str:
-    """ "háng", "hang2", "lü4", "lu:4", "de0" -> "hang2", "lv4", "de5". Raises ValueError for anything else."""
+    """ "háng", "hang2", "lü4", "lu:4", "de0" -> "hang2", "lv4", "de5". Raises ReadingError for anything else."""
     pinyin = pinyin.strip().lower()
     if len(pinyin) > LONGEST_SYLLABLE:
-        raise ValueError(f"{pinyin[:LONGEST_SYLLABLE]}… is too long for a syllable; write pinyin such as hang2 or lv4.")
+        raise ReadingError("text.long_syllable", pinyin=pinyin[:LONGEST_SYLLABLE])
     if _MARKED.search(pinyin):
         from pypinyin.contrib.tone_convert import to_tone3
 
@@ -121,11 +122,11 @@ def parse_reading(pinyin: str) -> str:
 def parse_readings(pinyin: str) -> tuple[str, ...]:
     """Syllables with tone digits or marks, with or without blanks between: "yin2 hang2", "yín háng", "yin2hang2".
 
-    Raises ValueError if one of them is no reading, or if there is no tone at all.
+    Raises ReadingError if one of them is no reading, or if there is no tone at all.
     """
     readings = tuple(parse_reading(part) for part in _BETWEEN.split(pinyin.strip()) if part)
     if not readings or not (re.search("[0-5]", pinyin) or _MARKED.search(pinyin.lower())):
-        raise ValueError(f"{pinyin[:LONGEST_TERM]!r} has no tones; write pinyin such as yin2 hang2 or yín háng.")
+        raise ReadingError("text.no_tones", pinyin=pinyin[:LONGEST_TERM])
     return readings
 
 
@@ -134,20 +135,16 @@ def parse_entry(entry: str) -> tuple[str, tuple[str, ...]] | None:
     entry = entry.strip()
     if not entry or entry.startswith("#"):
         return None
-    shown = repr(entry if len(entry) <= LONGEST_TERM else f"{entry[:LONGEST_TERM]}…")
+    shown = entry if len(entry) <= LONGEST_TERM else f"{entry[:LONGEST_TERM]}…"
     term, _, pinyin = (part.strip() for part in _AFTER_TERM.sub("\t", entry, count=1).partition("\t"))
     if len(entry) > LONGEST_TERM * LONGEST_SYLLABLE or not 0 < len(term) <= LONGEST_TERM:
-        raise GlossaryError(
-            f"Glossary, {shown}: a term has 1 to {LONGEST_TERM} characters, then a blank and its pinyin."
-        )
+        raise GlossaryError("glossary.term", entry=shown, limit=LONGEST_TERM)
     try:
         readings = parse_readings(pinyin)
-    except ValueError as error:
-        raise GlossaryError(f"Glossary, {shown}: {error} A line is a term and its pinyin: 重庆 chong2 qing4.") from None
+    except ReadingError as error:
+        raise GlossaryError("glossary.pinyin", entry=shown, cause=error) from None
     if _CHINESE.fullmatch(term) and len(readings) != len(term):
-        raise GlossaryError(
-            f"Glossary, {shown}: {len(term)} characters need {len(term)} syllables, and there are {len(readings)}."
-        )
+        raise GlossaryError("glossary.syllables", entry=shown, characters=len(term), syllables=len(readings))
     return term, readings
 
 
@@ -162,16 +159,16 @@ def parse_glossary(lines: str) -> Glossary:
         if entry := parse_entry(line):
             glossary[entry[0]] = entry[1]
         if len(glossary) > MOST_TERMS:
-            raise GlossaryError(f"The glossary has more than {MOST_TERMS} terms; take some out.")
+            raise GlossaryError("glossary.terms", limit=MOST_TERMS)
     return Glossary(glossary)
 
 
 def read_glossary(file: Path) -> Glossary:
     """A glossary's file; without one it is empty. Raises GlossaryError, UnicodeDecodeError, OSError."""
-    return _kept(glossary_lines(file))
+    return _parsed(glossary_lines(file))
 
 
-_kept = functools.lru_cache(maxsize=4)(parse_glossary)  # by what it holds: every request brings the same again
+_parsed = functools.lru_cache(maxsize=4)(parse_glossary)  # by what it holds: every request brings the same again
 
 
 def glossary_lines(file: Path) -> str:
@@ -181,7 +178,7 @@ def glossary_lines(file: Path) -> str:
     with file.open("rb") as opened:
         data = opened.read(MOST_BYTES + 1)
     if len(data) > MOST_BYTES:
-        raise GlossaryError(f"The glossary has more than {MOST_BYTES // 1_000_000} MB; take some terms out.")
+        raise GlossaryError("glossary.size", megabytes=MOST_BYTES // 1_000_000)
     return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -199,7 +196,7 @@ def parse(text: str, glossary: Mapping[str, tuple[str, ...]]) -> Marked:
     for match in _BRACKET.finditer(text):
         try:
             readings = parse_readings(match[1])
-        except ValueError:
+        except ReadingError:
             continue
         before = text[done : match.start()]
         backwards = before[::-1]
@@ -230,11 +227,11 @@ def with_reading(text: str, position: int, reading: str) -> str:
     """`text` with an inline reading for the Chinese character at `position`: 长大 -> 长[zhang3]大.
 
     An inline reading that covers the character keeps what it says of its other characters. An empty `reading` takes
-    the character's away. Raises ValueError for no reading, or a place without a Chinese character.
+    the character's away. Raises ReadingError for no reading, or a place without a Chinese character.
     """
     if not (0 <= position < len(text) and _CHINESE.fullmatch(text[position])):
-        raise ValueError("Only a Chinese character takes a reading; change the text itself instead.")
-    said = parse_readings(reading)[0] if reading.strip() else ""
+        raise ReadingError("text.not_chinese")
+    pinyin = parse_readings(reading)[0] if reading.strip() else ""
     marked = parse(text, {})
     settled = {  # given index -> reading, of the characters that have one already
         marked.places[override.start + i]: syllable
@@ -243,15 +240,15 @@ def with_reading(text: str, position: int, reading: str) -> str:
         for i, syllable in enumerate(override.readings)
     }
     if position not in settled:
-        return f"{text[: position + 1]}[{said}]{text[position + 1 :]}" if said else text
+        return f"{text[: position + 1]}[{pinyin}]{text[position + 1 :]}" if pinyin else text
     begin = end = position
     while begin - 1 in settled:
         begin -= 1
     while end in settled:
         end += 1
     close = _BRACKET.match(text, end).end()
-    readings = {i: settled[i] for i in range(begin, end)} | {position: said}
-    apart = (text[i] + (f"[{pinyin}]" if pinyin else "") for i, pinyin in readings.items())
+    readings = {i: settled[i] for i in range(begin, end)} | {position: pinyin}
+    apart = (text[i] + (f"[{own}]" if own else "") for i, own in readings.items())
     return text[:begin] + "".join(apart) + text[close:]
 
 

@@ -15,8 +15,8 @@ from difflib import SequenceMatcher
 from text import numbers
 from text.english import speak
 from text.homophones import carrier
-from text.numbers import CIRCLED, HAN, VULGAR
-from text.numerals import DIGITS
+from text.numbers.numerals import DIGITS
+from text.numbers.rules import CIRCLED, HAN, VULGAR
 from text.readings import readable
 from text.symbols import PUNCTUATION
 
@@ -149,7 +149,7 @@ def _spoken(raw: str, start: int) -> Normalised:
     for span in numbers.spans(text):
         speech.say(text[done : span.begin], positions[done : span.begin])
         places = positions[span.begin : span.end]
-        speech.say_instead(places, span.said, [places[i] for i in _alignment(text[span.begin : span.end], span.said)])
+        speech.say_instead(places, span.words, [places[i] for i in _alignment(text[span.begin : span.end], span.words)])
         done = span.end
     speech.say(text[done:], positions[done:])
     return speech.normalised()

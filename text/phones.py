@@ -3,6 +3,8 @@
 import functools
 import re
 
+from words import Fault
+
 # Longest first, so that "zh" is found before "z".
 _INITIALS = "zh ch sh b p m f d t n l g k h j q x r z c s y w"
 INITIALS = tuple(_INITIALS.split())
@@ -20,11 +22,15 @@ ZERO_INITIALS = {"a": "AA", "e": "EE", "o": "OO"}
 _READING = re.compile(r"([a-zê]+(?::[a-z]*)?)([1-5])")
 
 
+class ReadingError(Fault, ValueError):
+    """What is no pinyin, or none with a tone; the message says how it is written."""
+
+
 def syllable_phones(pinyin: str) -> tuple[str, str]:
     """The initial and the final of a syllable in its usual spelling, without a tone: "hang" -> ("h", "ang").
 
     ü may be written v, ü or u:, and after j, q, x, y simply u.
-    Raises ValueError for what is no Mandarin syllable.
+    Raises ReadingError for what is no Mandarin syllable.
     """
     syllable = spelling(pinyin.lower())
     initial = next((i for i in INITIALS if syllable.startswith(i)), "")
@@ -34,7 +40,7 @@ def syllable_phones(pinyin: str) -> tuple[str, str]:
     elif (initial in ("j", "q", "x", "y") and final.startswith("u")) or (initial in ("n", "l") and final == "ue"):
         final = "v" + final[1:]
     if not initial or final not in FINALS:
-        raise ValueError(f"{pinyin!r} is not a Mandarin syllable; write pinyin such as hang, lv, yuan, er.")
+        raise ReadingError("text.no_syllable", pinyin=pinyin)
     if final == "i" and initial in ("zh", "ch", "sh", "r"):
         final = "ir"
     elif final == "i" and initial in ("z", "c", "s"):
@@ -45,10 +51,10 @@ def syllable_phones(pinyin: str) -> tuple[str, str]:
 
 
 def split_reading(reading: str) -> tuple[str, int]:
-    """ "hang2" -> ("hang", 2); tones are 1-5, 5 is the neutral one. Raises ValueError for anything else."""
+    """ "hang2" -> ("hang", 2); tones are 1-5, 5 is the neutral one. Raises ReadingError for anything else."""
     match = _READING.fullmatch(reading)
     if match is None:
-        raise ValueError(f"{reading!r} is not a reading; write a syllable and its tone, such as hang2 or le5.")
+        raise ReadingError("text.no_reading", reading=reading)
     return match[1], int(match[2])
 
 
@@ -62,6 +68,6 @@ def is_spoken(reading: str) -> bool:
     """Whether "hang2" is a syllable and tone that the phone set can say."""
     try:
         syllable_phones(split_reading(reading)[0])
-    except ValueError:
+    except ReadingError:
         return False
     return True

@@ -11,12 +11,12 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.resources import files
 
 from text import g2pm
 from text.phones import is_spoken, spelling
 from text.reading_rules import alone, by_grammar, by_rule
 from text.symbols import PUNCTUATION
+from text.tables import lines
 from text.words import is_phrase, segment, spans
 
 # 一 and 不 change with what follows; that is sandhi's work, so their readings are the plain ones.
@@ -115,7 +115,7 @@ def _weighed(char: str, scores: dict[str, float], phrase: tuple[str, str]) -> tu
 def _lexicon() -> dict[str, tuple[str, ...]]:
     """Word -> a reading for each of its characters: "" where none is given, "?" where pypinyin's is not trusted."""
     words: dict[str, list[str]] = {}
-    for line in files("text").joinpath("data/readings.txt").read_text("utf-8").splitlines():
+    for line in lines("readings.txt"):
         char, reading, *listed = line.split()
         for word in listed:
             known = words.setdefault(word, [""] * len(word))

@@ -6,6 +6,8 @@ An id is a position in a table; id 0 is the pad `_`, which also serves as the bl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from words import Fault
+
 PAD = "_"
 PUNCTUATION = ("!", "?", "…", ",", ".", "'", "-")
 
@@ -45,15 +47,16 @@ TABLE_V1_1 = SymbolTable(SYMBOLS_V2, 11, {"ZH": 0, "JP": 1, "EN": 2}, {"ZH": 0, 
 TABLE_V1_0 = SymbolTable(SYMBOLS_V1, 11, {"ZH": 0, "JA": 1, "EN": 2}, {"ZH": 0, "JA": 6, "EN": 7})
 
 
+class UnknownPhone(Fault, ValueError):
+    """A phone that a checkpoint was not trained with."""
+
+
 def phone_ids(phones: Sequence[str], table: SymbolTable = TABLE_V2) -> list[int]:
-    """Positions of `phones` in `table`. Raises ValueError for a phone that the table lacks."""
+    """Positions of `phones` in `table`. Raises UnknownPhone for one that the table lacks."""
     try:
         return [table.index[phone] for phone in phones]
     except KeyError as error:
-        raise ValueError(
-            f"The phone {error.args[0]!r} is not among the {len(table.symbols)} symbols of this checkpoint; "
-            "use a voice whose symbol table has it."
-        ) from None
+        raise UnknownPhone("text.phone", phone=error.args[0], count=len(table.symbols)) from None
 
 
 def tone_ids(tones: Sequence[int], language: str = "ZH", table: SymbolTable = TABLE_V2) -> list[int]:

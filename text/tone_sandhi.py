@@ -7,9 +7,9 @@ reading which is surely right (土地 tu3 di4, 取得 qu3 de2) is kept from doin
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
 from text.phones import split_reading
+from text.tables import lines
 from text.words import halves, segment
 
 DIGITS = frozenset("零〇一二三四五六七八九")
@@ -256,7 +256,7 @@ def _is_structural(word: Word) -> bool:
 @functools.cache
 def _neutral_words() -> frozenset[str]:
     """Words whose last syllable is neutral; text/data/NOTICE.md says whose list this is."""
-    return frozenset(files("text").joinpath("data/neutral_tone_words.txt").read_text("utf-8").split())
+    return frozenset(lines("neutral_tone_words.txt"))
 
 
 def _ends_neutral(text: str) -> bool:

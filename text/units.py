@@ -1,177 +1,19 @@
-"""The words for units, currencies and signs."""
+"""The words for units; with those for currencies and signs they are in text/data/units.yml."""
 
-import itertools
+import functools
+from itertools import product
 
-_SINGLE = {
-    **{"mm": "毫米", "cm": "厘米", "dm": "分米", "m": "米", "km": "公里", "KM": "公里", "nm": "纳米", "μm": "微米"},
-    **{"um": "微米", "ft": "英尺", "mi": "英里", "ha": "公顷", "mm²": "平方毫米", "cm²": "平方厘米", "dm²": "平方分米"},
-    **{"m²": "平方米", "km²": "平方公里", "mm³": "立方毫米", "cm³": "立方厘米", "dm³": "立方分米", "m³": "立方米"},
-    **{"km³": "立方公里", "Nm³": "标准立方米", "hm²": "公顷", "ft²": "平方英尺", "cc": "毫升", "CC": "毫升"},
-    **{"L": "升", "l": "升", "mL": "毫升", "ml": "毫升", "ML": "毫升", "dL": "分升", "dl": "分升", "μL": "微升"},
-    **{"uL": "微升", "g": "克", "kg": "千克", "KG": "千克", "Kg": "千克", "mg": "毫克", "μg": "微克", "ug": "微克"},
-    **{
-        "ng": "纳克",
-        "t": "吨",
-        "lb": "磅",
-        "lbs": "磅",
-        "oz": "盎司",
-        "s": "秒",
-        "ms": "毫秒",
-        "μs": "微秒",
-        "us": "微秒",
-    },
-    **{"ns": "纳秒", "sec": "秒", "min": "分钟", "mins": "分钟", "h": "小时", "hr": "小时", "hrs": "小时"},
-    **{
-        "Pa": "帕",
-        "hPa": "百帕",
-        "kPa": "千帕",
-        "KPa": "千帕",
-        "MPa": "兆帕",
-        "Mpa": "兆帕",
-        "GPa": "吉帕",
-        "bar": "巴",
-    },
-    **{
-        "mmHg": "毫米汞柱",
-        "atm": "个大气压",
-        "N": "牛",
-        "kN": "千牛",
-        "N·m": "牛米",
-        "Nm": "牛米",
-        "J": "焦",
-        "kJ": "千焦",
-    },
-    **{"KJ": "千焦", "MJ": "兆焦", "cal": "卡", "kcal": "千卡", "Kcal": "千卡", "V": "伏", "kV": "千伏", "KV": "千伏"},
-    **{"mV": "毫伏", "A": "安", "mA": "毫安", "μA": "微安", "Ah": "安时", "mAh": "毫安时", "mah": "毫安时", "W": "瓦"},
-    **{
-        "mW": "毫瓦",
-        "kW": "千瓦",
-        "KW": "千瓦",
-        "kw": "千瓦",
-        "MW": "兆瓦",
-        "GW": "吉瓦",
-        "Wh": "瓦时",
-        "kWh": "千瓦时",
-    },
-    **{"KWh": "千瓦时", "KWH": "千瓦时", "kwh": "千瓦时", "kW·h": "千瓦时", "kw·h": "千瓦时", "KW·h": "千瓦时"},
-    **{"MWh": "兆瓦时", "GWh": "吉瓦时", "kVA": "千伏安", "Ω": "欧", "kΩ": "千欧", "KΩ": "千欧", "MΩ": "兆欧"},
-    **{
-        "μF": "微法",
-        "uF": "微法",
-        "nF": "纳法",
-        "pF": "皮法",
-        "Hz": "赫兹",
-        "HZ": "赫兹",
-        "hz": "赫兹",
-        "kHz": "千赫兹",
-    },
-    **{"KHz": "千赫兹", "MHz": "兆赫兹", "GHz": "吉赫兹", "dB": "分贝", "db": "分贝", "DB": "分贝", "lm": "流明"},
-    **{"lx": "勒克斯", "lux": "勒克斯", "mol": "摩尔", "mmol": "毫摩尔", "μmol": "微摩尔", "rad": "弧度", "px": "像素"},
-    **{"bit": "比特", "bits": "比特", "byte": "字节", "bytes": "字节", "bps": "比特每秒", "Kbps": "千比特每秒"},
-    **{"kbps": "千比特每秒", "Mbps": "兆比特每秒", "Gbps": "吉比特每秒", "MB": "兆", "M": "兆", "KB": "KB", "GB": "GB"},
-    **{"TB": "TB", "PB": "PB", "℃": "摄氏度", "°C": "摄氏度", "℉": "华氏度", "°F": "华氏度", "°": "度"},
-    **{
-        "rpm": "转每分钟",
-        "w": "万",
-        "W+": "万加",
-        "m2": "平方米",
-        "cm2": "平方厘米",
-        "km2": "平方公里",
-        "m3": "立方米",
-    },
-    **{"cm3": "立方厘米", "寸": "寸", "公斤": "公斤", "斤": "斤"},
-}
-_BY_TIME = {"h": "每小时", "hr": "每小时", "min": "每分钟", "s": "每秒", "sec": "每秒", "d": "每天"}
-_BY = {
-    **{
-        "L": "升",
-        "mL": "毫升",
-        "ml": "毫升",
-        "dL": "分升",
-        "dl": "分升",
-        "m²": "平方米",
-        "m³": "立方米",
-        "cm²": "平方厘米",
-    },
-    **{
-        "cm³": "立方厘米",
-        "km²": "平方公里",
-        "kg": "千克",
-        "g": "克",
-        "mol": "摩尔",
-        "m": "米",
-        "t": "吨",
-        "s²": "二次方秒",
-    },
-    **{"km": "公里", "W": "瓦", "K": "开", "℃": "摄氏度"},
-}
+from text.tables import table
 
-# Written -> (said before the number, said behind it): 60 km/h is 每小时六十公里.
-UNITS: dict[str, tuple[str, str]] = {
-    **{unit: ("", said) for unit, said in _SINGLE.items()},
-    **{f"{unit}/{by}": (_BY_TIME[by], said) for (unit, said), by in itertools.product(_SINGLE.items(), _BY_TIME)},
-    **{f"{unit}/{by}": ("", f"{said}每{_BY[by]}") for (unit, said), by in itertools.product(_SINGLE.items(), _BY)},
-    **{"fps": ("每秒", "帧"), "FPS": ("每秒", "帧"), "bpm": ("每分钟", "次"), "mph": ("每小时", "英里")},
-    **{"kph": ("每小时", "公里"), "r/min": ("每分钟", "转"), "kgf": ("", "公斤力")},
-}
-# These letters mean something else too (5A景区, 3M, 8N): units only of a longer number.
-DOUBTFUL_UNITS = frozenset("AMNJ")
 
-CURRENCIES = {
-    **{"$": "美元", "US$": "美元", "USD": "美元", "HK$": "港元", "HKD": "港元", "NT$": "新台币", "TWD": "新台币"},
-    **{"A$": "澳元", "AU$": "澳元", "AUD": "澳元", "C$": "加元", "CA$": "加元", "CAD": "加元", "S$": "新加坡元"},
-    **{"SGD": "新加坡元", "NZ$": "新西兰元", "R$": "雷亚尔", "¥": "元", "CN¥": "元", "JP¥": "日元", "JPY": "日元"},
-    **{"RMB": "元人民币", "CNY": "元人民币", "€": "欧元", "EUR": "欧元", "£": "英镑", "GBP": "英镑", "₩": "韩元"},
-    **{
-        "KRW": "韩元",
-        "₽": "卢布",
-        "RUB": "卢布",
-        "₹": "卢比",
-        "INR": "卢比",
-        "฿": "泰铢",
-        "THB": "泰铢",
-        "₫": "越南盾",
-    },
-    **{"CHF": "瑞士法郎", "₿": "比特币", "BTC": "比特币"},
-}
-POWERS_OF_TEN = {"k": 3, "K": 3, "M": 6, "m": 6, "million": 6, "B": 9, "b": 9, "bn": 9, "billion": 9, "trillion": 12}
-
-# Signs that are said wherever they stand, if no rule knew better.
-SIGNS = {
-    **{
-        "+": "加",
-        "=": "等于",
-        "<": "小于",
-        ">": "大于",
-        "≤": "小于等于",
-        "≥": "大于等于",
-        "⩽": "小于等于",
-        "⩾": "大于等于",
-    },
-    **{
-        "≦": "小于等于",
-        "≧": "大于等于",
-        "≠": "不等于",
-        "≈": "约等于",
-        "≡": "恒等于",
-        "±": "正负",
-        "∓": "负正",
-        "×": "乘",
-    },
-    **{"÷": "除以", "√": "根号", "∞": "无穷大", "∈": "属于", "∉": "不属于", "∪": "并", "∩": "交", "⊂": "包含于"},
-    **{
-        "⊆": "包含于",
-        "∑": "求和",
-        "∏": "连乘",
-        "∫": "积分",
-        "∂": "偏",
-        "∀": "任意",
-        "∃": "存在",
-        "∴": "所以",
-        "∵": "因为",
-    },
-    **{"∠": "角", "⊥": "垂直于", "∥": "平行于", "△": "三角形", "∝": "正比于", "∅": "空集", "−": "减", "→": "到"},
-    **{"↑": "上升", "↓": "下降", "⇒": "推出", "%": "百分号", "‰": "千分号", "°": "度", "℃": "摄氏度", "℉": "华氏度"},
-    **{"№": "号", "&": "和", "@": "艾特", "$": "美元", "€": "欧元", "£": "英镑", "¥": "元", "₩": "韩元", "₽": "卢布"},
-    **{"₹": "卢比", "฿": "泰铢", "₿": "比特币"},
-}
+@functools.cache
+def units() -> dict[str, tuple[str, str]]:
+    """Written -> (said before the number, said behind it): 60 km/h is 每小时六十公里."""
+    words = table("units")
+    single, by_time, by = words["units"].items(), words["by_time"].items(), words["by"].items()
+    return {
+        **{unit: ("", behind) for unit, behind in single},
+        **{f"{unit}/{time}": (before, behind) for (unit, behind), (time, before) in product(single, by_time)},
+        **{f"{unit}/{other}": ("", f"{behind}每{name}") for (unit, behind), (other, name) in product(single, by)},
+        **{unit: (before, behind) for unit, (before, behind) in words["whole"].items()},
+    }

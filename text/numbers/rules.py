@@ -1,0 +1,145 @@
+"""What a rule is: where it applies and what is said there, and the parts that the patterns have in common."""
+
+import functools
+import re
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from text.numbers.numerals import COUNTED, cardinal, counted, digits, number
+from text.tables import table, with_parts
+from text.units import units
+
+HAN = "\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff〇"
+DONE = "\uffff"  # stands for a character that a rule has claimed; no character, so nothing else means it
+VULGAR = "¼½¾⅐⅑⅒⅓⅔⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞↉"
+CIRCLED = "\u2460-\u249b\u24ea\u24eb-\u24ff\u2776-\u2793\u3251-\u325f\u32b1-\u32bf"
+MINUS = "-−"
+NUM = r"(?:\d{1,3}(?:,\d{3}){1,10}(?!\d)|\d+)(?:\.\d+)?"
+
+# «name» in a pattern is one of these or of the lists in numbers.yml and units.yml.
+_PARTS = {
+    **{"han": HAN, "done": DONE, "vulgar": VULGAR, "circled": CIRCLED, "minus": MINUS, "num": NUM},
+    "start": r"(?<![\d.])",
+    # A minus is none between two things (3-5, A-5, 3个-5个); a plus is none behind a word (苹果+3).
+    "sign": r"(?:(?<![\dA-Za-z)\]%‰℃°«done»-])(?<![\d«done»][«han»])(?<![\d«done»][«han»]{2})[«minus»±]"
+    r"|(?<![\w)\]%‰℃°«done»+])\+)",
+    "to": r" ?(?:——|[-−–—―~～至到]) ?",
+    "signed": "«start»(?:«sign»)?«num»",
+    "range": "(?P<a>«signed»)(?:«to»(?P<b>[«minus»]?«num»))?",
+    "year": r"[12]\d{3}",
+    "month": r"(?:0?[1-9]|1[0-2])",
+    "day": r"(?:0?[1-9]|[12]\d|3[01])",
+    "superscript": "⁰¹²³⁴⁵⁶⁷⁸⁹",
+    "power": r"(?:[⁻⁺]?[«superscript»ⁿ]+|\^[-−]?(?:\d+|[A-Za-z])|\^\{[-−]?\w+\})",
+    "scientific": r"\d+(?:\.\d+)?[eE][-−+]?\d{1,3}",
+    "roman": r"(?P<it>(?=[IVXL]+)(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?![A-Za-z0-9])",
+    "power of ten": "[万亿千百]{1,2}|(?:[kKMmBb]|bn)(?![A-Za-z0-9])| ?(?:million|billion|trillion)(?![A-Za-z])",
+    "degrees": "℃|° ?C(?![A-Za-z])|℉|° ?F(?![A-Za-z])",
+    "emergency": "(?:110|112|114|119|120|122|911|999)",
+}
+
+
+class Rule(NamedTuple):
+    """pattern: where it applies, with «parts»; of one with a group "it", only that is claimed.
+
+    words: what is said, a template over the groups ("{y:digits}年"; `Written` has the formats), where "it" is what is
+    claimed; or a function of the match, which sees the text around it and may decline (None).
+    """
+
+    pattern: str
+    words: "str | Callable[[re.Match[str]], str | None]"
+    flags: int = 0
+
+
+def say(rule: Rule, match: re.Match[str]) -> str | None:
+    if not isinstance(rule.words, str):
+        return rule.words(match)
+    groups = {"it": match[0], **match.groupdict()}
+    return rule.words.format_map({name: Written(group or "") for name, group in groups.items()})
+
+
+def unless_counted(words: str) -> Callable[[re.Match[str]], str | None]:
+    """A rule's template, but for numbers of something: 95588, but not 95000元."""
+    return lambda m: None if COUNTED.match(after(m)) else say(Rule("", words), m)
+
+
+_SIGNS_OF_NAMES = {"-": "杠", ".": "点", ":": "冒号", "/": "斜杠", "X": " X", "x": " X"}
+
+
+class Written(str):
+    """A part of the text; as a format, how it is said: {year:digits}."""
+
+    def __format__(self, how: str) -> str:
+        match how:
+            case "digits":
+                return digits(self)
+            case "name":  # digit by digit, 1 as 幺
+                return "".join(_SIGNS_OF_NAMES.get(char) or digits(char, "幺") for char in self)
+            case "rank":
+                return cardinal(self, "二")
+            case "part":  # of a date: 05 is 五
+                return cardinal(str(int(self)), "二")
+            case "number":
+                return number(self)
+        return str(self)
+
+
+@functools.cache
+def pattern_of(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    """The regular expression, with its parts put in."""
+    return re.compile(with_parts(pattern, _parts()), flags)
+
+
+@functools.cache
+def _parts() -> dict[str, str]:
+    words = {name: _any(listed.split()) for name, listed in table("numbers").items()}
+    currencies, signs = table("units")["currencies"], table("units")["signs"]
+    return {
+        **_PARTS,
+        **words,
+        "unit": _any(units()),
+        "currency": _any(currencies),
+        "currency behind": _any(name for name in currencies if name.isalpha() or name in "€£₽₹₩"),
+        "signs": re.escape("".join(signs)),
+    }
+
+
+def _any(words: Iterable[str]) -> str:
+    """A pattern for any of some words, the longest first."""
+    return "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+
+
+def before(match: re.Match[str], length: int = 8) -> str:
+    begin = match.start("it") if "it" in match.re.groupindex else match.start()
+    return match.string[max(0, begin - length) : begin]
+
+
+def after(match: re.Match[str], length: int = 8) -> str:
+    end = match.end("it") if "it" in match.re.groupindex else match.end()
+    return match.string[end : end + length]
+
+
+_SCORE_BEFORE = re.compile(
+    "(?:比分|比|以|总分|局分|领先|落后|击败|战胜|不敌|力克|逆转|横扫|[大险惨完战小]胜|负|得分|比例|配比|打成|战成|踢成|按)"
+    "(?:为|是|了|[::])? ?$"
+)
+_SCORE_AFTER = re.compile(
+    " ?(?:获胜|战胜|击败|领先|落后|险胜|大胜|力克|逆转|淘汰|横扫|取胜|完胜|小胜|惨败|不敌|负于|告负|落败|战平|打平"
+    "|[输赢平胜负]|的?(?:比分|比例|优势|成绩|大比分|宽?屏|画面|分辨率|显示))"
+)
+
+
+def is_score(text_before: str, text_after: str) -> bool:
+    return bool(_SCORE_BEFORE.search(text_before) or _SCORE_AFTER.match(text_after))
+
+
+def to(a: str, b: str | None, text_after: str = "") -> str:
+    """One number or a range of two, before what `text_after` begins with."""
+    return "到".join(counted(figure, text_after) for figure in (a, b) if figure)
+
+
+def groups(written: str) -> str:
+    """Groups of digits with a short pause between them."""
+    return ("加" if written.startswith("+") else "") + ",".join(
+        digits(group, "幺") for group in re.findall(r"\d+", written)
+    )
