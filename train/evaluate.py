@@ -234,7 +234,7 @@ class Measures:
 
     def tones(self) -> list[str]:
         """How far the pitch of finals is from the teacher's."""
-        contours = defaultdict(list)
+        contours = defaultdict[int, list](list)
         for row in (row for rows in self.results.values() for row in rows):
             for tone, pairs in row.contours.items():
                 contours[tone] += pairs

@@ -186,7 +186,7 @@ def even(tokens: list[str], durations: np.ndarray) -> list[int]:
 def cast_of(pitches: dict[str, list[np.ndarray]]) -> tuple[Speaker, ...]:
     """Speakers with their F0 [voiced frames]. Each starts from the released one of nearest pitch that is still free."""
     free = {speaker.vector: np.sqrt(speaker.low * speaker.high) for speaker in SPEAKERS}
-    out = []
+    out = list[Speaker]()
     for name, parts in sorted(pitches.items()):
         low, middle, high = np.percentile(np.concatenate(parts), [2, 50, 98])
         vector = min(free, key=lambda v: abs(np.log(free[v] / middle)), default=100 + len(out))
