@@ -136,23 +136,20 @@ def align_all(features: list[np.ndarray], names: list[list[str]], first: list[np
 
     features [frames, 2 * CEPSTRA] of each recording; names: the sound of each token; first: durations to begin with.
     """
-    durations, scale = first, np.concatenate(features).std(0)
+    x, table = np.concatenate(features), sorted({name for row in names for name in row})
+    ids, durations, scale = [np.searchsorted(table, row) for row in names], first, x.std(0)
     for _ in tqdm(range(ROUNDS), desc="alignment"):
-        frames: dict[str, list[np.ndarray]] = defaultdict(list)
-        for x, tokens, d in zip(features, names, durations, strict=True):
-            for name, part in zip(tokens, np.split(x, np.cumsum(d)[:-1]), strict=True):
-                frames[name].append(part)
-        mean, deviation = {}, {}
-        for name, parts in frames.items():
-            x = np.concatenate(parts)
-            share = len(x) / (len(x) + 20)  # few frames say little of their spread
-            mean[name] = x.mean(0)
-            deviation[name] = np.sqrt(share * x.var(0) + (1 - share) * (0.5 * scale) ** 2) + 0.05 * scale
+        sound = np.concatenate([np.repeat(row, d) for row, d in zip(ids, durations, strict=True)])  # of each frame
+        groups = [x[sound == k] for k in range(len(table))]
+        share = np.array(
+            [[len(group) / (len(group) + 20)] for group in groups]
+        )  # few frames say little of their spread
+        mean, variance = (np.stack([getattr(group, name)(0) for group in groups]) for name in ("mean", "var"))
+        deviation = np.sqrt(share * variance + (1 - share) * (0.5 * scale) ** 2) + 0.05 * scale
         durations = []
-        for x, tokens in zip(features, names, strict=True):
-            m, s = np.stack([mean[n] for n in tokens]), np.stack([deviation[n] for n in tokens])
-            apart = np.square((x[None] - m[:, None]) / s[:, None]).sum(2)
-            durations.append(monotonic_alignment(-0.5 * apart - np.log(s).sum(1)[:, None]))
+        for values, row in zip(features, ids, strict=True):
+            apart = np.square((values - mean[row, None]) / deviation[row, None]).sum(2)
+            durations.append(monotonic_alignment(-0.5 * apart - np.log(deviation[row]).sum(1)[:, None]))
     return durations
 
 
@@ -204,21 +201,25 @@ class Recording:
     cut: int  # samples that were cut off at its start
 
 
+class LeftOut(ValueError):
+    """Why a recording is not used."""
+
+
 def recording(entry: Entry) -> Recording:
-    """Raises ValueError with the reason why it is left out, SystemExit if it cannot be read at all."""
+    """Raises LeftOut, or SystemExit if it cannot be read at all."""
     tokens = tokens_of(entry.text)
     try:
         wav, cut = read_sound(entry.path)
     except soundfile.LibsndfileError as error:
         raise SystemExit(f"{entry.path} is no sound that can be read ({error}); leave it out of the list") from None
     if not any(map(is_syllable, tokens)):
-        raise ValueError("nothing to say")
+        raise LeftOut("nothing to say")
     if not SECONDS[0] * SAMPLE_RATE <= len(wav) <= SECONDS[1] * SAMPLE_RATE:
-        raise ValueError(f"not {SECONDS[0]:g} to {SECONDS[1]:g} s long")
+        raise LeftOut(f"not {SECONDS[0]:g} to {SECONDS[1]:g} s long")
     wav = np.concatenate((np.zeros(LEAD * HOP), wav, np.zeros(TAIL * HOP)))
     f0, _ = pitch(wav, 50, 550)
     if not (f0 > 0).any() or len(wav) // HOP < 2 * len(sounds(tokens)):
-        raise ValueError("no voice, or too short for its text")
+        raise LeftOut("no voice, or too short for its text")
     return Recording(entry, tokens, wav, f0[f0 > 0], cut)
 
 
@@ -229,7 +230,7 @@ def prepare(entries: list[Entry], net: Synthesizer, folder: Path) -> list[tuple[
         try:
             rows.append(recording(entry))
             pitches[entry.speaker].append(rows[-1].f0)
-        except ValueError as reason:
+        except LeftOut as reason:
             left_out[str(reason)] += 1
     if not rows:
         raise SystemExit(f"no recording is left: {dict(left_out)}; check the list's texts and sounds")
