@@ -18,6 +18,7 @@ from text.phones import split_reading, syllable_phones
 from text.symbols import phone_ids
 from train.data import Item
 from train.features import CHANNELS, HOP, PITCH, SAMPLE_RATE
+from train.sentences import is_syllable
 from train.speakers import EMOTIONS, SPEAKERS, Speaker, read_cast
 
 CONFIG = Path(__file__).with_name("config.json")
@@ -63,10 +64,6 @@ def scale_layers(module: nn.Module, name: str, factor: float) -> None:
 def speakers(net: Synthesizer, ids: Tensor) -> Tensor:
     """[B] -> [B, G, 1]."""
     return net.emb_g(ids).unsqueeze(-1)
-
-
-def is_syllable(token: str) -> bool:
-    return token[-1].isdigit()
 
 
 @torch.inference_mode()

@@ -19,11 +19,12 @@ from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
 from models.stages import Sliders
-from train.common import Utterance, corpus, is_syllable, speak, tokens_to_ids
+from train.common import Utterance, corpus, speak, tokens_to_ids
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
 from train.loop import RUNS, options
 from train.pictures import curves, spectrograms, tones
 from train.recognise import Recogniser, bare, count, labels, matched, wanted
+from train.sentences import is_syllable
 from train.speakers import EMOTIONS, Speaker, read_cast
 
 FRAME_RATE = SAMPLE_RATE / HOP

@@ -20,11 +20,11 @@ from models.checkpoint import load_checkpoint
 from models.stages import Sliders
 from models.synthesizer import Synthesizer
 from text import analyse
-from train.common import is_syllable, speak, tokens_to_ids
+from train.common import speak, tokens_to_ids
 from train.data import LEAD, TAIL, Item, vowel_first, write
 from train.features import HOP, MEL_SLICE, SAMPLE_RATE, even_centres, latent, pitch
 from train.loop import RUNS, options
-from train.sentences import MARKS
+from train.sentences import MARKS, is_syllable
 from train.speakers import SPEAKERS, Speaker, write_cast
 
 LEVEL = 0.08  # root mean square that recordings are brought to

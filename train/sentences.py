@@ -3,7 +3,6 @@
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
@@ -14,15 +13,9 @@ HANZI = re.compile("[\u4e00-\u9fa5]{1,4}")
 UNSPEAKABLE = {"m", "n", "ng", "hm", "hng", "ê", "fiao", "lo", "rua", "yo"}
 
 
-@dataclass(frozen=True)
-class Token:
-    """One pinyin syllable with its tone digit ("ni3") or one punctuation mark."""
-
-    text: str
-
-    @property
-    def is_mark(self) -> bool:
-        return self.text in MARKS
+def is_syllable(token: str) -> bool:
+    """A token is a pinyin syllable with its tone digit ("ni3"), or one of MARKS."""
+    return token[-1].isdigit()
 
 
 def tonal_syllables(readings: dict[str, list[str]]) -> list[str]:
@@ -47,7 +40,7 @@ def dictionary_readings(limit: int) -> tuple[dict[str, list[str]], dict[str, flo
 
 def speakable(syllable: str) -> bool:
     """Pinyin with a tone digit; pypinyin gives a character it cannot read back as it is."""
-    return syllable.isascii() and syllable[-1].isdigit() and syllable[:-1] not in UNSPEAKABLE
+    return syllable.isascii() and is_syllable(syllable) and syllable[:-1] not in UNSPEAKABLE
 
 
 def third_tones(syllables: list[str]) -> list[str]:
@@ -59,7 +52,7 @@ def third_tones(syllables: list[str]) -> list[str]:
     return out
 
 
-def sentences(seed: int, words: int = 60_000) -> Iterator[list[Token]]:
+def sentences(seed: int, words: int = 60_000) -> Iterator[list[str]]:
     """Utterances without end, of the `words` most frequent words, the same for the same seed: 1 to 30 syllables."""
     rng = random.Random(seed)
     readings, weights = dictionary_readings(words)
@@ -83,17 +76,17 @@ def sentences(seed: int, words: int = 60_000) -> Iterator[list[Token]]:
 
     while True:
         limit = rng.choices((2, 4, 8, 14, 30), weights=(8, 22, 40, 22, 8))[0]
-        length, spoken, tokens = rng.randint(limit // 2, limit), 0, list[Token]()
+        length, spoken, tokens = rng.randint(limit // 2, limit), 0, list[str]()
         while spoken < length:
             part = clause(min(length - spoken, rng.choice((2, 3, 4, 5, 6, 7, 9))))
             spoken += len(part)
             if rng.random() < 0.04:
                 part.insert(rng.randrange(len(part)), "'")
-            tokens += map(Token, part)
+            tokens += part
             if spoken < length:
-                tokens.append(Token(rng.choices(MARKS, weights=(80, 3, 3, 3, 6, 1, 4))[0]))
+                tokens += rng.choices(MARKS, weights=(80, 3, 3, 3, 6, 1, 4))
         if rng.random() < 0.9:
-            tokens.append(Token(rng.choices((".", "?", "!", "…", ","), weights=(55, 13, 13, 6, 13))[0]))
+            tokens += rng.choices((".", "?", "!", "…", ","), weights=(55, 13, 13, 6, 13))
             if rng.random() < 0.04:
-                tokens.append(Token(rng.choice(("!", "…", "'", "?"))))
+                tokens.append(rng.choice(("!", "…", "'", "?")))
         yield tokens
