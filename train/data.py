@@ -9,7 +9,7 @@ runs/data/<split>-<speaker>/wav.npy      int16 samples, all utterances one after
 import json
 import random
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +23,6 @@ from train.speakers import EMOTIONS, SPEAKERS, write_cast
 
 LEAD, TAIL = 4, 9  # frames of silence around an utterance: blank, "_", blank; and the end's mark, blank, "_", blank
 JITTER = 0.25  # the rate varies by up to this much either way, so that length_scale is inside the data
-
-
 ENDS = (".", "?", "!", "…")
 # By the mark at a sentence's end: semitones by which its last syllable, the one before … are moved, and its first ones.
 # Only near an end: the text side sees a few syllables far, and what it cannot foretell blurs its pitch.
@@ -61,12 +59,9 @@ def melody(tokens: list[str]) -> list[float]:
         rest = tokens[len(out) :]
         length = next((i + 1 for i, token in enumerate(rest) if token in ENDS), len(rest))
         last, first = SHAPES.get(rest[length - 1], SHAPES["."])
-        spoken, count = 0, sum(map(is_syllable, rest[:length]))
-        for token in rest[:length]:
-            spoken += is_syllable(token)
-            out.append(
-                sum(moves[k] for moves, k in ((last, count - spoken), (first, spoken - 1)) if 0 <= k < len(moves))
-            )
+        spoken = list(accumulate(map(is_syllable, rest[:length])))
+        places = (((last, spoken[-1] - n), (first, n - 1)) for n in spoken)
+        out += [sum(moves[k] for moves, k in place if 0 <= k < len(moves)) for place in places]
     return out
 
 
@@ -80,9 +75,7 @@ def pinyin(tokens: list[str], raised: list[float] | None = None, pitch: int = 50
         if is_syllable(token):
             place = round(pitch + raised[i] / SEMITONE) if raised else pitch
             out.append(token if place == pitch else f'<prosody pitch="{place}"> {token} </prosody>')
-        elif token == "'" or i == len(tokens) - 1 or not any(map(is_syllable, tokens[i:])):
-            continue
-        else:
+        elif token != "'" and any(map(is_syllable, tokens[i:])):
             out.append("," if token in ",-" else ";")
     return " ".join(out) + " . "
 
