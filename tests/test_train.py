@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+import importlib
 import sys
 from argparse import Namespace
 from itertools import combinations, islice
@@ -37,7 +38,7 @@ from train.features import (
     log_mel,
     pitch,
 )
-from train.loop import Run, load
+from train.loop import Run, load, options
 from train.losses import EDGE, cut, level_loss, log_mels, mel_loss, stft_loss
 from train.pictures import read_log
 from train.prosody import PRIOR_STD, collate, expand
@@ -470,6 +471,29 @@ def test_recordings_without_times_are_aligned(tmp_path):
     apart = np.concatenate([np.abs(np.subtract(starts, truth[path])) for path, starts in found])
     assert len(found) == len(truth) and np.median(apart) < 0.03
     assert [s.name for s in read_cast(tmp_path / "data")] == sorted(["阿明", "阿芳"])
+
+
+PROGRAMS = (
+    "data decoder ear evaluate export finetune generate prosody recognise recordings rhythm standins teacher texts"
+)
+
+
+@pytest.mark.parametrize("program", ["__main__", "teacher", *PROGRAMS.split()])
+def test_every_program_tells_what_it_takes(program, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [f"train/{program}.py", "--help"])
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"train.{program}").main()
+    name = "python -m train" + (f".{program}" if program != "__main__" else "")
+    assert ended.value.code == 0 and capsys.readouterr().out.startswith(f"usage: {name} [-h] ")
+
+
+def test_a_command_line_becomes_paths_numbers_and_switches(monkeypatch):
+    ways = {"steps": 7, "lr": 0.5, "report": None, "full": False, "speaker": int, "decoder": [], "test_minutes": 2.0}
+    line = "x.py here --lr 2 --decoder a b --full --test-minutes 3"
+    monkeypatch.setattr(sys, "argv", line.split())
+    args = vars(options("A program.\nAnd more.", "folder", voice=Path("v"), **ways))
+    assert args == {"folder": Path("here"), "voice": Path("v"), "steps": 7, "lr": 2.0, "report": None, "full": True,
+                    "speaker": None, "decoder": [Path("a"), Path("b")], "test_minutes": 3.0}  # fmt: skip
 
 
 def test_stages_run_side_by_side_and_a_failure_is_named(tmp_path, capsys):

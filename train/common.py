@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import stages
@@ -123,6 +124,12 @@ def initials(tones: Tensor) -> Tensor:
     """Which of the tokens [..., T] are initials: a syllable is initial, blank, final, and both phones have its tone."""
     spoken = tones > 0
     return spoken & (spoken.cumsum(-1) % 2 == 1)
+
+
+def in_syllables(tones: Tensor) -> Tensor:
+    """Which of the tokens [..., T] are a syllable's: its phones, and the blanks beside them."""
+    spoken = tones > 0
+    return spoken | F.pad(spoken[..., :-1], (1, 0)) | F.pad(spoken[..., 1:], (0, 1))
 
 
 def corpus(split: str, folder: Path) -> list[Utterance]:

@@ -12,7 +12,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from itertools import count, cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -54,20 +54,15 @@ def plan(texts: list[Text], split: str) -> Iterator[tuple[Text, int, int, float]
     mood's own speed. Texts begin anew when they are used up, by then with other speakers.
     """
     test = split == "test"
-    kinds = {kind: [t for t in texts if t.kind == kind and t.held_out == test] for kind in ("own", "real", "rare")}
     order = ("real", "own") if test else ("real", "real", "own", "real", "real", "real", "rare", "real")
-    used, n = dict.fromkeys(kinds, 0), 0
-    while True:
+    kinds = {kind: [t for t in texts if t.kind == kind and t.held_out == test] for kind in ("real", "own", "rare")}
+    sources = {kind: cycle(chosen) for kind, chosen in kinds.items() if chosen}
+    usual = next(iter(sources.values()))  # where there are none of the kind that is due
+    for n in count(0, len(CELLS)):
         rng = random.Random(f"{split} {n // len(CELLS)}")
-        for speaker, mood in rng.sample(CELLS, len(CELLS)):
-            kind = order[n % len(order)]
-            if not kinds[kind]:
-                kind = next(name for name in ("real", "own") if kinds[name])
-            text = kinds[kind][used[kind] % len(kinds[kind])]
+        for k, (speaker, mood) in enumerate(rng.sample(CELLS, len(CELLS)), n):
             rate = (1 + JITTER) ** rng.uniform(-1, 1) if not test and rng.random() < JITTERED else 1.0
-            used[kind] += 1
-            n += 1
-            yield text, speaker, mood, round(rate, 3)
+            yield next(sources.get(order[k % len(order)], usual)), speaker, mood, round(rate, 3)
 
 
 class Shards:

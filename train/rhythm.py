@@ -10,11 +10,10 @@ by 25 % (data.JITTER), and the rounding to frames. Learned as they are and drawn
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.duration import TAIL, SplineFlow, StochasticDurationPredictor, bin_of, knots
-from train.common import corpus, initials, network, scale_layers, speakers
+from train.common import corpus, in_syllables, initials, network, scale_layers, speakers
 from train.loop import Run, adam, stage_options, warm_up
 from train.prosody import LONGEST, Batch, batches, encode, text_side
 
@@ -54,10 +53,8 @@ def to_noise(
 
 def spread(batch: Batch) -> Tensor:
     """[B, T]: SPREAD of each token; the blanks beside a final are its thirds."""
-    first, spoken = initials(batch.tones), batch.tones > 0
-    inside = spoken | F.pad(spoken[:, :-1], (1, 0)) | F.pad(spoken[:, 1:], (0, 1))
     initial, final, pause = SPREAD
-    return torch.where(first, initial, torch.where(inside, final, pause))
+    return torch.where(initials(batch.tones), initial, torch.where(in_syllables(batch.tones), final, pause))
 
 
 def rhythm_loss(
