@@ -23,7 +23,7 @@ from pypinyin.contrib.tone_convert import to_tone
 from infer import log
 from infer.documents import audio, subtitles
 from infer.documents import project as projects
-from infer.documents.picture import look
+from infer.documents.picture import picture_of
 from infer.documents.project import MOST_CARDS, Project, split
 from infer.ending import ending
 from infer.engine.catalogue import VoiceInfo
@@ -285,7 +285,7 @@ class Studio:
                     raise BadRequest("studio.too_much_to_see", seconds=MOST_SEEN)
                 yield None
         if heard and not cancelled():
-            yield look(heard).as_dict()
+            yield picture_of(heard).as_dict()
 
     async def pieces(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{run, next}: the parts from number `next` on. Waits until there is something to say.
