@@ -388,7 +388,7 @@ class Batches:
         for name in sorted(names):
             with suppress(BadRequest):  # there is no such voice: its rows fail by themselves
                 stamps.append(repr(self.engine.files(name).stamp()))
-        return [*stamps, self.engine.glossary(base).digest.hex()]
+        return [*stamps, self.engine.glossary(base.readings).digest.hex()]
 
     def _make(self, job: Job) -> Generator[None, None, None]:
         if job.finished.exists() and job.out.exists():

@@ -148,11 +148,7 @@ def read_entries(file: Path, paragraphs: bool = False, data: bytes | None = None
         raise BadRequest("batch.nothing", file=file.name)
     if len(entries) > MOST_ENTRIES:
         raise BadRequest("batch.too_many", file=file.name, most=MOST_ENTRIES)
-    return [replace(entries[0], notices=tuple(map(as_message, notices))), *entries[1:]]
-
-
-def as_message(notice: Any) -> Message:  # TRANSITION: (English, Chinese)
-    return notice if isinstance(notice, Message) else Message("", dict(zip(("en", "zh"), notice, strict=True)))
+    return [replace(entries[0], notices=notices), *entries[1:]]
 
 
 def _lines(text: str) -> list[Entry]:
@@ -347,15 +343,15 @@ class Batch:
             if not pieces or self.cancelled():
                 return None
             seconds = sum(piece.silence for piece in pieces) / pieces[0].sampling_rate
-            notices = tuple(map(as_message, pieces[0].notices))
-            result = Result(entry, "made", path.name, seconds, pieces[0].request.speed, notices=notices)
+            result = Result(entry, "made", path.name, seconds, pieces[0].request.speed, notices=pieces[0].notices)
         if result.unfit:
             notice = message("batch.unfit", speed=result.speed, seconds=result.seconds, slot=entry.room)
             result = replace(result, notices=(*result.notices, notice))
         return self._placed(result, end) if self.joined else result
 
     def _pieces(self, request: SpeechRequest) -> Iterator[Speech]:
-        return self.engine.stream(request.but(emotion_audio=self.sample or request.emotion_audio), self.cancelled)
+        line = request.but(emotion_audio=self.sample or request.emotion_audio)
+        return self.engine.speak([line], self.cancelled)
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self.longest:
