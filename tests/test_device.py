@@ -269,6 +269,6 @@ def test_a_machine_without_proc(monkeypatch):
 def test_what_bert_computes_in_is_said_in_chinese():
     for half, eight_bit in ((True, False), (False, True), (True, True)):
         chosen = devices.choose("cpu", half, eight_bit)
-        dtype, note = bert.precision("cpu", half, eight_bit)
-        assert note in chosen.note and devices.BERT_ZH[dtype] in chosen.note_zh
+        _, note = bert.precision("cpu", half, eight_bit)
+        assert note.say("en") in chosen.note and note.say("zh") in chosen.note_zh
     assert "cuda:9" in devices.choose("cuda:9").note_zh

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -48,7 +47,7 @@ class Features:
         """Which of the models are in memory: BERT 2048, BERT 1024, CLAP."""
         return *(f"BERT {width}" for width in tuple(self._bert)), *(("CLAP",) if self._clap else ())
 
-    def missing(self, variant: Variant) -> list[tuple[str, str]]:
+    def missing(self, variant: Variant) -> list[Message]:
         """What this voice needs and is not here; nothing where zeros stand in."""
         needs = []
         if variant.needs_bert:
@@ -58,15 +57,13 @@ class Features:
         if variant.needs_clap:
             needs.append(("CLAP", self.clap_path, emotional.missing_files(self.clap_path), emotional.REPOSITORY))
         return [
-            tuple(
-                message(
-                    "engine.needs",
-                    model=name,
-                    command=command(folder),
-                    files=[_either(file) for file in files],
-                    source=source,
-                    folder=folder_name(folder),
-                )
+            message(
+                "engine.needs",
+                model=name,
+                command=command(folder),
+                files=files,
+                source=source,
+                folder=folder_name(folder),
             )
             for name, folder, files, source in needs
             if files and not self.zeros
@@ -94,7 +91,7 @@ class Features:
                         folder, self.device.torch, dtype, normalise=width == 2048
                     )
                 except bert.MissingModel as error:
-                    raise _missing(error, folder) from error
+                    raise MissingFiles(error.message.key, **error.message.facts) from error
             return self._bert[width]
 
         self._used = time.monotonic()  # before it is looked for: it must not go now
@@ -137,7 +134,7 @@ class Features:
                 try:
                     self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
                 except emotional.MissingModel as error:
-                    raise _missing(error, self.clap_path) from error
+                    raise MissingFiles(error.message.key, **error.message.facts) from error
             return self._clap
 
         model = self._clap or self._loads.get("clap", load, cancelled)
@@ -154,15 +151,3 @@ class Features:
                 source=emotional.REPOSITORY,
             )
         return vector
-
-
-def _either(file: str) -> str | Message:
-    """ "a or b" is a name of either kind of file."""
-    one, _, other = file.partition(" or ")
-    return message("engine.either", names=[one, other]) if other else file
-
-
-def _missing(error: Exception, folder: Path) -> MissingFiles:
-    """The leaf's own sentence, with the folder as a user knows it."""
-    english, chinese = (words.replace(str(folder), folder_name(folder)) for words in (str(error), error.zh))
-    return MissingFiles(english, chinese)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from emotional.table import WORDS, emotion_weights, in_words
+from emotional.table import emotion_weights, in_words, keywords
 from infer.engine.backends import Backend
 from infer.engine.catalogue import VoiceFiles, check_language
 from infer.engine.features import NEUTRAL, Features
@@ -149,4 +149,4 @@ def _emotion_words(config: SynthesizerConfig) -> Sequence[str] | Mapping[str, Se
     """For emotion_weights. Nobody knows what the ten of v2.1 are, so words for calm mean the first."""
     if config.variant.emotion != "codes" or "neutral" in config.emotions:
         return config.emotions
-    return {name: ("neutral", *WORDS["neutral"]) if i == 0 else () for i, name in enumerate(config.emotions)}
+    return {name: ("neutral", *keywords()["neutral"]) if i == 0 else () for i, name in enumerate(config.emotions)}
