@@ -347,7 +347,7 @@ def test_the_speed_that_fits_leaves_pauses_alone(tmp_path):
 
 def test_other_rates_are_brought_to_the_first(tmp_path):
     for name, rate in (("a.wav", 22050), ("b.wav", 44100)):
-        audio.write(tmp_path / name, np.full(rate, 0.25, np.float32), rate)
+        (tmp_path / name).write_bytes(audio.encode(np.full(rate, 0.25, np.float32), rate))
     results = [Result(Entry(i, "好"), "made", name, 1.0, 1.0, i) for i, name in enumerate(("a.wav", "b.wav"))]
     for name, rate in (("out.mp3", 22050), ("out.opus", 24000)):
         joining = Batch(None, tmp_path / name)
