@@ -55,7 +55,6 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     from page.early import Early
     from page.files import TEMPORARY, Files
     from page.guard import Contract, Guard, loopback
-    from page.look import WORDS as LOOK
     from page.sample import Samples
     from page.studio import EMOTIONS, FORMATS, PROMPTS, Studio
 
@@ -284,7 +283,7 @@ def speak_tab(page: Page, samples: Samples, i18n: gr.I18n) -> dict[str, Any]:
                 '<div class="editor"></div>',
                 *("look.js", "player.js", "cards.js", "editor.js"),  # window.studio
                 functions=page.studio.functions(),
-                words=pairs("editor") | LOOK,
+                words=pairs("editor") | pairs("picture"),
                 options=list(defaults().items()),
                 formats=list(FORMATS),
                 most_takes=MOST_TAKES,
@@ -397,7 +396,7 @@ def load(engine: Engine) -> None:
     """Has the default voice ready, so that the first listener does not wait for it. Raises SpeechError."""
     began = time.perf_counter()
     voice = engine.load()
-    for _ in engine.stream(SpeechRequest("你好。")):
+    for _ in engine.speak([SpeechRequest("你好。")]):
         pass
     about = {"voice": voice.id, "family": voice.config.variant.name, "count": len(voice.speakers)}
     seconds = time.perf_counter() - began
