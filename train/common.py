@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models import stages
@@ -18,6 +19,7 @@ from text.phones import split_reading, syllable_phones
 from text.symbols import phone_ids
 from train.data import Item
 from train.features import CHANNELS, HOP, PITCH, SAMPLE_RATE
+from train.sentences import is_syllable
 from train.speakers import EMOTIONS, SPEAKERS, Speaker, read_cast
 
 CONFIG = Path(__file__).with_name("config.json")
@@ -63,10 +65,6 @@ def scale_layers(module: nn.Module, name: str, factor: float) -> None:
 def speakers(net: Synthesizer, ids: Tensor) -> Tensor:
     """[B] -> [B, G, 1]."""
     return net.emb_g(ids).unsqueeze(-1)
-
-
-def is_syllable(token: str) -> bool:
-    return token[-1].isdigit()
 
 
 @torch.inference_mode()
@@ -126,6 +124,12 @@ def initials(tones: Tensor) -> Tensor:
     """Which of the tokens [..., T] are initials: a syllable is initial, blank, final, and both phones have its tone."""
     spoken = tones > 0
     return spoken & (spoken.cumsum(-1) % 2 == 1)
+
+
+def in_syllables(tones: Tensor) -> Tensor:
+    """Which of the tokens [..., T] are a syllable's: its phones, and the blanks beside them."""
+    spoken = tones > 0
+    return spoken | F.pad(spoken[..., :-1], (1, 0)) | F.pad(spoken[..., 1:], (0, 1))
 
 
 def corpus(split: str, folder: Path) -> list[Utterance]:

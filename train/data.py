@@ -9,7 +9,7 @@ runs/data/<split>-<speaker>/wav.npy      int16 samples, all utterances one after
 import json
 import random
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +18,11 @@ from tqdm import tqdm
 from train.espeak import Event, Style, Teacher
 from train.features import HOP, SAMPLE_RATE, latent
 from train.loop import RUNS, options
-from train.sentences import Token, sentences
+from train.sentences import is_syllable, sentences
 from train.speakers import EMOTIONS, SPEAKERS, write_cast
 
 LEAD, TAIL = 4, 9  # frames of silence around an utterance: blank, "_", blank; and the end's mark, blank, "_", blank
 JITTER = 0.25  # the rate varies by up to this much either way, so that length_scale is inside the data
-
-
 ENDS = (".", "?", "!", "…")
 # By the mark at a sentence's end: semitones by which its last syllable, the one before … are moved, and its first ones.
 # Only near an end: the text side sees a few syllables far, and what it cannot foretell blurs its pitch.
@@ -51,7 +49,7 @@ class Item:
     samples: int = 0
 
 
-def melody(tokens: list[Token]) -> list[float]:
+def melody(tokens: list[str]) -> list[float]:
     """Semitones by which each token is spoken higher than the teacher would, who speaks all sentences alike.
 
     A sentence begins a little higher and falls at its end; a question rises there; before a comma it stays.
@@ -59,31 +57,26 @@ def melody(tokens: list[Token]) -> list[float]:
     out: list[float] = []
     while len(out) < len(tokens):
         rest = tokens[len(out) :]
-        length = next((i + 1 for i, token in enumerate(rest) if token.text in ENDS), len(rest))
-        last, first = SHAPES.get(rest[length - 1].text, SHAPES["."])
-        spoken, count = 0, sum(not token.is_mark for token in rest[:length])
-        for token in rest[:length]:
-            spoken += not token.is_mark
-            out.append(
-                sum(moves[k] for moves, k in ((last, count - spoken), (first, spoken - 1)) if 0 <= k < len(moves))
-            )
+        length = next((i + 1 for i, token in enumerate(rest) if token in ENDS), len(rest))
+        last, first = SHAPES.get(rest[length - 1], SHAPES["."])
+        spoken = list(accumulate(map(is_syllable, rest[:length])))
+        places = (((last, spoken[-1] - n), (first, n - 1)) for n in spoken)
+        out += [sum(moves[k] for moves, k in place if 0 <= k < len(moves)) for place in places]
     return out
 
 
-def pinyin(tokens: list[Token], raised: list[float] | None = None, pitch: int = 50) -> str:
+def pinyin(tokens: list[str], raised: list[float] | None = None, pitch: int = 50) -> str:
     """What espeak-ng reads; a quotation mark is silent, and the last mark must not start another pause.
 
     raised: semitones of each token above `pitch`, the slider's place.
     """
     out = []
     for i, token in enumerate(tokens):
-        if not token.is_mark:
+        if is_syllable(token):
             place = round(pitch + raised[i] / SEMITONE) if raised else pitch
-            out.append(token.text if place == pitch else f'<prosody pitch="{place}"> {token.text} </prosody>')
-        elif token.text == "'" or i == len(tokens) - 1 or all(t.is_mark for t in tokens[i:]):
-            continue
-        else:
-            out.append("," if token.text in ",-" else ";")
+            out.append(token if place == pitch else f'<prosody pitch="{place}"> {token} </prosody>')
+        elif token != "'" and any(map(is_syllable, tokens[i:])):
+            out.append("," if token in ",-" else ";")
     return " ".join(out) + " . "
 
 
@@ -109,7 +102,7 @@ def vowel_first(syllable: str) -> bool:
     return syllable[0] in "aeo"
 
 
-def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[list[int], np.ndarray, int]:
+def timing(tokens: list[str], intervals: list[tuple[int, int, int]]) -> tuple[list[int], np.ndarray, int]:
     """Frames of every phone and blank, the sample at each frame's centre, samples of the whole.
 
     Each initial, final and pause is rounded to whole frames by itself, and its frames are spread over it. So a phone
@@ -130,8 +123,8 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
 
     rest([1, LEAD - 2, 1])  # blank, "_", blank
     syllables = [(start + LEAD * HOP, split + LEAD * HOP, end + LEAD * HOP) for start, split, end in intervals]
-    for is_mark, group in groupby(tokens, lambda token: token.is_mark):
-        if is_mark:
+    for spoken, group in groupby(tokens, is_syllable):
+        if not spoken:
             count = len(list(group))
             until = syllables[0][0] if syllables else samples[-1] + (TAIL - 4) * HOP
             left = max(2 * count, round((until - samples[-1]) / HOP))
@@ -144,7 +137,7 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
             continue
         for token in group:
             start, split, end = syllables.pop(0)
-            if vowel_first(token.text):
+            if vowel_first(token):
                 split = start + (end - start) // 4
             initial = max(1, round((split - samples[-1]) / HOP))
             if initial > 2:  # its end is what is heard: there frames keep their distance
@@ -158,11 +151,11 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
 
 
 def utterance(
-    teacher: Teacher, tokens: list[Token], speaker: int, style: Style
+    teacher: Teacher, tokens: list[str], speaker: int, style: Style
 ) -> tuple[np.ndarray, list[int], np.ndarray]:
     """-> samples int16, durations, the sample at each frame's centre."""
     samples, events = teacher.say(pinyin(tokens, melody(tokens), style.pitch), f"s{speaker}", style)
-    durations, centres, length = timing(tokens, syllable_intervals(events, sum(not t.is_mark for t in tokens)))
+    durations, centres, length = timing(tokens, syllable_intervals(events, sum(map(is_syllable, tokens))))
     wav = np.zeros(length, np.int16)
     inside = samples[: length - LEAD * HOP]
     wav[LEAD * HOP : LEAD * HOP + len(inside)] = inside
@@ -203,7 +196,7 @@ def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, fo
                 failed += 1
                 continue
             values, f0 = latent(wav / 32768.0, person.low, person.high, centres)
-            item = Item([t.text for t in tokens], durations, speaker, emotion, style.rate / styles[emotion].rate)
+            item = Item(tokens, durations, speaker, emotion, style.rate / styles[emotion].rate)
             made.append((wav, centres, values.astype(np.float16), item))
             heights[emotion].append(f0[f0 > 0])
             done += len(f0)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from text.symbols import SYMBOLS_V2
-from train.common import Utterance, corpus, initials
+from train.common import Utterance, corpus, in_syllables, initials
 from train.features import MEL_SLICE, MELS, log_mel, scale_mel
 from train.loop import Run, load, stage_options, warm_up
 
@@ -27,13 +27,10 @@ DILATIONS = (1, 1, 2, 4, 1)
 
 def frame_labels(u: Utterance) -> np.ndarray:
     """[F]: the phone of each frame; 0 in pauses. A final's blanks are its own thirds, so they have its label."""
-    phones, spoken = u.phones.numpy().copy(), u.tones.numpy() > 0
-    finals = np.flatnonzero(spoken & ~initials(u.tones).numpy())
+    phones = u.phones.numpy().copy()
+    finals = np.flatnonzero((u.tones > 0) & ~initials(u.tones))
     phones[finals - 1] = phones[finals + 1] = phones[finals]
-    speech = spoken.copy()
-    speech[1:] |= spoken[:-1]
-    speech[:-1] |= spoken[1:]
-    return np.repeat(np.where(speech, phones, 0), u.durations.numpy())
+    return np.repeat(np.where(in_syllables(u.tones), phones, 0), u.durations.numpy())
 
 
 class Ear(nn.Module):

@@ -35,12 +35,12 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Style:
-    """espeak-ng's four sliders: words per minute, pitch 0-99, pitch range 0-100, volume (100 or more clips)."""
+    """espeak-ng's four sliders."""
 
-    rate: int
-    pitch: int
-    range: int
-    volume: int
+    rate: int  # words a minute
+    pitch: int  # 0-99
+    range: int  # of pitch, 0-100
+    volume: int  # 100 or more clips
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ naturalness: look at the pictures in the report's folder as well.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,12 @@ from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
 from models.stages import Sliders
-from train.common import Utterance, corpus, is_syllable, speak, tokens_to_ids
+from train.common import Utterance, corpus, speak, tokens_to_ids
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
 from train.loop import RUNS, options
 from train.pictures import curves, spectrograms, tones
 from train.recognise import Recogniser, bare, count, labels, matched, wanted
+from train.sentences import is_syllable
 from train.speakers import EMOTIONS, Speaker, read_cast
 
 FRAME_RATE = SAMPLE_RATE / HOP
@@ -56,15 +57,11 @@ def loudness(wav: np.ndarray) -> float:
     return float(10 * np.log10(power[power >= np.median(power)].mean() + 1e-12))
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One sentence of the voice beside the teacher's."""
-
-    figures: dict[str, float]
-    contours: dict[int, list[tuple[np.ndarray, np.ndarray]]]  # by tone, semitones of each final: teacher, voice
+Contours = dict[int, list[tuple[np.ndarray, np.ndarray]]]  # by tone, semitones of finals: teacher, voice
 
 
-def compare(u: Utterance, wav: np.ndarray, speaker: Speaker) -> Comparison:
+def compare(u: Utterance, wav: np.ndarray, speaker: Speaker, contours: Contours) -> dict[str, float]:
+    """Figures of a sentence of the voice beside the teacher's; its finals are added to `contours`."""
     from librosa.sequence import dtw  # here, since it takes a while
 
     teacher = u.wav / 32768.0
@@ -74,14 +71,13 @@ def compare(u: Utterance, wav: np.ndarray, speaker: Speaker) -> Comparison:
     f0_v, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
     a, b = f0_t[i], f0_v[j]
     both = (a > 0) & (b > 0)
-    contours = defaultdict(list)
     for tone, *ends in final_frames(u.tones, u.durations):
         start, end = u.sample(np.array(ends)) / HOP  # in even frames
         inside = both & (i + 0.5 >= start) & (i + 0.5 < end)
         if inside.sum() >= 4:
             contours[tone].append((semitones(a[inside]), semitones(b[inside])))
     speech = (mel_t.max(1) > -7)[i]
-    figures = {
+    return {
         "mel": np.abs(mel_t[i] - mel_v[j])[speech].mean(),
         "gross": (np.abs(np.log2(b[both] / a[both])) > np.log2(1.2)).mean() if both.any() else 0.0,
         "voicing": ((a > 0) != (b > 0))[speech].mean(),
@@ -91,7 +87,6 @@ def compare(u: Utterance, wav: np.ndarray, speaker: Speaker) -> Comparison:
         "loudness": loudness(wav),
         "loudness_teacher": loudness(teacher),
     }
-    return Comparison(figures, contours)
 
 
 def groups_of(tokens: list[str]) -> list[set[str]]:
@@ -140,7 +135,8 @@ class Measures:
                 cells[u.item.speaker, u.item.emotion].append(u)
         each = max(1, sentences // len(cells))
         self.chosen: dict[Cell, list[Utterance]] = {cell: rows[:each] for cell, rows in sorted(cells.items())}
-        self.results = defaultdict[Cell, list[Comparison]](list)
+        self.results = defaultdict[Cell, list[dict[str, float]]](list)
+        self.contours: Contours = defaultdict(list)
         self.errors = defaultdict[tuple, np.ndarray](lambda: np.zeros(4))  # of voice and teacher, by cell and by group
         self.groups = dict[str, None]()
         self.mistakes = defaultdict[str, Counter](Counter)
@@ -162,7 +158,7 @@ class Measures:
         for (s, e), rows in tqdm(self.chosen.items(), desc="speakers x emotions", mininterval=10):
             for n, u in enumerate(rows):
                 teacher, wav = u.wav / 32768.0, speak(self.net, u.item.tokens, s, e, USUAL)[0]
-                self.results[s, e].append(compare(u, wav, self.cast[s]))
+                self.results[s, e].append(compare(u, wav, self.cast[s], self.contours))
                 if self.recogniser:
                     self.judge("voice", (s, e), wav, u.item.tokens)
                     self.judge("teacher", (s, e), teacher, u.item.tokens)
@@ -181,7 +177,7 @@ class Measures:
                 self.errors[who, name] += count(said[2 * k : 2 * k + 2])
 
     def mean(self, key: str, cells: Iterable[Cell]) -> float:
-        return float(np.mean([row.figures[key] for cell in cells for row in self.results[cell]]))
+        return float(np.mean([row[key] for cell in cells for row in self.results[cell]]))
 
     def by_speaker_and_emotion(self) -> list[str]:
         """A line for each speaker and emotion, each speaker, each emotion, and all."""
@@ -217,29 +213,25 @@ class Measures:
 
     def evenness(self) -> list[str]:
         """Loudness, and how often F0 stands where the frame rate would have it."""
-        rows = [row.figures for cell in self.results.values() for row in cell]
+        rows = [row for cell in self.results.values() for row in cell]
         voice, teacher = (100 * np.array([row[key] for row in rows]) for key in ("locked", "locked_teacher"))
         chance = 2 * (voice - teacher).std() / len(rows) ** 0.5
         shares = f"{voice.mean():.1f} % of frames, teacher {teacher.mean():.1f} %, difference ± {chance:.1f}"
-        columns = [(name, [c for c in self.chosen if c[1] == e]) for e, name in enumerate(EMOTIONS)]
-        columns += [(person.name, [c for c in self.chosen if c[0] == s]) for s, person in enumerate(self.cast)]
-        columns = [(name, cells) for name, cells in columns if cells]
+        columns = {name: [c for c in self.chosen if c[1] == e] for e, name in enumerate(EMOTIONS)}
+        columns |= {person.name: [c for c in self.chosen if c[0] == s] for s, person in enumerate(self.cast)}
+        columns = {name: cells for name, cells in columns.items() if cells}
         lines = []
         for key, who in (("loudness", "voice"), ("loudness_teacher", "teacher")):
-            by_cell = {cell: [row.figures[key] for row in rows] for cell, rows in self.results.items()}
-            means = [f"{np.mean([np.mean(by_cell[cell]) for cell in cells]):.1f}" for _, cells in columns]
+            by_cell = {cell: [row[key] for row in rows] for cell, rows in self.results.items()}
+            means = [f"{np.mean([np.mean(by_cell[cell]) for cell in cells]):.1f}" for cells in columns.values()]
             lines.append([who, *means, f"±{np.mean([np.std(values) for values in by_cell.values()]):.1f}"])
-        header = " | ".join(["loudness, dB", *(name for name, _ in columns), "sentence to sentence"])
+        header = " | ".join(["loudness, dB", *columns, "sentence to sentence"])
         return [f"F0 within 1 % of a multiple of the frame rate: {shares}", "", *table(header, lines)]
 
     def tones(self) -> list[str]:
         """How far the pitch of finals is from the teacher's."""
-        contours = defaultdict(list)
-        for row in (row for rows in self.results.values() for row in rows):
-            for tone, pairs in row.contours.items():
-                contours[tone] += pairs
         rows = []
-        for tone, pairs in sorted(contours.items()):
+        for tone, pairs in sorted(self.contours.items()):
             apart = np.concatenate([a - b for a, b in pairs])
             r = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > 0.2 and b.std() > 0.05] or [0])
             distances = f"{np.sqrt(np.mean(apart**2)):.2f}", f"{np.median(np.abs(apart)):.2f}"

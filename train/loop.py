@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -17,60 +18,30 @@ from models.checkpoint import load_checkpoint
 
 RUNS = Path(__file__).parent / "runs"
 SAY, STORE = 30, 120  # seconds of training between two lines, and between two states
-HELP = {
-    "batch": "segments a step",
-    "decoder": "its state (export: RUNS/finetune.pt, several are averaged; finetune begins with RUNS/decoder.pt)",
-    "device": "cpu, cuda or another one of torch's",
-    "filelist": "own recordings: path|speaker|language|text a line",
-    "flow_from": "step at which the flow comes in",
-    "folder": "of a voice (config.json and G.safetensors), or of what is made",
-    "frames": "of a batch",
-    "full": "sliders, long sentences, melody, rhythm and confusions too",
-    "lr": "the learning rate, where it is highest",
-    "minutes": "of speech, of each speaker",
-    "out": "the stage's state (RUNS/STAGE.pt)",
-    "prosody": "the text side's state (RUNS/prosody.pt)",
-    "recordings": "a list of own ones: path|speaker|language|text a line",
-    "report": "folder for report.md and pictures",
-    "resume": "go on from --out, if it is there",
-    "rhythm": "its state (RUNS/rhythm.pt)",
-    "runs": "folder of data and states",
-    "scale": "of steps and minutes: 0.01 tries the whole way",
-    "seed": "another one gives other data, or another order of them",
-    "sentences": "spread over speakers and emotions",
-    "share": "of the data to make latents of",
-    "speaker": "only this one (all)",
-    "steps": "to take in all",
-    "teacher": "folder where its weights are or will be (RUNS/teacher)",
-    "test_minutes": "of speech held out, of each speaker",
-    "utterances": "to learn from",
-    "voice": "folder of the voice to start from",
-}
 
 
 def options(doc: str | None, *places: str, **defaults: object) -> argparse.Namespace:
-    """The command line: paths in their order, then options, described by HELP and the first line of `doc`.
+    """The command line: paths in their order, then options, described by options.yml and the first line of `doc`.
 
     defaults: None for a path, a type for a value that may be left out, False for a switch, [] for some paths. The
     option `voice` is written --from.
     """
-    module = Path(sys.argv[0]).stem.replace("__main__", "")
-    parser = argparse.ArgumentParser(
-        f"python -m train.{module}".rstrip("."), description=(doc or "").partition("\n")[0]
-    )
+    helps = yaml.safe_load(Path(__file__).with_name("options.yml").read_text("utf-8"))
+    program = f"python -m train.{Path(sys.argv[0]).stem}".removesuffix(".__main__")
+    parser = argparse.ArgumentParser(program, description=(doc or "").partition("\n")[0])
     for name in places:
-        parser.add_argument(name, type=Path, help=HELP[name])
+        parser.add_argument(name, type=Path, help=helps[name])
     for name, default in defaults.items():
-        flag = "--from" if name == "voice" else f"--{name.replace('_', '-')}"
+        way: dict[str, Any] = {"type": Path if default in (None, []) else type(default), "default": default}
         if default is False:
-            parser.add_argument(flag, action="store_true", help=HELP[name])
+            way = {"action": "store_true"}
         elif isinstance(default, type):
-            parser.add_argument(flag, type=default, help=HELP[name])
+            way = {"type": default}
         elif isinstance(default, list):
-            parser.add_argument(flag, type=Path, nargs="+", default=default, help=HELP[name])
-        else:
-            kind, shown = (Path, "") if default is None else (type(default), f" ({default})")
-            parser.add_argument(flag, dest=name, type=kind, default=default, help=HELP[name] + shown)
+            way["nargs"] = "+"
+        flag = "from" if name == "voice" else name.replace("_", "-")
+        shown = f" ({default})" if default and not isinstance(default, type) else ""
+        parser.add_argument(f"--{flag}", dest=name, help=helps[name] + shown, **way)
     return parser.parse_args()
 
 

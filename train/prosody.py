@@ -6,6 +6,8 @@ First the encoder alone (the flow bypassed), then the flow on.
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
+from itertools import count
 
 import numpy as np
 import torch
@@ -20,14 +22,18 @@ from train.loop import Run, load, stage_options, take_over
 from train.speakers import EMOTIONS
 
 
-def prior_std() -> Tensor:
-    """Standard deviation of each channel of the prior [C]: a little life in the mels, next to none in F0."""
-    std = torch.full((CHANNELS,), 0.02)
-    std[MEL_SLICE], std[LOG2_F0] = 0.1, 0.004
-    return std
+def by_channel(usual: float, *others: tuple[slice | int, float]) -> Tensor:
+    """A value for each channel of the latent [C]."""
+    values = torch.full((CHANNELS,), usual)
+    for channels, value in others:
+        values[channels] = value
+    return values
 
 
-PRIOR_STD = prior_std()
+# Standard deviation of the prior: a little life in the mels, next to none in F0.
+PRIOR_STD = by_channel(0.02, (MEL_SLICE, 0.1), (LOG2_F0, 0.004))
+# Of the loss: pitch and voicing count more than one mel does, F0 itself most.
+WEIGHTS = by_channel(1.0, (PITCH_SLICE, 3.0), (LOG2_F0, 10.0))
 EAR_WEIGHT = 0.5
 LONGEST = 600  # frames; attention costs their square
 PARTS = ("enc_p", "dp", "flow")
@@ -53,28 +59,26 @@ class Batch:
 
 
 def collate(rows: list[Utterance]) -> Batch:
-    pad = torch.nn.utils.rnn.pad_sequence
-    durations = pad([u.durations for u in rows], batch_first=True)
-    frame_mask = pad([torch.ones(u.item.frames) for u in rows], batch_first=True).unsqueeze(1)
-    latent = pad([torch.from_numpy(u.latent.astype(np.float32)) for u in rows], batch_first=True).mT.contiguous()
+    pad = partial(nn.utils.rnn.pad_sequence, batch_first=True)
+    phones, tones, durations = (pad([getattr(u, name) for u in rows]) for name in ("phones", "tones", "durations"))
+    speaker, emotion, rate = (torch.tensor([getattr(u.item, n) for u in rows]) for n in ("speaker", "emotion", "rate"))
     return Batch(
-        pad([u.phones for u in rows], batch_first=True),
-        pad([u.tones for u in rows], batch_first=True),
+        phones,
+        tones,
         durations,
         (durations > 0).float().unsqueeze(1),
-        torch.tensor([u.item.speaker for u in rows]),
-        F.one_hot(torch.tensor([u.item.emotion for u in rows]), len(EMOTIONS)).float(),
-        torch.tensor([u.item.rate for u in rows]),
-        latent,
-        frame_mask,
-        pad([torch.from_numpy(frame_labels(u)) for u in rows], batch_first=True, padding_value=-100),
+        speaker,
+        F.one_hot(emotion, len(EMOTIONS)).float(),
+        rate,
+        pad([torch.from_numpy(u.latent.astype(np.float32)) for u in rows]).mT.contiguous(),
+        pad([torch.ones(u.item.frames) for u in rows]).unsqueeze(1),
+        pad([torch.from_numpy(frame_labels(u)) for u in rows], padding_value=-100),
     )
 
 
 def batches(data: list[Utterance], seed: int, frames: int) -> Iterator[Batch]:
     """Batches without end of utterances of like length, about `frames` frames each, the same for the same seed."""
-    epoch = seed
-    while True:
+    for epoch in count(seed):
         rng = np.random.default_rng(epoch)
         order = sorted(range(len(data)), key=lambda i: data[i].item.frames * rng.uniform(0.9, 1.1))
         groups, current = [], list[int]()
@@ -86,14 +90,12 @@ def batches(data: list[Utterance], seed: int, frames: int) -> Iterator[Batch]:
         groups.append(current)
         for g in rng.permutation(len(groups)):
             yield collate([data[i] for i in groups[g]])
-        epoch += 1
 
 
 def expand(x: Tensor, durations: Tensor) -> Tensor:
     """Token t repeated durations[t] times: [B, C, T] -> [B, C, F], zeros after the end."""
-    rows = [row.repeat_interleave(d, dim=-1) for row, d in zip(x, durations, strict=True)]
-    length = max(row.shape[-1] for row in rows)
-    return torch.stack([F.pad(row, (0, length - row.shape[-1])) for row in rows])
+    rows = [row.mT.repeat_interleave(d, dim=0) for row, d in zip(x, durations, strict=True)]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True).mT
 
 
 def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -114,20 +116,10 @@ def parts_of(net: Synthesizer) -> dict[str, nn.Module]:
     return {part: net.get_submodule(part) for part in PARTS}
 
 
-def channel_weights() -> Tensor:
-    """Pitch and voicing count more than one mel does, F0 itself most."""
-    weights = torch.ones(CHANNELS, 1)
-    weights[PITCH_SLICE], weights[LOG2_F0] = 3.0, 10.0
-    return weights / weights.mean()
-
-
-WEIGHTS = channel_weights()
-
-
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
     """L1 of the latent and of its change, which makes a burst a burst; consonants, being short, count threefold."""
     heavy = batch.frame_mask * (1 + 2 * expand(initials(batch.tones)[:, None].float(), batch.durations))
-    apart = (z - batch.latent) * WEIGHTS.to(z.device)
+    apart = (z - batch.latent) * (WEIGHTS / WEIGHTS.mean())[:, None].to(z.device)
     both = heavy[..., 1:] * batch.frame_mask[..., :-1]
     near = (apart.abs() * heavy).sum() / heavy.sum()
     change = (apart.diff(dim=-1).abs() * both).sum() / both.sum()

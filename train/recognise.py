@@ -17,7 +17,7 @@ from train.data import melody, pinyin
 from train.espeak import Style, Teacher
 from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
 from train.loop import Run, load, stage_options, warm_up
-from train.sentences import sentences, third_tones
+from train.sentences import is_syllable, sentences, third_tones
 from train.speakers import variant
 
 MELS = 64
@@ -63,7 +63,7 @@ def labels(syllable: str) -> tuple[str, str]:
 def wanted(tokens: list[str]) -> list[str]:
     """Labels of what the teacher says: a third tone right before another one is spoken as the second."""
     spoken = third_tones([token for token in tokens if token != "'"])
-    return [label for token in spoken if token[-1].isdigit() for label in labels(token)]
+    return [label for token in spoken if is_syllable(token) for label in labels(token)]
 
 
 def features(wav: np.ndarray) -> np.ndarray:
@@ -161,7 +161,7 @@ def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list
             raised = melody(tokens) if rng.random() < 0.5 else None
             samples, _ = teacher.say(pinyin(tokens, raised, style.pitch), rng.choice(list(variants)), style)
             wav = spoiled(samples / 32768.0, rng, noise)
-            out.append((features(wav).astype(np.float16), wanted([t.text for t in tokens])))
+            out.append((features(wav).astype(np.float16), wanted(tokens)))
             done += len(wav)
             bar.update(len(wav))
     return out

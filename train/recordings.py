@@ -20,11 +20,11 @@ from models.checkpoint import load_checkpoint
 from models.stages import Sliders
 from models.synthesizer import Synthesizer
 from text import analyse
-from train.common import is_syllable, speak, tokens_to_ids
+from train.common import speak, tokens_to_ids
 from train.data import LEAD, TAIL, Item, vowel_first, write
 from train.features import HOP, MEL_SLICE, SAMPLE_RATE, even_centres, latent, pitch
 from train.loop import RUNS, options
-from train.sentences import MARKS
+from train.sentences import MARKS, is_syllable
 from train.speakers import SPEAKERS, Speaker, write_cast
 
 LEVEL = 0.08  # root mean square that recordings are brought to
@@ -48,19 +48,18 @@ def read_filelist(path: Path) -> list[Entry]:
     for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), 1):
         if not line.strip():
             continue
-        where, fields = f"{path.name}, line {number}", [field.strip() for field in line.split("|")]
-        if len(fields) < 4 or not all(fields[:4]):
-            raise ValueError(
-                f"{where}: {line[:60]!r} is not path|speaker|language|text; write all four, with | between"
-            )
-        if fields[2].upper() not in ("ZH", "CH"):
-            raise ValueError(
-                f"{where}: the language {fields[2][:20]!r} cannot be trained; only ZH can, leave others out"
-            )
-        sound = path.parent / fields[0]  # an absolute path stays as it is
-        if not sound.is_file():
-            raise ValueError(f"{where}: {fields[0]!r} is not there; correct the path, it starts at the list's folder")
-        entries.append(Entry(sound, fields[1], fields[3]))
+        name, speaker, language, text = [field.strip() for field in f"{line}|||".split("|")][:4]
+        sound = path.parent / name  # an absolute path stays as it is
+        if not all((name, speaker, language, text)):
+            fault = f"{line[:60]!r} is not path|speaker|language|text; write all four, with | between"
+        elif language.upper() not in ("ZH", "CH"):
+            fault = f"the language {language[:20]!r} cannot be trained; only ZH can, leave others out"
+        elif not sound.is_file():
+            fault = f"{name!r} is not there; correct the path, it starts at the list's folder"
+        else:
+            entries.append(Entry(sound, speaker, text))
+            continue
+        raise ValueError(f"{path.name}, line {number}: {fault}")
     if not entries:
         raise ValueError(f"{path.name} has no line; write one path|speaker|language|text for each recording")
     return entries
@@ -117,15 +116,12 @@ def syllables(tokens: list[str]) -> Iterator[tuple[str, int]]:
 
 def sounds(tokens: list[str]) -> list[str]:
     """What each phone and blank sounds like: an initial; a final's three thirds; a pause."""
-    out = ["pause"] * 3
-    for token in tokens:
-        if is_syllable(token):
-            phones = tokens_to_ids([token])[0]
-            initial, final = phones[3], phones[5]
-            out += [f"i{initial}", f"f{final}.0", f"f{final}.1", f"f{final}.2"]
-        else:
-            out += ["pause"] * 2
-    return [*out, "pause", "pause"]
+    phones, _ = tokens_to_ids(tokens)
+    out = ["pause"] * len(phones)
+    for _, place in syllables(tokens):
+        initial, final = phones[place], phones[place + 2]
+        out[place : place + 4] = [f"i{initial}", f"f{final}.0", f"f{final}.1", f"f{final}.2"]
+    return out
 
 
 def cepstra(mel: np.ndarray) -> np.ndarray:
@@ -140,23 +136,20 @@ def align_all(features: list[np.ndarray], names: list[list[str]], first: list[np
 
     features [frames, 2 * CEPSTRA] of each recording; names: the sound of each token; first: durations to begin with.
     """
-    durations, scale = first, np.concatenate(features).std(0)
+    x, table = np.concatenate(features), sorted({name for row in names for name in row})
+    ids, durations, scale = [np.searchsorted(table, row) for row in names], first, x.std(0)
     for _ in tqdm(range(ROUNDS), desc="alignment"):
-        frames: dict[str, list[np.ndarray]] = defaultdict(list)
-        for x, tokens, d in zip(features, names, durations, strict=True):
-            for name, part in zip(tokens, np.split(x, np.cumsum(d)[:-1]), strict=True):
-                frames[name].append(part)
-        mean, deviation = {}, {}
-        for name, parts in frames.items():
-            x = np.concatenate(parts)
-            share = len(x) / (len(x) + 20)  # few frames say little of their spread
-            mean[name] = x.mean(0)
-            deviation[name] = np.sqrt(share * x.var(0) + (1 - share) * (0.5 * scale) ** 2) + 0.05 * scale
+        sound = np.concatenate([np.repeat(row, d) for row, d in zip(ids, durations, strict=True)])  # of each frame
+        groups = [x[sound == k] for k in range(len(table))]
+        share = np.array(
+            [[len(group) / (len(group) + 20)] for group in groups]
+        )  # few frames say little of their spread
+        mean, variance = (np.stack([getattr(group, name)(0) for group in groups]) for name in ("mean", "var"))
+        deviation = np.sqrt(share * variance + (1 - share) * (0.5 * scale) ** 2) + 0.05 * scale
         durations = []
-        for x, tokens in zip(features, names, strict=True):
-            m, s = np.stack([mean[n] for n in tokens]), np.stack([deviation[n] for n in tokens])
-            apart = np.square((x[None] - m[:, None]) / s[:, None]).sum(2)
-            durations.append(monotonic_alignment(-0.5 * apart - np.log(s).sum(1)[:, None]))
+        for values, row in zip(features, ids, strict=True):
+            apart = np.square((values - mean[row, None]) / deviation[row, None]).sum(2)
+            durations.append(monotonic_alignment(-0.5 * apart - np.log(deviation[row]).sum(1)[:, None]))
     return durations
 
 
@@ -190,7 +183,7 @@ def even(tokens: list[str], durations: np.ndarray) -> list[int]:
 def cast_of(pitches: dict[str, list[np.ndarray]]) -> tuple[Speaker, ...]:
     """Speakers with their F0 [voiced frames]. Each starts from the released one of nearest pitch that is still free."""
     free = {speaker.vector: np.sqrt(speaker.low * speaker.high) for speaker in SPEAKERS}
-    out = []
+    out = list[Speaker]()
     for name, parts in sorted(pitches.items()):
         low, middle, high = np.percentile(np.concatenate(parts), [2, 50, 98])
         vector = min(free, key=lambda v: abs(np.log(free[v] / middle)), default=100 + len(out))
@@ -208,21 +201,25 @@ class Recording:
     cut: int  # samples that were cut off at its start
 
 
+class LeftOut(ValueError):
+    """Why a recording is not used."""
+
+
 def recording(entry: Entry) -> Recording:
-    """Raises ValueError with the reason why it is left out, SystemExit if it cannot be read at all."""
+    """Raises LeftOut, or SystemExit if it cannot be read at all."""
     tokens = tokens_of(entry.text)
     try:
         wav, cut = read_sound(entry.path)
     except soundfile.LibsndfileError as error:
         raise SystemExit(f"{entry.path} is no sound that can be read ({error}); leave it out of the list") from None
     if not any(map(is_syllable, tokens)):
-        raise ValueError("nothing to say")
+        raise LeftOut("nothing to say")
     if not SECONDS[0] * SAMPLE_RATE <= len(wav) <= SECONDS[1] * SAMPLE_RATE:
-        raise ValueError(f"not {SECONDS[0]:g} to {SECONDS[1]:g} s long")
+        raise LeftOut(f"not {SECONDS[0]:g} to {SECONDS[1]:g} s long")
     wav = np.concatenate((np.zeros(LEAD * HOP), wav, np.zeros(TAIL * HOP)))
     f0, _ = pitch(wav, 50, 550)
     if not (f0 > 0).any() or len(wav) // HOP < 2 * len(sounds(tokens)):
-        raise ValueError("no voice, or too short for its text")
+        raise LeftOut("no voice, or too short for its text")
     return Recording(entry, tokens, wav, f0[f0 > 0], cut)
 
 
@@ -233,7 +230,7 @@ def prepare(entries: list[Entry], net: Synthesizer, folder: Path) -> list[tuple[
         try:
             rows.append(recording(entry))
             pitches[entry.speaker].append(rows[-1].f0)
-        except ValueError as reason:
+        except LeftOut as reason:
             left_out[str(reason)] += 1
     if not rows:
         raise SystemExit(f"no recording is left: {dict(left_out)}; check the list's texts and sounds")

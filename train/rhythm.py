@@ -10,11 +10,10 @@ by 25 % (data.JITTER), and the rounding to frames. Learned as they are and drawn
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from models.duration import SMALLEST, TAIL, SplineFlow, StochasticDurationPredictor, knots
-from train.common import corpus, initials, network, scale_layers, speakers
+from models.duration import TAIL, SplineFlow, StochasticDurationPredictor, bin_of, knots
+from train.common import corpus, in_syllables, initials, network, scale_layers, speakers
 from train.loop import Run, adam, stage_options, warm_up
 from train.prosody import LONGEST, Batch, batches, encode, text_side
 
@@ -26,17 +25,8 @@ def spline(x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> tuple[
 
     x [...]; widths and heights [..., 10], slopes [..., 9], as models.duration.inverse_spline takes them.
     """
-    inside = (x > -TAIL) & (x < TAIL)
-    place = x.clamp(-TAIL, TAIL)
-    x_knots, y_knots = knots(widths), knots(heights)
-    slopes = SMALLEST + F.softplus(F.pad(slopes, (1, 1), value=math.log(math.exp(1 - SMALLEST) - 1)))
-    index = ((place.unsqueeze(-1) >= x_knots).sum(-1, keepdim=True) - 1).clamp(0, widths.shape[-1] - 1)
-
-    def at(values: Tensor, shift: int = 0) -> Tensor:
-        return values.gather(-1, index + shift).squeeze(-1)
-
-    x0, y0, d0, d1 = at(x_knots), at(y_knots), at(slopes), at(slopes, 1)
-    width, height = at(x_knots, 1) - x0, at(y_knots, 1) - y0
+    inside, place = (x > -TAIL) & (x < TAIL), x.clamp(-TAIL, TAIL)
+    x0, y0, width, height, d0, d1 = bin_of(place, knots(widths), knots(widths), knots(heights), slopes)
     r, s = (place - x0) / width, height / width
     below = s + (d0 + d1 - 2 * s) * r * (1 - r)
     y = y0 + height * (s * r * r + d0 * r * (1 - r)) / below
@@ -44,37 +34,27 @@ def spline(x: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> tuple[
     return torch.where(inside, y, x), torch.where(inside, slope.clamp(min=1e-9).log(), torch.zeros_like(x))
 
 
-def couple(flow: SplineFlow, z: Tensor, mask: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-    """The inverse of the coupling's forward(): [B, 2, T] -> [B, 2, T], log determinant [B, T]."""
-    z0, z1 = z.chunk(2, dim=1)
-    h = flow.proj(flow.convs(flow.pre(z0) + condition, mask)) * mask
-    bins = (h.shape[1] + 1) // 3
-    widths, heights, slopes = h.mT.split((bins, bins, bins - 1), dim=-1)
-    size = math.sqrt(flow.channels)
-    z1, log_slope = spline(z1.squeeze(1), widths / size, heights / size, slopes)
-    return torch.cat((z0, z1.unsqueeze(1)), dim=1) * mask, log_slope * mask.squeeze(1)
-
-
 def to_noise(
     sdp: StochasticDurationPredictor, x: Tensor, mask: Tensor, speaker: Tensor, pair: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The inverse of sampling: log durations and their companion [B, 2, T] -> noise [B, 2, T], log determinant."""
     condition = sdp.proj(sdp.convs(sdp.pre(x) + sdp.cond(speaker), mask)) * mask
-    affine = sdp.flows["0"]
-    z = (pair * affine.logs.exp() + affine.m) * mask
-    log_det = affine.logs.sum() * mask.squeeze(1)
+    logs = sdp.get_parameter("flows.0.logs")
+    z = (pair * logs.exp() + sdp.get_parameter("flows.0.m")) * mask
+    log_det = logs.sum() * mask.squeeze(1)
     for i in ("3", "5", "7"):
-        z, more = couple(sdp.flows[i], z.flip(1), mask, condition)
-        log_det = log_det + more
+        flow = sdp.flows[i]
+        assert isinstance(flow, SplineFlow)
+        z0, z1 = z.flip(1).chunk(2, dim=1)
+        z1, log_slope = spline(z1.squeeze(1), *flow.shape(z0, mask, condition))
+        z, log_det = torch.cat((z0, z1.unsqueeze(1)), dim=1) * mask, log_det + log_slope * mask.squeeze(1)
     return z.flip(1), log_det
 
 
 def spread(batch: Batch) -> Tensor:
     """[B, T]: SPREAD of each token; the blanks beside a final are its thirds."""
-    first, spoken = initials(batch.tones), batch.tones > 0
-    inside = spoken | F.pad(spoken[:, :-1], (1, 0)) | F.pad(spoken[:, 1:], (0, 1))
     initial, final, pause = SPREAD
-    return torch.where(first, initial, torch.where(inside, final, pause))
+    return torch.where(initials(batch.tones), initial, torch.where(in_syllables(batch.tones), final, pause))
 
 
 def rhythm_loss(

@@ -18,7 +18,7 @@ from train.data import pinyin, syllable_intervals
 from train.espeak import Style, Teacher
 from train.loop import RUNS, options
 from train.recordings import prepare, read_filelist, tokens_of
-from train.sentences import Token, dictionary_readings
+from train.sentences import dictionary_readings, is_syllable
 from train.speakers import variant
 
 VARIANTS = {
@@ -48,11 +48,11 @@ def render(folder: Path, minutes: float, seed: int) -> dict[Path, list[float]]:
         with tqdm(total=round(minutes * 60), desc=name, mininterval=10) as bar:
             while seconds < minutes * 60:
                 text = next(source)
-                tokens = [Token(token) for token in tokens_of(text)]
+                tokens = tokens_of(text)
                 style = Style(round(160 * rng.uniform(0.85, 1.15)), 50, 55, 75)
                 samples, events = teacher.say(pinyin(tokens), names[name], style)
                 try:
-                    found = syllable_intervals(events, sum(not token.is_mark for token in tokens))
+                    found = syllable_intervals(events, sum(map(is_syllable, tokens)))
                 except ValueError:
                     continue
                 path = folder / f"{names[name]}-{len(truth)}.wav"
