@@ -97,7 +97,7 @@ class Filter(nn.Module):
         )
 
     def forward(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What source.driven() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
+        """What source.excite() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
 
         With a mask [B, 1, F] the masked frames act as what lies beyond a true end, as in Generator.
         """

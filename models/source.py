@@ -29,7 +29,7 @@ class Pitch:
     minimum_phase: bool = False
 
 
-def driven(z: Tensor, noise: Tensor, pitch: Pitch, rate: int) -> Tensor:
+def excite(z: Tensor, noise: Tensor, pitch: Pitch, rate: int) -> Tensor:
     """Latent [B, I, F] of whole sentences and noise [B, hop, F] -> [B, I + 2 * hop, F]: with pulses and noise besides.
 
     The samples of a frame lie in channels, so that windows may be cut anywhere and see the same. rate: samples a

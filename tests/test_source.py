@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.config import SMALL, SynthesizerConfig
-from models.source import HIGHEST, MARGIN, PULSE, Pitch, cycles_per_frame, driven, extend, pulses, refine
+from models.source import HIGHEST, MARGIN, PULSE, Pitch, cycles_per_frame, excite, extend, pulses, refine
 from tests.voices import CONFIG
 
 HOP, RATE = 256, 22050
@@ -21,7 +21,7 @@ def sentence(f0: list[float]) -> torch.Tensor:
 
 def samples(z: torch.Tensor) -> torch.Tensor:
     """The pulses alone [samples]."""
-    return driven(z, torch.zeros(1, HOP, z.shape[-1]), PITCH, RATE)[0, 2 : 2 + HOP].T.flatten().double()
+    return excite(z, torch.zeros(1, HOP, z.shape[-1]), PITCH, RATE)[0, 2 : 2 + HOP].T.flatten().double()
 
 
 def test_pulses_are_the_sum_of_all_harmonics():
