@@ -1,4 +1,4 @@
-"""The page: a table of controls, their layout, and thin handlers. The speaking itself is page/editor.py's.
+"""The page: a table of controls, their layout, and thin handlers. The speaking itself is page/studio.py's.
 
 python webui.py --port 7861 --device cpu --set max_characters=2000
 """
@@ -24,11 +24,12 @@ from typing import Any
 
 from infer import log
 from infer.cli import Parser, exit_code
+from infer.documents.project import MOST_TAKES
 from infer.ending import end_work, leave, listen
 from infer.engine import selftest
 from infer.engine.catalogue import BrokenVoice, VoiceInfo
 from infer.engine.pipeline import Engine
-from infer.files import TemporaryFolder, clear_away
+from infer.files import Recent, TemporaryFolder, clear_away
 from infer.request import MissingFiles, SpeechError, SpeechRequest, help_of
 from infer.settings import Settings, SettingsError, load_settings
 from words import LANGUAGES, message, pairs
@@ -42,7 +43,6 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
         as_message,
         batch,
         device,
-        editor,
         glossary,
         language_of,
         panel,
@@ -56,17 +56,9 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     from page.files import TEMPORARY, Files
     from page.guard import Contract, Guard, loopback
     from page.sample import Samples
-    from page.studio import EMOTIONS, PROMPTS, Studio
+    from page.studio import EMOTIONS, FORMATS, PROMPTS, Studio
 
 ASSETS = Path(__file__).resolve().parent / "page"
-SESSION = """
-const tell = () => {
-  window.listener = props.value?.listener;
-  window.studio?.arrive();
-};
-watch("value", tell);
-tell();
-"""
 TELL_CONTROLS = "(...values) => { window.studio?.controls(values) }"
 # Every click counts, also one that comes while the last is still being served. preprocess: Gradio takes a voice for an
 # error that it has not offered to this page; ours is looked up.
@@ -79,8 +71,6 @@ AT_ONCE: dict[str, Any] = {
 }
 SESSIONS = 256  # open pages whose state is kept, 130 kB each; Gradio alone keeps 10,000
 SHORTCUTS = {"host": "host", "port": "webui.port", "device": "webui.device"}
-
-
 ADVANCED = (
     *("emotion_strength", "emotion_b", "emotion_mix", "sdp_ratio", "noise", "noise_w", "length", "pause"),
     *("paragraph_pause", "readings", "style_text", "style_weight"),
@@ -105,7 +95,9 @@ class Page:
         self.engine = engine
         self.studio = studio
         self.voices = engine.voices()
-        self.listeners: dict[str, str] = {}  # by Gradio's session: the name that the editor goes by
+        # By Gradio's session the name that the editor goes by. A forgotten one is a page that was never closed: what
+        # it says then, it says as a stranger.
+        self.listeners: Recent[str, str] = Recent(SESSIONS)
 
     def info(self, voice: str | None) -> VoiceInfo:
         """What is known of a voice, also of one that another listener's refreshing has shown to be gone."""
@@ -118,9 +110,8 @@ class Page:
 
     def visit(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
         """A page has been opened: who listens, and the voices as last looked for."""
-        listener = self.listeners.setdefault(request.session_hash, token_urlsafe(16))
-        while len(self.listeners) > SESSIONS:  # a page that was never closed: what it says now, it says as a stranger
-            del self.listeners[next(iter(self.listeners))]
+        listener = self.listeners.get(str(request.session_hash)) or token_urlsafe(16)
+        self.listeners.put(str(request.session_hash), listener)
         return {"listener": listener}, *self.offer(voice, request)
 
     def offer(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
@@ -142,7 +133,7 @@ class Page:
     def choices(self) -> list[tuple[str, str]]:
         return [(info.title, info.id) for info in self.voices.values()]
 
-    def arrive(self, voice: str, request: gr.Request) -> tuple[Any, Any, Any]:
+    def arrive(self, voice: str | None, request: gr.Request) -> tuple[Any, Any, Any]:
         """For a voice, and the listener's language: its speakers, its emotions, and what it lacks."""
         info, language = self.info(voice), language_of(request)
         return (
@@ -170,7 +161,7 @@ class Page:
         except (ValueError, TypeError, SpeechError):
             return [gr.skip() for _ in CONTROLS[1:]]
         info, language = self.info(self.chosen(values["voice"])), language_of(request)
-        choices = {
+        choices: dict[str, Any] = {
             "voice": self.choices(),
             "speaker": list(info.speakers),
             "emotion": self.emotions(info, language),
@@ -185,7 +176,8 @@ class Page:
 
     def leave(self, request: gr.Request) -> None:
         """The tab was closed."""
-        if listener := self.listeners.pop(request.session_hash, None):
+        if listener := self.listeners.get(str(request.session_hash)):
+            self.listeners.remove(str(request.session_hash))
             self.studio.leave(listener)
 
 
@@ -196,8 +188,8 @@ def defaults() -> dict[str, Any]:
 
 def component(name: str, page: Page, i18n: gr.I18n) -> gr.components.Component:
     """A control, made from its option of SpeechRequest."""
-    option = OPTIONS[name]
-    low, high = option.metadata.get("low"), option.metadata.get("high")
+    value: Any = OPTIONS[name].default
+    limits = OPTIONS[name].metadata
     shown: dict[str, Any] = {"label": i18n(name), "elem_id": name}
     if name == "text":
         return gr.Textbox(**shown, placeholder=i18n("placeholder"), lines=5, max_lines=10, autofocus=True)
@@ -208,12 +200,12 @@ def component(name: str, page: Page, i18n: gr.I18n) -> gr.components.Component:
     if name == "emotion":
         return gr.Dropdown([], value="", allow_custom_value=True, info=i18n("emotion_help"), **shown)
     if name == "seed":
-        return gr.Number(option.default, precision=0, min_width=120, **shown)
+        return gr.Number(value, precision=0, min_width=120, **shown)
     if name not in PLAIN:
         shown["info"] = i18n(f"{name}.help")
-    if low is None:
-        return gr.Textbox(option.default, **shown)
-    return gr.Slider(low, high, option.default, step=option.metadata["step"], **shown)
+    if limits["low"] is None:
+        return gr.Textbox(value, **shown)
+    return gr.Slider(limits["low"], limits["high"], value, step=limits["step"], **shown)
 
 
 def translations() -> gr.I18n:
@@ -237,7 +229,7 @@ def lay_out(engine: Engine, files: Files) -> gr.Blocks:
             apply_default_css=False,
             elem_id="title",
         )
-        session = gr.HTML(html_template="", js_on_load=SESSION, elem_id="session")
+        session = panel("", "session.js", elem_id="session")
         recipe = gr.Textbox(visible="hidden", elem_id="wanted")
         apply = gr.Button(visible="hidden", elem_id="apply")
         shelf.shelf_ears(settings)
@@ -284,9 +276,19 @@ def speak_tab(page: Page, samples: Samples, i18n: gr.I18n) -> dict[str, Any]:
             with gr.Row(elem_id="buttons"):
                 parts["speak"] = gr.Button(i18n("speak"), variant="primary", elem_id="speak", scale=3)
                 parts["stop"] = gr.Button(i18n("stop"), elem_id="stop", scale=1, min_width=80)
-            editor.editor_panel(page.studio, defaults())
+            panel(
+                '<div class="editor"></div>',
+                *("look.js", "player.js", "cards.js", "editor.js"),  # window.studio
+                functions=page.studio.functions(),
+                words=pairs("editor") | pairs("picture"),
+                options=list(defaults().items()),
+                formats=list(FORMATS),
+                most_takes=MOST_TAKES,
+                apply_default_css=False,
+                elem_id="editor",
+            )
         with gr.Column(scale=2, min_width=300, elem_id="controls"):
-            parts["missing"] = gr.HTML(js_on_load=voices.TO_MODEL, visible=False, elem_id="missing")
+            parts["missing"] = panel("${value}", "missing.js", visible=False, elem_id="missing")
             for name in ("voice", "speaker", "emotion", "speed"):
                 add(name)
             with gr.Row(elem_id="seeds"):
@@ -391,7 +393,7 @@ def load(engine: Engine) -> None:
     """Has the default voice ready, so that the first listener does not wait for it. Raises SpeechError."""
     began = time.perf_counter()
     voice = engine.load()
-    for _ in engine.stream(SpeechRequest("你好。")):
+    for _ in engine.speak([SpeechRequest("你好。")]):
         pass
     about = {"voice": voice.id, "family": voice.config.variant.name, "count": len(voice.speakers)}
     seconds = time.perf_counter() - began
@@ -434,7 +436,7 @@ async def guarded(blocks: gr.Blocks, settings: Settings, app: Any) -> AsyncItera
     """
     alone = private(settings) and not settings.user
     allowed = partial(signin.signed_in, app)
-    app.middleware_stack = Guard(app.middleware_stack, Contract(blocks), allowed, *([loopback] if alone else []))
+    app.middleware_stack = Guard(app.middleware_stack, Contract(blocks), allowed, loopback if alone else lambda _: True)
     yield
 
 

@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from infer.engine import backends, devices, shapes
 from infer.engine.backends import Backend
 from infer.engine.decoding import decode
-from infer.engine.pipeline import with_source
+from models.stages import with_source
 from infer.request import SpeechError
 from infer.settings import load_settings
 from models import VARIANTS, Synthesizer, SynthesizerConfig, load_checkpoint

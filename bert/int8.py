@@ -14,12 +14,14 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bert.files import INT8_WEIGHTS, Shape, reading
+from bert.files import INT8_WEIGHTS, Shape, model_folder
+from pretrained import Unfit
 
 FORMAT = "1"  # of the file; another one is made anew
 OPSET, IR_VERSION = 21, 10
@@ -31,7 +33,7 @@ class Int8Network:
     device = torch.device("cpu")
     dtype = torch.int8
 
-    def __init__(self, session, positions: int, levels: int) -> None:
+    def __init__(self, session: Any, positions: int, levels: int) -> None:
         self.session = session
         self.positions = positions
         self.levels = levels
@@ -40,7 +42,7 @@ class Int8Network:
     def load(cls, folder: Path) -> Int8Network:
         """From model.int8.safetensors of `folder`. Raises MissingModel."""
         shape = Shape.read(folder)
-        with reading(folder):
+        with model_folder(folder).reading():
             file = folder / INT8_WEIGHTS
             graph = build(shape, layout(file), file)
             return cls(_session(graph, folder), shape.positions, 63 if _saturates() else 127)
@@ -63,7 +65,7 @@ def layout(file: Path) -> dict[str, tuple[str, list[int], int, int]]:
 
     with safe_open(file, "pt") as checked:  # the library verifies that the header fits the file
         if (checked.metadata() or {}).get("int8_format") != FORMAT:
-            raise ValueError(f"{file.name} was made by another version: delete it and run python -m bert.quantise")
+            raise Unfit("bert.other_version", name=file.name)
     with file.open("rb") as stream:
         size = int.from_bytes(stream.read(8), "little")
         header = json.loads(stream.read(size))
@@ -93,18 +95,19 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]], 
     from onnx import TensorProto, helper
 
     types = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
-    nodes, weights, constants = [], {}, {}
+    nodes: list[Any] = []
+    weights: dict[str, Any] = {}
+    constants: dict[str, Any] = {}
 
     def stored(name: str, *sizes: int) -> str:
-        dtype, found, offset, length = tensors[name]
-        if tuple(found) != sizes:
-            raise ValueError(f"{INT8_WEIGHTS}: {name} has the sizes {found} and {list(sizes)} were expected")
-        place = {"location": INT8_WEIGHTS, "offset": str(offset), "length": str(length)}
+        dtype, stored_sizes, offset, length = tensors[name]
+        if tuple(stored_sizes) != sizes:
+            raise Unfit("bert.sizes", file=INT8_WEIGHTS, name=name, sizes=str(stored_sizes), expected=str(list(sizes)))
         tensor = TensorProto(name=name, data_type=types[dtype], dims=sizes)
         if dtype == "I8":
             tensor.data_location = TensorProto.EXTERNAL
-            for key, value in place.items():
-                tensor.external_data.add(key=key, value=value)
+            for key, value in (("location", INT8_WEIGHTS), ("offset", offset), ("length", length)):
+                tensor.external_data.add(key=key, value=str(value))
         else:
             tensor.raw_data = np.fromfile(file, np.uint8, length, offset=offset).tobytes()
         weights[name] = tensor
@@ -116,7 +119,7 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]], 
         constants[name] = helper.make_tensor(name, dtype, dims, values)
         return name
 
-    def add(op: str, *inputs: str, outputs: int = 1, **attributes):
+    def add(op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
         names = [f"{op}{len(nodes)}_{i}" for i in range(outputs)]
         nodes.append(helper.make_node(op, inputs, names, name=f"{op}{len(nodes)}", **attributes))
         return names[0] if outputs == 1 else names
@@ -148,9 +151,8 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]], 
                    add("Transpose", v, perm=[1, 0, 2]))  # fmt: skip
         root = constant((shape.hidden // shape.heads) ** -0.5, dtype=TensorProto.FLOAT)
         scores = add("Add", add("Mul", add("MatMul", q, k), root), "bias")
-        heard = add("MatMul", add("Softmax", scores, axis=-1), v)
-        heard = add("Reshape", add("Transpose", heard, perm=[1, 0, 2]), merged)
-        return linear(heard, f"{layer}.out", shape.hidden, shape.hidden)
+        sums = add("Transpose", add("MatMul", add("Softmax", scores, axis=-1), v), perm=[1, 0, 2])
+        return linear(add("Reshape", sums, merged), f"{layer}.out", shape.hidden, shape.hidden)
 
     def feed_forward(x: str, layer: int) -> str:
         inner = add("Gelu", linear(x, f"{layer}.up", shape.hidden, shape.inner), approximate=shape.gelu)
@@ -169,8 +171,10 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]], 
             x = norm(add("Add", x, feed_forward(x, layer)), f"{layer}.norm2")
     nodes.append(helper.make_node("Identity", [x], ["hidden"]))
 
-    inputs = (("ids", TensorProto.INT64, ["tokens"]), ("bias", TensorProto.FLOAT, [1, "tokens"]),
-              ("levels", TensorProto.FLOAT, []), ("middle", TensorProto.UINT8, []))  # fmt: skip
+    inputs: tuple[Any, ...] = (
+        *(("ids", TensorProto.INT64, ["tokens"]), ("bias", TensorProto.FLOAT, [1, "tokens"])),
+        *(("levels", TensorProto.FLOAT, []), ("middle", TensorProto.UINT8, [])),
+    )
     outputs = [helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["tokens", shape.hidden])]
     graph = helper.make_graph(
         nodes, "bert", [helper.make_tensor_value_info(*i) for i in inputs], outputs,
@@ -179,14 +183,14 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]], 
     return _model(graph)
 
 
-def _model(graph) -> bytes:
+def _model(graph: Any) -> bytes:
     from onnx import helper
 
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString()
 
 
-def _session(model: bytes, folder: Path | None = None):
+def _session(model: bytes, folder: Path | None = None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

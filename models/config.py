@@ -345,7 +345,8 @@ def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:
     if model.get("pitch") is None:
         return None
     block = _block(model, "pitch")
-    channel, voiced, base, phase = *map(block.get, ("channel", "voiced", "base")), block.get("phase", "zero")
+    channel, voiced, base = (block.get(key, -1) for key in ("channel", "voiced", "base"))
+    phase = block.get("phase", "zero")
     if not all(type(place) is int and 0 <= place < channels for place in (channel, voiced)):
         raise CheckpointError("checkpoint.pitch_channels", most=channels - 1)
     if type(base) not in (int, float) or not 1 <= base <= 10_000:

@@ -1,6 +1,6 @@
 """How long each phone lasts: a plain predictor and a stochastic one (a flow over durations, VITS section 2.2.2).
 
-Facts: golden FACTS.md, section 7. Only the directions and layers that inference uses.
+docs/network.md, 7. Only the directions and layers that inference uses.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The HiFi-GAN decoder (Kong et al., 2020): latent frames -> waveform. Facts: FACTS.md, section 8.
+"""The HiFi-GAN decoder (Kong et al., 2020): latent frames -> waveform (docs/network.md, 8).
 
 Weight norm is folded when a checkpoint is read, so these are plain convolutions.
 """

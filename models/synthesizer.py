@@ -39,10 +39,6 @@ class Synthesizer(nn.Module):
         self.dec = Filter(config) if config.pitch else Generator(config)
         self.emb_g = nn.Embedding(config.n_speakers, config.gin_channels)
 
-    def speaker(self, weights: Tensor) -> Tensor:
-        """Weights over the speakers [B, n_speakers] (one-hot, or a mix) -> speaker vector [B, G, 1]."""
-        return (weights @ self.emb_g.weight).unsqueeze(-1)
-
     def encode(
         self,
         phones: Tensor,
@@ -74,7 +70,7 @@ class Synthesizer(nn.Module):
         noise [B, hop, F]: standard normal, of a voice whose latent tells its pitch.
         """
         z, config = self.flow(z_p, mask, speaker) * mask, self.config
-        if config.pitch:
+        if config.pitch and noise is not None:
             z = driven(z, noise, config.pitch, config.sampling_rate)
         return self.dec(z, speaker)
 

@@ -121,11 +121,6 @@ def shown(folder: Path, settings: Settings) -> str:
     return "/".join(("…", *folder.parts[-2:]))
 
 
-def whole_characters(text: str) -> str:
-    """Half a surrogate pair, which JSON from a browser may hold, can neither be written nor sent: U+FFFD instead."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def as_message(pair: Any) -> Message:  # TRANSITION: pairs of (English, Chinese)
     if isinstance(pair, Message):
         return pair

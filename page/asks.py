@@ -63,6 +63,8 @@ def adapter(name: str) -> TypeAdapter:
     """Checks the argument of a server function; of one that is not above nothing is asked."""
     asked = ASKS.get(name, Any)
     if isinstance(asked, dict):
-        parts = {key.rstrip("?"): (kind, None if key.endswith("?") else ...) for key, kind in asked.items()}
+        parts: dict[str, Any] = {
+            key.rstrip("?"): (kind, None if key.endswith("?") else ...) for key, kind in asked.items()
+        }
         asked = create_model(name, __config__=ConfigDict(strict=True), **parts)
     return TypeAdapter(asked)

@@ -11,7 +11,8 @@ import text
 from infer.files import alone, write_whole
 from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
-from page import answers, panel, private, whole_characters
+from page import answers, panel, private
+from page.guard import whole_characters
 from words import pairs
 
 LARGEST, MOST_LINES = 200_000, 20_000  # characters and lines that can be changed here; a larger file is still read

@@ -13,9 +13,10 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -135,7 +136,7 @@ class Contract:
     def __init__(self, blocks: Any) -> None:
         self.blocks = blocks
         self.events = {
-            id: TypeAdapter(tuple[tuple(map(_carried, event.inputs))])  # type: ignore[misc]
+            id: _payload(event.inputs)
             for id, event in blocks.fns.items()
             if event.fn is not None and not any(name == "unload" for _, name in event.targets)
         }
@@ -155,9 +156,8 @@ class Contract:
                 raise Refused("guard.gone")
             return
         event = Event.model_validate(asked)
-        if event.fn_index not in self.events or event.trigger_id not in self.triggers:
-            raise Refused("guard.gone")
-        if self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
+        there = event.fn_index in self.events and event.trigger_id in self.triggers
+        if not there or self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
             raise Refused("guard.gone")
         self.events[event.fn_index].validate_python(event.data)
 
@@ -167,9 +167,11 @@ class Contract:
         return len(sessions) == 1 and sessions[0] in self.blocks._queue.pending_messages_per_session
 
 
-def _carried(component: Any) -> Any:
-    """The type of what a page sends for an input. Raises KeyError for one of which that is not settled yet."""
-    return {"dropdown": str | None, "textbox": str | None, "state": None}[component.get_block_name()]
+def _payload(inputs: Sequence[Any]) -> TypeAdapter[Any]:
+    """Of what a page sends for inputs. Raises KeyError for one whose type is not settled yet."""
+    kinds = {"dropdown": str | None, "textbox": str | None, "state": None}
+    data: Any = GenericAlias(tuple, tuple(kinds[part.get_block_name()] for part in inputs))
+    return TypeAdapter(data)
 
 
 class Guard:
@@ -194,24 +196,27 @@ class Guard:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        send = _secured(scope, send)
-        headers = Headers(scope=scope)
-        kept: list[bytes] = []
+        cookies: list[str] = []
+        send, headers = _secured(scope, send, cookies), Headers(scope=scope)
+        chunks: list[bytes] = []
         try:
             path, route = self._admit(scope, headers)
             address = _network(scope["client"][0] if scope.get("client") else "")
             asker.set(address)
             scope = scope | {"headers": _without_length(scope), "query_string": self._query(path, scope)}
             async for chunk in self._body(route, headers, receive):
-                kept.append(chunk)
-            body = b"".join(kept)
+                chunks.append(chunk)
+            body = b"".join(chunks)
             if route.method == "POST" and path.startswith(API):
                 body, asked = read(body)
                 try:
                     self.contract.check(path, asked)
                 except ValidationError as error:
                     raise Refused("guard.wrong") from error
-                browser, send = _browser(headers, send)
+                browser = _cookies(headers).get(BROWSER, "")
+                if not re.fullmatch("[0-9A-Za-z_-]{22}", browser):  # nothing but its work here goes by it
+                    browser = secrets.token_urlsafe(16)
+                    cookies.append(f"{BROWSER}={browser}; Path=/")
                 asker.set(f"{address} {browser}")
             await self.app(scope, _replay(body, receive), send)
         except Refused as refused:
@@ -219,7 +224,7 @@ class Guard:
         except _Gone:
             pass
         finally:
-            self.held -= sum(map(len, kept))
+            self.held -= sum(map(len, chunks))
 
     def _admit(self, scope: dict[str, Any], headers: Headers) -> tuple[str, Route]:
         """The path and its route. Raises Refused by what is known before the body."""
@@ -279,23 +284,25 @@ class _Gone(Exception):
 
 
 def read(body: bytes) -> tuple[bytes, Any]:
-    """A body and its JSON. Raises Refused for what is none, or is more than any page sends.
-
-    Half a surrogate pair, which a browser may send, can neither be written nor sent back: U+FFFD in its place.
-    """
+    """A body and its JSON. Raises Refused for what is none, or is more than any page sends."""
     if sum(map(body.count, (b",", b":", b"[", b"{"))) > VALUES:
         raise Refused("guard.many")
     try:
         text = body.decode()
         if re.search(r"\\u[dD][89a-fA-F]", text):
             text = json.dumps(json.loads(text), ensure_ascii=False)
-            body = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+            body = whole_characters(text).encode()
         asked = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Refused("guard.wrong") from error
     if not _shallow(asked, DEPTH):
         raise Refused("guard.wrong")
     return body, asked
+
+
+def whole_characters(text: str) -> str:
+    """Half a surrogate pair, which JSON from a browser may hold, can neither be written nor sent: U+FFFD instead."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _no_number(name: str) -> None:
@@ -388,13 +395,13 @@ def _replay(body: bytes, receive: Any) -> Callable[[], Any]:
     return replay
 
 
-def _secured(scope: dict[str, Any], send: Any) -> Any:
-    """A send() that adds HEADERS and keeps cookies from other sites and from scripts."""
+def _secured(scope: dict[str, Any], send: Any, cookies: list[str]) -> Any:
+    """A send() that adds HEADERS and our cookies, and keeps all cookies from other sites and from scripts."""
 
     async def secured(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=[pair for pair in message["headers"] if pair[0] != b"set-cookie"])
-            for cookie in Headers(raw=message["headers"]).getlist("set-cookie"):
+            for cookie in (*Headers(raw=message["headers"]).getlist("set-cookie"), *cookies):
                 headers.append("set-cookie", own_cookie(cookie, scope.get("scheme") == "https"))
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
@@ -402,22 +409,6 @@ def _secured(scope: dict[str, Any], send: Any) -> Any:
         await send(message)
 
     return secured
-
-
-def _browser(headers: Headers, send: Any) -> tuple[str, Any]:
-    """Which browser asks, and a send() that tells one without a name its own. Nothing but its work here goes by it."""
-    name = _cookies(headers).get(BROWSER, "")
-    if re.fullmatch("[0-9A-Za-z_-]{22}", name):
-        return name, send
-    name = secrets.token_urlsafe(16)
-
-    async def naming(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            cookie = (b"set-cookie", f"{BROWSER}={name}; Path=/".encode())
-            message = message | {"headers": [*message["headers"], cookie]}
-        await send(message)
-
-    return name, naming
 
 
 def own_cookie(cookie: str, encrypted: bool) -> str:

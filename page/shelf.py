@@ -30,7 +30,8 @@ from infer.documents.project import Project
 from infer.files import alone, read, write_whole
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import Settings
-from page import answers, panel, private, whole_characters
+from page import answers, panel, private
+from page.guard import whole_characters
 from words import pairs
 
 LARGEST = 4 << 20  # bytes of a project
@@ -95,12 +96,12 @@ class Shelf:
             raise BadRequest("shelf.nothing_said") from error
         if not self.folder or not self.most:
             return
-        with self._writing():
+        with self._writing() as folder:
             others = [other for other in self._entries() if other.id != id]
             newest = min(1 + max((other.order for other in others), default=0), MOST_ORDER)
             entry = entry.model_copy(update={"when": min(now, when), "order": min(order, newest)})
             content = entry.model_dump(exclude={"id"}) | {"project": project}
-            write_whole(self._path(id), json.dumps(content, ensure_ascii=False), mode=0o600)
+            write_whole(folder / f"{id}.json", json.dumps(content, ensure_ascii=False), mode=0o600)
             for old in _newest_first([*others, entry])[self.most :]:
                 self._path(old.id).unlink(missing_ok=True)
 
@@ -130,19 +131,15 @@ class Shelf:
     def save_preset(self, name: Any, values: Any) -> str:
         """Keeps values under a name, in the place of those it had; returns the name as it is kept."""
         name, values = preset_name(_clean(name, LARGEST_PRESET)), preset_values(values)
-        with self._writing():
-            presets, whole = self._presets()
-            presets |= {name: values}
+        with self._changing_presets() as presets:
+            presets[name] = values
             if len(presets) > MOST_PRESETS:
                 raise BadRequest("shelf.full", most=MOST_PRESETS)
-            self._write_presets(presets, whole)
         return name
 
     def delete_preset(self, name: Any) -> None:
-        with self._writing():
-            presets, whole = self._presets()
-            if presets.pop(name, None) is not None:
-                self._write_presets(presets, whole)
+        with self._changing_presets() as presets:
+            presets.pop(name, None)
 
     def _presets(self) -> tuple[dict[str, dict[str, Any]], bool]:
         """Those that can be used, and whether that is all that the file holds."""
@@ -155,16 +152,19 @@ class Shelf:
         fine = {name: values for name, values in content.items() if _is_preset(name, values)}
         return fine, len(fine) == len(content)
 
-    def _write_presets(self, presets: dict[str, dict[str, Any]], whole: bool) -> None:
-        file = self.folder / PRESETS
-        if not whole:  # what is damaged makes room, and stays for whoever can mend it
-            write_whole(self._damaged(), file.read_bytes(), mode=0o600)
-        write_whole(file, json.dumps(presets, ensure_ascii=False, indent=1), mode=0o600)
-
-    def _damaged(self) -> Path:
-        """A name that is free."""
-        names = (self.folder / f"presets{number or ''}.damaged" for number in count())
-        return next(path for path in names if not path.exists())
+    @contextmanager
+    def _changing_presets(self) -> Iterator[dict[str, dict[str, Any]]]:
+        """What becomes of the presets meanwhile is written. What is damaged stays for whoever can mend it."""
+        with self._writing() as folder:
+            file, (before, whole) = folder / PRESETS, self._presets()
+            presets = dict(before)
+            yield presets
+            if presets == before:
+                return
+            if not whole:
+                names = (folder / f"presets{number or ''}.damaged" for number in count())
+                write_whole(next(path for path in names if not path.exists()), file.read_bytes(), mode=0o600)
+            write_whole(file, json.dumps(presets, ensure_ascii=False, indent=1), mode=0o600)
 
     def _path(self, id: Any) -> Path:
         """An id is one that `add` could have made, or it never comes near a path."""
@@ -185,14 +185,14 @@ class Shelf:
         return _newest_first(entry for entry in entries if entry)
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One writer at a time, of all servers, in a folder that nobody else may read."""
+    def _writing(self) -> Iterator[Path]:
+        """The folder, which nobody else may read, for one writer of all servers at a time."""
         if self.folder is None:
             raise BadRequest("shelf.keeps_nothing")
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with alone(self.folder, "*.json"):
-                yield
+                yield self.folder
         except OSError as error:
             raise SpeechError("shelf.not_written", reason=error.strerror) from error
 

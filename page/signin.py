@@ -53,14 +53,14 @@ class Door:
         self.user, self.password = user.strip(), password
         self.addresses = Guesses(FREE, LONGEST, clock)
         self.names = Guesses(10 * FREE, LONGEST_NAME, clock)
-        self.known: Recent[str, bool] = Recent(REMEMBERED)  # addresses that have signed in
+        self.owners: Recent[str, bool] = Recent(REMEMBERED)  # addresses from which somebody has signed in
         self._salt = secrets.token_bytes(16)
 
     def __call__(self, name: str, password: str) -> bool:
         """Raises HTTPException 429 for a guess that comes too early, be it right or wrong."""
         address = asker.get()
         share = str(int.from_bytes(self._hash(name)[:4]) % REMEMBERED)
-        wait = max(self.addresses.wait(address), 0.0 if address in self.known else self.names.wait(share))
+        wait = max(self.addresses.wait(address), 0.0 if address in self.owners else self.names.wait(share))
         if wait:
             seconds = int(wait) + 1
             wrong = message("signin.too_early", seconds=seconds)
@@ -72,7 +72,7 @@ class Door:
             self.names.wrong(share)
             return False
         self.addresses.right(address)
-        self.known.put(address, True)
+        self.owners.put(address, True)
         return True
 
     def _hash(self, word: str) -> bytes:

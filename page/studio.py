@@ -23,7 +23,7 @@ from pypinyin.contrib.tone_convert import to_tone
 from infer import log
 from infer.documents import audio, subtitles
 from infer.documents import project as projects
-from infer.documents.picture import look
+from infer.documents.picture import picture_of
 from infer.documents.project import MOST_CARDS, Project, split
 from infer.documents.takes import Takes
 from infer.ending import ending
@@ -326,7 +326,7 @@ class Studio:
                 )
             yield None
         if pieces and not cancelled():
-            yield look(pieces).as_dict()
+            yield picture_of(pieces).as_dict()
 
     async def pieces(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{run, next}: the parts from number `next` on. Waits until there is something to say.

@@ -15,7 +15,7 @@ from infer.request import SpeechError
 from infer.settings import Settings
 from models.checkpoint.doctor import examine
 from models.config import plain
-from page import as_message, language_of, lines_html, private, sentence, shown
+from page import as_message, language_of, lines_html, panel, private, sentence, shown
 from page.downloads import Download, Downloads
 from page.report import report_html
 from words import Message, message
@@ -26,29 +26,6 @@ NAMES = 4  # of a voice's speakers that its card shows
 Line = tuple[Any, str]  # a sentence and its kind
 Rows = list[tuple[Message, Any]]
 
-# A click on a card's button tells its voice; the cards come and go, so the list listens.
-ON_CLICK = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-voice]");
-  if (button) trigger("click", { voice: button.dataset.voice });
-});
-"""
-# The notice beside the controls leads to the row of the model that is missing; the tab's own button opens the tab.
-TO_MODEL = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-bring]");
-  if (!button) return;
-  document.getElementById("tab-voices-button")?.click();
-  const row = document.getElementById(`model-${button.dataset.bring}`);
-  new IntersectionObserver((seen, watch) => {
-    if (!row.offsetParent) return;
-    watch.disconnect();
-    row.scrollIntoView({ block: "center" });
-    row.querySelector("button")?.focus();
-  }).observe(row);
-});
-"""
-
 
 class VoicesTab:
     """The handlers. What is fetched is one matter for all listeners; a report is for the one who asked.
@@ -56,7 +33,7 @@ class VoicesTab:
     rescan: the chosen voice -> updates of `speaking`, so many components, for other voices or models.
     """
 
-    def __init__(self, engine: Engine, rescan: Callable[[str, gr.Request], Sequence[Any]], speaking: int = 0) -> None:
+    def __init__(self, engine: Engine, rescan: Callable[[str, gr.Request], Sequence[Any]], speaking: int) -> None:
         self.engine, self.settings, self.rescan, self.speaking = engine, engine.settings, rescan, speaking
         self.downloads = Downloads(engine.settings)
         self.items = tuple(item for item in ITEMS if getattr(self.settings, item.setting, item.folder))
@@ -109,7 +86,7 @@ class VoicesTab:
             files = self.engine.files(name)
             report = examine(files.weights, files.config)
             missing = self.engine.features.missing(report.variant) if report.variant and report.usable else []
-            result = report_html(report, missing, language)
+            result = report_html(report, [as_message(each) for each in missing], language)
         except SpeechError as error:  # it has gone meanwhile
             result = lines_html([(error, "error")], language)
         except Exception as error:
@@ -129,12 +106,13 @@ class VoicesTab:
         for state in status(self.settings, self.items):
             download = self.downloads.latest.get(state.item.name)
             busy = download is not None and download.running
+            stopping = download is not None and download.stopped.is_set()
             fetch = message("voices.resume" if state.part or state.here else "voices.fetch").say(language)
             halt = message("voices.halt").say(language)
             updates += [
                 model_html(state, download, shown(state.folder, self.settings), language),
                 gr.Button(fetch, visible=allowed and not busy and not state.ready),
-                gr.Button(halt, visible=allowed and busy, interactive=busy and not download.stopped.is_set()),
+                gr.Button(halt, visible=allowed and busy, interactive=busy and not stopping),
             ]
         return [*updates, gr.Timer(active=running) if running or ticking else gr.skip(), arrived]
 
@@ -169,7 +147,7 @@ def voice_html(info: VoiceInfo, loaded: bool, language: str, report: str = "") -
         lines += [(each, "error") for each in missing]
     else:
         badge = ("voices.badge_lacks", "lacks") if missing else ("voices.ready", "ready")
-        names = [plain(name) for name in info.speakers[:NAMES]]
+        names: Any = [plain(name) for name in info.speakers[:NAMES]]
         if len(info.speakers) > NAMES:
             names = message("voices.more", names=names)
         rows = [
@@ -316,11 +294,11 @@ def voices_tab(
     with gr.Row(elem_classes="section"):
         gr.HTML(i18n("voices"), html_template="<h2>${value}</h2>")
         refresh = gr.Button(i18n("refresh"), elem_id="refresh", size="sm", scale=0, min_width=90)
-    voices = gr.HTML(js_on_load=ON_CLICK, elem_id="voices")
+    voices = panel("${value}", "voices.js", elem_id="voices")
     with gr.Row(elem_classes="section"):
         gr.HTML(i18n("models"), html_template="<h2>${value}</h2>")
     refused = gr.HTML(js_on_load=None, visible=not may_fetch(engine.settings), elem_id="refused")
-    rows: list[gr.components.Component] = []
+    rows: list[Any] = []
     hidden: dict[str, Any] = {"size": "sm", "scale": 0, "min_width": 110, "visible": False}
     for item in handlers.items:
         with gr.Row(elem_id=f"model-{item.name}", elem_classes="model"):

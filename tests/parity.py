@@ -97,7 +97,7 @@ def run_case(network: Synthesizer, case: dict[str, np.ndarray]) -> dict[str, Ten
     emotion = floats("in_emo").reshape(len(phones), -1) if "in_emo" in case else torch.zeros(len(phones), 0)
     if variant.emotion == "codes" and emotion.shape[-1] == 1:  # the index of a code; we take weights over all of them
         emotion = torch.nn.functional.one_hot(emotion[:, 0].long(), variant.codes).float()
-    speaker = network.speaker(torch.nn.functional.one_hot(ids("in_sid"), network.config.n_speakers).float())
+    speaker = network.emb_g(ids("in_sid")).unsqueeze(-1)
     noise_w = floats("noise_sdp") * floats("in_noise_scale_w")
     sdp_ratio, length_scale = float(case["in_sdp_ratio"]), float(case["in_length_scale"])
 

@@ -133,7 +133,7 @@ def test_the_self_test_passes(engine, backend):
     assert report.passed and engine.report is report and engine.backend == backend
     assert set(report.differences) == set(report.rtf) == {"encode", "flow", "decode"}
     assert report.worst < 1e-4 and all(rtf > 0 for rtf in report.rtf.values()) and report.seconds > 0.5
-    assert report.sentence[0].startswith("Passed: ") and report.sentence[1].startswith("通过：")
+    assert str(report.sentence).startswith("Passed: ") and report.sentence.say("zh").startswith("通过：")
     engine.use("cpu", backend)
     assert engine.report is None  # it was about what had been loaded before
 
@@ -157,7 +157,7 @@ def test_a_backend_that_computes_wrong_is_found_and_left(engine, monkeypatch, ca
     assert all(difference < 1e-4 for name, difference in report.differences.items() if name != stage)
     assert engine.report is report and engine.reason == report.sentence
     assert (engine.device.torch.type, engine.backend) == ("cpu", "torch")
-    assert "goes on with torch on the CPU" in caplog.text and "已改用 CPU 上的 torch" in report.sentence[1]
+    assert "goes on with torch on the CPU" in caplog.text and "已改用 CPU 上的 torch" in report.sentence.say("zh")
     assert selftest.check(engine).passed
 
 
@@ -181,7 +181,7 @@ def test_a_backend_that_throws_is_found_and_left(engine, monkeypatch):
     monkeypatch.setattr(loaded(engine).backend, "flow", broken)
     report = selftest.check(engine)
     assert report.error == "RuntimeError" and not report.passed and engine.backend == "torch"
-    assert "stops with RuntimeError" in report.sentence[0] and "/home" not in "".join(report.sentence)
+    assert "stops with RuntimeError" in str(report.sentence) and "/home" not in "".join(report.sentence.pair)
 
 
 def test_what_is_safe_has_nothing_to_fall_back_to(engine, monkeypatch):
@@ -191,7 +191,7 @@ def test_what_is_safe_has_nothing_to_fall_back_to(engine, monkeypatch):
     monkeypatch.setattr(voice.backend, "flow", lambda *given: right(*given) + 1)
     report = selftest.check(engine)
     assert not report.passed and not report.fell_back and engine.load() is voice
-    assert "report this line" in report.sentence[0]
+    assert "report this line" in str(report.sentence)
 
 
 def test_which_devices_are_tested_at_the_start(engine):
@@ -269,6 +269,6 @@ def test_a_machine_without_proc(monkeypatch):
 def test_what_bert_computes_in_is_said_in_chinese():
     for half, eight_bit in ((True, False), (False, True), (True, True)):
         chosen = devices.choose("cpu", half, eight_bit)
-        dtype, note = bert.precision("cpu", half, eight_bit)
-        assert note in chosen.note and devices.BERT_ZH[dtype] in chosen.note_zh
+        _, note = bert.precision("cpu", half, eight_bit)
+        assert note.say("en") in chosen.note and note.say("zh") in chosen.note_zh
     assert "cuda:9" in devices.choose("cuda:9").note_zh

@@ -25,7 +25,7 @@ from infer.request import BadRequest
 from page import glossary
 from text import Glossary, analyse, english_sounds, numbers, parse_glossary, reading_rules, tables
 from text.markup import parse
-from text.numbers.rules import pattern_of
+from text.numbers.patterns import pattern_of
 from text.readings import PUNCTUATION_READING, Reading, usual_pinyin
 from text.split import pieces, sentences
 from text.symbols import PUNCTUATION
@@ -40,8 +40,8 @@ MADE = {
     "emotional/table.py: re.compile(either)",
     "infer/hub/download.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
     "text/english_sounds.py: re.compile(pattern)",
-    "text/numbers/__init__.py: pattern_of(rule.pattern, rule.flags)",
-    "text/numbers/rules.py: re.compile(with_parts(pattern, _parts()), flags)",
+    "text/numbers/__init__.py: pattern_of(''.join(rule['at']))",
+    "text/numbers/patterns.py: re.compile(with_parts(pattern, _parts()))",
     "text/reading_rules.py: re.compile(with_parts(pattern, parts))",
 }
 
@@ -207,7 +207,7 @@ def test_the_patterns_of_tables_are_linear():
     keywords = dict.fromkeys(table.WORDS["angry"], 0)
     chars = tables.table("reading_rules")["beside"]
     rules = [pattern for char in chars for _, pattern in reading_rules.patterns(char)]
-    patterns = [(pattern, False) for pattern in numbers.patterns()] + [(pattern, True) for pattern in rules]
+    patterns = [(pattern, False) for pattern, _ in numbers.rules()] + [(pattern, True) for pattern in rules]
     patterns += [(table._pattern(keywords), False), (english_sounds.spelling_rules()[0], True)]
     assert len(rules) > 90 and len(patterns) > 190
     assert not [(pattern.pattern, worst) for pattern, anchored in patterns if (worst := worst_of(pattern, anchored))]

@@ -529,16 +529,6 @@ def test_english_dark_and_narrow(visit):
         assert button.evaluate("(it) => (it.ariaLabel || it.innerText).trim()") not in ("", "×")
 
 
-def test_every_word_is_used():
-    script = "".join(Path(shelf.__file__).with_name(name).read_text() for name in ("shelf.js", "glossary.js"))
-    dynamic = {"history.off", "history.shared", "off", "shared"}
-    for key in (shelf.WORDS.keys() | glossary.WORDS.keys()) - dynamic:
-        assert f'"{key}"' in script or f"words.{key}" in script or f"`{key}" in script, key
-
-
-# --- the real page ---------------------------------------------------------------------------------------------------
-
-
 def test_on_the_real_page_everything_comes_back(browser, tmp_path):
     make_tiny_voice(tmp_path / "voices" / "tiny")
     process, server = start(tmp_path / "voices", tmp_path / "server", "--set", f"history={tmp_path / 'history'}")

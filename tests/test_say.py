@@ -19,7 +19,7 @@ SENTENCES = {
     }
     for language in LANGUAGES
 }
-FOLDERS = ("text", "models", "bert", "emotional", "infer", "page", "server", "benchmarks", "words")
+FOLDERS = ("text", "models", "pretrained", "bert", "emotional", "infer", "page", "server", "benchmarks", "words")
 SOURCES = sorted(file for place in ("*.py", *(f"{folder}/**/*.py" for folder in FOLDERS)) for file in ROOT.glob(place))
 TREES = {file: ast.parse(file.read_text("utf-8")) for file in SOURCES}
 KEY = re.compile(r"[a-z0-9_]+\.[A-Za-z0-9_]+")

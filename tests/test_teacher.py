@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from infer.engine.pipeline import tokenise, word_starts
+from infer.engine.stages import tokenise, word_starts
 from text import analyse
 from text.phones import is_spoken, syllable_phones
 from text.symbols import SYMBOLS_V2

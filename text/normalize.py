@@ -2,7 +2,7 @@
 
 Numbers, units and signs are said by text.numbers, words in Latin and Greek letters by text.english; the rest is mapped
 one character at a time, so that every character of the result knows where it came from, and what cannot be read is
-reported. `wetext` (WeText's grammars) turns traditional characters to simplified ones.
+reported.
 """
 
 import functools
@@ -16,9 +16,10 @@ from text import numbers
 from text.english import speak
 from text.homophones import carrier
 from text.numbers.numerals import DIGITS
-from text.numbers.rules import CIRCLED, HAN, VULGAR
+from text.numbers.patterns import CIRCLED, HAN, VULGAR
 from text.readings import readable
 from text.symbols import PUNCTUATION
+from text.tables import lines
 
 _MARKS = {
     ",": "，,：:；;、·•‧・﹐﹑､",
@@ -180,29 +181,13 @@ def _compatible(raw: str, start: int) -> tuple[str, list[int]]:
             char = unicodedata.normalize("NFKC", char)
         chars.append(char)
         positions += [i] * len(char)
-    return _simplified("".join(chars)), positions
-
-
-def _simplified(text: str) -> str:
-    """Traditional -> simplified characters, one for one."""
-    return "".join(map(_simplified_char, text))
-
-
-@functools.lru_cache(maxsize=65536)
-def _simplified_char(char: str) -> str:
-    if char < "\u3400":  # nothing before the CJK blocks has another form; surrogates do not come so far
-        return char
-    if unicodedata.category(char) != "Lo":
-        return char
-    simple = _wetext().normalize(char)
-    return simple if len(simple) == 1 else char
+    return "".join(chars).translate(_simplified()), positions
 
 
 @functools.cache
-def _wetext():
-    from wetext import Normalizer
-
-    return Normalizer(lang="zh", operator="tn", traditional_to_simple=True, full_to_half=True)
+def _simplified() -> dict[int, str]:
+    """For str.translate: traditional characters and variants -> simplified ones."""
+    return {ord(other): simple for simple, *others in lines("simplified.txt") for other in others}
 
 
 _NUMERALS = str.maketrans({**{str(i): digit for i, digit in enumerate(DIGITS)}, "两": "二", "幺": "一"})

@@ -6,9 +6,7 @@ The work is infer/documents/batch.py's. Exit codes: those of python -m infer, fo
 import argparse
 import sys
 import time
-from collections import Counter
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,11 +15,12 @@ from infer import log
 from infer.cli import Parser, exit_code
 from infer.cli.say import add_options, check_place, options
 from infer.documents import audio
-from infer.documents.batch import items, run
+from infer.documents.batch import Batch, Result, read_entries
 from infer.engine.pipeline import Engine
 from infer.files import writing
 from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
+from words import message
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,46 +37,38 @@ def parser() -> argparse.ArgumentParser:
 
 
 def command(arguments: argparse.Namespace) -> None:
-    report = (lambda *_: None) if arguments.quiet else partial(print, file=sys.stderr)
+    def report(line: object) -> None:
+        if not arguments.quiet:
+            tqdm.write(str(line), file=sys.stderr)
+
     out: Path = arguments.join or arguments.output
     if bool(arguments.join) != (out.suffix.lower().lstrip(".") in audio.FORMATS):
-        raise BadRequest(
-            f"{out}: --join wants a file that ends in {', '.join(audio.FORMATS)}, and -o a folder or a .zip.",
-            f"{out}：--join 须为 {'、'.join(audio.FORMATS)} 文件，-o 须为文件夹或 .zip。",
-        )
+        raise BadRequest("batch.wrong_output", out=out, formats=[*audio.FORMATS])
     if arguments.join:
         check_place(out, (arguments.file, arguments.emotion_audio or None))
     base = SpeechRequest("", **options(arguments))
-    found = items(arguments.file, arguments.paragraphs)
+    entries = read_entries(arguments.file, arguments.paragraphs)
     settings = load_settings(arguments.config, arguments.set)
     log.set_up(settings.webui.debug)
     engine = Engine(settings)
     if engine.device.note:
         report(engine.device.note)
-    began, results = time.perf_counter(), []
-    running = run(engine, found, out, base, arguments.format, arguments.again)
-    with (
-        writing(out),
-        closing(running),
-        tqdm(total=len(found), unit=" items", disable=arguments.quiet, leave=False) as bar,
-    ):
-        for result in running:
-            results.append(result)
-            lines = [str(result.error)] if result.error else [english for english, _ in result.notices]
-            for line in lines if not arguments.quiet else []:
-                tqdm.write(f"{result.item.number:03}: {line}", file=sys.stderr)
-            bar.update()
-    counts = Counter(result.status for result in results)
-    seconds = sum(result.seconds for result in results)
-    report(
-        f"{out}: {counts['made']} made, {counts['skipped']} skipped, {counts['failed']} failed; "
-        f"{seconds:.1f} s of sound in {time.perf_counter() - began:.1f} s"
-    )
-    if failed := [result for result in results if result.error]:
-        first = failed[0]
-        raise type(first.error)(
-            f"{len(failed)} of {len(found)} items failed, the first is {first.item.number:03}: {first.error}"
-        )
+    began, results = time.perf_counter(), list[Result]()
+    steps = Batch(engine, out, base, arguments.format, arguments.again).steps(entries)
+    bar = tqdm(total=len(entries), unit=" items", disable=arguments.quiet, leave=False)
+    with writing(out), closing(steps), bar:
+        for result in steps:
+            if isinstance(result, Result):
+                results.append(result)
+                for cause in (result.error,) if result.error else result.notices:
+                    report(message("batch.entry_fault", number=result.entry.number, cause=cause))
+                bar.update()
+    counts = {status: sum(result.status == status for result in results) for status in ("made", "skipped", "failed")}
+    sound, seconds = sum(result.seconds for result in results), time.perf_counter() - began
+    report(message("batch.summary", out=out, sound=sound, seconds=seconds, **counts))
+    if failed := [(result.entry.number, result.error) for result in results if result.error]:
+        number, cause = failed[0]
+        raise type(cause)("batch.failed", count=len(failed), total=len(entries), number=number, cause=cause)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -33,5 +33,5 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"voice {report.voice}, {report.seconds:.2f} s of speech")
     for stage, difference in report.differences.items():
         print(f"  {stage:8}  difference {difference:.1e}   RTF {report.rtf[stage]:.4f}")
-    print(report.sentence[0])
+    print(report.sentence)
     return 0 if report.passed else 1

@@ -4,7 +4,6 @@ import base64
 import errno
 import io
 import json
-import math
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile
-from scipy.signal import resample_poly
+import soxr
 
 from infer.documents.comments import comment_of
 from infer.files import whole
@@ -57,10 +56,7 @@ class Writer:
         A recipe with tens of thousands of characters may have no room in wav and opus, and is left out there.
         """
         if format not in FORMATS:
-            raise BadRequest(
-                f"The format {format!r} is not known; choose {', '.join(FORMATS)}.",
-                f"不支持 {format!r} 格式；可选：{'、'.join(FORMATS)}。",
-            )
+            raise BadRequest("audio.unknown_format", format=format, formats=[*FORMATS])
         container, subtype = FORMATS[format]
         self.rate, own = rate, file_rate(format, rate)
         self._target = target
@@ -74,10 +70,7 @@ class Writer:
             if error.code == SYSTEM_ERROR:
                 raise _refusal(self._target) from error
             reason = error.error_string.strip(" .")  # without the name of the buffer
-            raise BadRequest(
-                f"{format} cannot hold {rate} Hz audio ({reason}); choose wav.",
-                f"{format} 存不了 {rate} Hz 的声音（{reason}）；请选 wav。",
-            ) from error
+            raise BadRequest("audio.no_rate", format=format, rate=rate, reason=reason) from error
         self._rest = np.zeros(0, np.int16)  # less than a block
         comment = _comment(recipe.as_dict()) if recipe else ""
         if comment and (len(comment) <= COMMENT_LIMIT or format not in ("wav", "opus")):
@@ -149,37 +142,19 @@ def _refusal(target: Path | io.BytesIO) -> OSError:
 
 
 class Resampler:
-    """scipy's resample_poly over a sound that comes in pieces: the very samples that it makes of the whole."""
+    """Another sampling rate for a sound that comes in pieces: the samples that soxr.resample makes of the whole."""
 
     def __init__(self, new: int, old: int) -> None:
         """new, old: Hz."""
-        common = math.gcd(new, old)
-        self.up, self.down = new // common, old // common
-        # How far its filter reaches, in whole steps of the two rates, so that every piece begins on the same phase.
-        self._reach = self._steps((10 * max(self.up, self.down)) // self.up + self.down)
-        self._held = np.zeros(0, np.float32)  # what has come, from `_begin` on
-        self._begin = self._done = 0  # samples of the old rate
+        self._stream = soxr.ResampleStream(old, new, 1, dtype="float32")
 
     def add(self, samples: np.ndarray) -> np.ndarray:
         """What can be told of the new sound, now that these samples are known."""
-        self._held = np.concatenate((self._held, samples)) if len(self._held) else samples
-        return self._until(self._steps(self._begin + len(self._held) - self._reach))
+        return self._stream.resample_chunk(np.asarray(samples, np.float32))
 
     def end(self) -> np.ndarray:
         """The rest of it."""
-        return self._until(self._begin + len(self._held))
-
-    def _steps(self, samples: int) -> int:
-        return samples // self.down * self.down
-
-    def _until(self, stop: int) -> np.ndarray:
-        if stop <= self._done:
-            return np.zeros(0, np.float32)
-        first, last = ((place - self._begin) * self.up for place in (self._done, stop))
-        made = resample_poly(self._held, self.up, self.down)[first // self.down : -(-last // self.down)]
-        begin = max(self._begin, stop - self._reach)
-        self._held, self._begin, self._done = self._held[self._steps(begin) - self._begin :], self._steps(begin), stop
-        return made
+        return self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def encode(

@@ -28,6 +28,7 @@ import soundfile
 from infer.documents.decoder import CHANNELS, RATES, SECONDS, bounded, mixed
 from infer.files import head
 from infer.request import BadRequest
+from words import Message, message
 
 LARGEST = 20 << 20  # bytes of a file
 MEMORY = 512 << 20  # bytes of address space for a decoder; Python, numpy and libsndfile take 150 MB of them
@@ -56,25 +57,17 @@ line = threading.BoundedSemaphore(8)  # they and who waits for one: each holds a
 def read_clip(data: bytes) -> tuple[np.ndarray, int]:
     """A sound file's first SECONDS -> mono float32 samples [n], Hz. Raises BadRequest."""
     if len(data) > LARGEST:
-        raise _unread(f"it has more than {LARGEST >> 20} MB", f"它超过 {LARGEST >> 20} MB")
+        raise _unread(message("clips.large", most=LARGEST >> 20))
     sound = untagged(data)
-    kind = kind_of(sound)
+    kind = _known_kind(sound)
     if kind == "wav":
         mono, rate = _wav(sound)
     elif kind == "m4a":
-        raise _unread(
-            "it is an m4a, which a browser can decode, and on the command line ffmpeg where it is installed",
-            "它是 m4a，只有浏览器能解码，命令行下则需要安装 ffmpeg",
-        )
-    elif kind:
-        mono, rate = _decoded(sound)
+        raise _unread(message("clips.m4a"))
     else:
-        raise _unknown()
+        mono, rate = _decoded(sound)
     if not mono.size or not np.isfinite(mono).all() or not mono.any():
-        raise BadRequest(
-            "The sample of the emotion holds no sound; record or choose another one.",
-            "情感样本里没有声音；请重新录制或另选一段。",
-        )
+        raise BadRequest("clips.silent")
     return mono, rate
 
 
@@ -84,8 +77,7 @@ def read_file(path: Path) -> bytes:
     Raises BadRequest.
     """
     data = head(path, LARGEST)
-    if not kind_of(untagged(data)):
-        raise _unknown()
+    _known_kind(untagged(data))
     if kind_of(data) != "m4a" or not (ffmpeg := shutil.which("ffmpeg")):
         return data
     # No protocol but this pipe, whatever the file refers to; "cache" keeps what must be read twice.
@@ -132,15 +124,12 @@ def _wav(data: bytes) -> tuple[np.ndarray, int]:
             break
         at += size + size % 2
     if len(fmt) < 16 or name != b"data":
-        raise _unread("its wav header is damaged", "它的 wav 文件头已损坏")
+        raise _unread(message("clips.header"))
     tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", fmt[:16])
     if tag == EXTENSIBLE:
         tag = int.from_bytes(fmt[24:26], "little")
     if (tag, bits) not in SUBTYPES:
-        raise _unread(
-            f"it is a wav with the codec {tag} of {bits} bits, and only plain samples (PCM) are read",
-            f"它是编码为 {tag}、{bits} 位的 wav，而这里只读未压缩的（PCM）",
-        )
+        raise _unread(message("clips.codec", codec=tag, bits=bits))
     _check(rate, channels)
     frame = channels * bits // 8
     size = min(size or len(data), SECONDS * rate * frame)  # a recorder that was cut off leaves 0
@@ -158,19 +147,14 @@ def _decoded(data: bytes) -> tuple[np.ndarray, int]:
         rate, channels = struct.unpack("<2I", answer[:8])
         _check(rate, channels)
     if code or len(answer) < 8:
-        raise _unread(
-            f"it is damaged, or takes more than {CPU} s or {MEMORY >> 20} MB to decode",
-            f"它已损坏，或解码所需超过 {CPU} 秒、{MEMORY >> 20} MB",
-        )
+        raise _unread(message("clips.damaged", seconds=CPU, most=MEMORY >> 20))
     return np.frombuffer(answer[8 : len(answer) // 4 * 4], np.float32), rate
 
 
 def shut_in(command: Sequence[str], data: bytes) -> tuple[int, bytes]:
     """Runs a decoder: `data` on its stdin -> its exit code, not 0 when it was stopped, and the ANSWER's bytes."""
     if not line.acquire(blocking=False):
-        raise BadRequest(
-            "Too many sounds are being read just now; try again in a minute.", "正在读取的声音太多，请一分钟后再试。"
-        )
+        raise BadRequest("clips.busy")
     try:
         with turns:
             return _run(command, data)
@@ -181,8 +165,9 @@ def shut_in(command: Sequence[str], data: bytes) -> tuple[int, bytes]:
 def _run(command: Sequence[str], data: bytes) -> tuple[int, bytes]:
     # One thread: each takes address space, and the BLAS that numpy brings starts one for each core.
     environment = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | {"OPENBLAS_NUM_THREADS": "1"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    with subprocess.Popen(command, env=environment, **pipes) as process:
+    pipe, nothing = subprocess.PIPE, subprocess.DEVNULL
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, stderr=nothing) as process:
+        assert process.stdin and process.stdout
         _limit(process.pid)
         feeder = threading.Thread(target=_feed, args=(process.stdin, data))
         clock = threading.Timer(PATIENCE, process.kill)
@@ -217,18 +202,16 @@ def _limit(pid: int) -> None:
 
 def _check(rate: int, channels: int) -> None:
     if not bounded(rate, channels):
-        raise _unread(
-            f"it is of {rate} Hz in {channels} channels; {RATES[0]} to {RATES[1]} Hz in 1 to {CHANNELS} are read",
-            f"它有 {channels} 个声道、{rate} Hz，而这里只读 1 到 {CHANNELS} 个声道、{RATES[0]} 到 {RATES[1]} Hz",
-        )
+        bounds = {"lowest": RATES[0], "highest": RATES[1], "most": CHANNELS}
+        raise _unread(message("clips.bounds", rate=rate, channels=channels, **bounds))
 
 
-def _unknown() -> BadRequest:
-    return _unread("its first bytes are of no format that is known here", "不认识它的格式")
+def _known_kind(data: bytes) -> str:
+    """Raises BadRequest for what kind_of does not know."""
+    if kind := kind_of(data):
+        return kind
+    raise _unread(message("clips.unknown"))
 
 
-def _unread(why: str, why_zh: str) -> BadRequest:
-    return BadRequest(
-        f"The sample of the emotion cannot be read: {why}; use a wav, flac, mp3, ogg or opus file.",
-        f"读不了情感样本：{why_zh}；请用 wav、flac、mp3、ogg 或 opus 文件。",
-    )
+def _unread(cause: Message) -> BadRequest:
+    return BadRequest("clips.unread", cause=cause)

@@ -9,15 +9,14 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import soxr
 from scipy import fft
-from scipy.signal import resample_poly
 
 from infer.documents import audio
-from infer.request import Speech
+from infer.request import Speech, Timed
 
 COLUMNS = 1600
 COLUMN_SECONDS = 0.005  # the narrowest
@@ -38,7 +37,7 @@ VOICING, SILENCE, OCTAVE_COST, OCTAVE_JUMP, VOICING_CHANGE = 0.45, 0.03, 0.01, 0
 
 
 @dataclass(frozen=True)
-class Sound:
+class Segment:
     """A phone or a character: when it sounds, in seconds, and its tone (1-5; 0: none)."""
 
     text: str
@@ -48,7 +47,7 @@ class Sound:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Picture:
     """Column c of n covers the seconds from c * duration / n to (c + 1) * duration / n.
 
     envelope: int8 [n, 2], the lowest and highest sample, 127 for 1.0. mel: uint8 [BANDS, n], lowest band first, 255
@@ -61,11 +60,15 @@ class Look:
     mel: np.ndarray
     centres: np.ndarray
     pitch: np.ndarray
-    phones: tuple[Sound, ...]
-    characters: tuple[Sound, ...]
+    phones: tuple[Segment, ...]
+    characters: tuple[Segment, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: matrices as the base64 of their bytes, row by row; sounds as [text, tone, start, end]."""
+        """For JSON: matrices as the base64 of their bytes, row by row; segments as [text, tone, start, end]."""
+        phones, characters = (
+            [[s.text, s.tone, round(s.start, 3), round(s.end, 3)] for s in segments]
+            for segments in (self.phones, self.characters)
+        )
         return {
             "duration": round(self.duration, 4),
             "sampling_rate": self.sampling_rate,
@@ -75,12 +78,12 @@ class Look:
             "mel": base64.b64encode(self.mel.tobytes()).decode(),
             "centres": np.round(self.centres).astype(int).tolist(),
             "pitch": [round(float(hz), 1) for hz in self.pitch],
-            "phones": [_as_list(phone) for phone in self.phones],
-            "characters": [_as_list(character) for character in self.characters],
+            "phones": phones,
+            "characters": characters,
         }
 
 
-def look(pieces: Sequence[Speech]) -> Look:
+def picture_of(pieces: Sequence[Speech]) -> Picture:
     """Pieces that follow each other, from whichever on -> how they look; times count from the first of them.
 
     Raises ValueError when they hold no sound.
@@ -93,8 +96,8 @@ def look(pieces: Sequence[Speech]) -> Look:
     columns = min(COLUMNS, math.ceil(seconds / COLUMN_SECONDS))
     frames = columns * min(FRAMES_A_COLUMN, math.ceil(seconds / columns / FRAME_STEP))
     mel, centres = mel_spectrogram(samples, rate, columns, frames)
-    phones, characters = _sounds(pieces, begin, seconds)
-    return Look(
+    phones, characters = _segments(pieces, begin, seconds)
+    return Picture(
         duration=seconds,
         sampling_rate=rate,
         envelope=_envelope(samples, columns),
@@ -107,36 +110,22 @@ def look(pieces: Sequence[Speech]) -> Look:
 
 
 def mel_spectrogram(samples: np.ndarray, rate: int, columns: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    """Float samples [n] -> uint8 [BANDS, columns] as in Look, and the bands' centres in Hz [BANDS].
+    """Float samples [n] -> uint8 [BANDS, columns] as in Picture, and the bands' centres in Hz [BANDS].
 
     frames: how many Hann windows of about 46 ms, a multiple of `columns`; a column is their mean power.
     """
-    size = 2 ** round(math.log2(0.046 * rate))
-    filters, centres = _mel_filters(size, rate)
+    import librosa  # a third of a second, and only pictures need it
+
+    size, top = 2 ** round(math.log2(0.046 * rate)), min(BAND_TOP, rate / 2)
+    edges = librosa.mel_frequencies(n_mels=BANDS + 2, fmin=0, fmax=top)
+    # Slaney's bands, of height 1 and not of area 1. For norm=None librosa would load what numba compiles for 14 s.
+    filters = librosa.filters.mel(sr=rate, n_fft=size, n_mels=BANDS, fmax=top).T * (edges[2:] - edges[:-2]) / 2
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     spectrum = fft.rfft(_frames(samples, size, frames) * window, axis=1)
-    power = (spectrum.real**2 + spectrum.imag**2) @ filters.T / (size / 4) ** 2  # a full sine wave is about 1
+    power = (spectrum.real**2 + spectrum.imag**2) @ filters.astype(np.float32) / (size / 4) ** 2  # a full sine: 1
     decibels = 10 * np.log10(np.maximum(power.reshape(columns, -1, BANDS).mean(1), 1e-12))
-    top = max(float(decibels.max()), QUIET_DB)
-    return np.round(255 * np.clip(1 + (decibels.T - top) / RANGE_DB, 0, 1)).astype(np.uint8), centres
-
-
-@lru_cache(maxsize=4)
-def _mel_filters(size: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """Triangles [BANDS, size // 2 + 1] of height 1 on the mel scale of HTK, and their centres in Hz [BANDS].
-
-    Mel as in S. Young et al., The HTK Book: 2595 log10(1 + Hz / 700).
-    """
-    top = 2595 * math.log10(1 + min(BAND_TOP, rate / 2) / 700)
-    edges = 700 * (10 ** (np.linspace(0, top, BANDS + 2) / 2595) - 1)
-    hertz = np.arange(size // 2 + 1) * rate / size
-    rise = (hertz - edges[:-2, None]) / np.diff(edges)[:-1, None]
-    fall = (edges[2:, None] - hertz) / np.diff(edges)[1:, None]
-    filters = np.maximum(0, np.minimum(rise, fall))
-    # The lowest are narrower than a bin of the transform: each takes at least the bin next to its centre.
-    nearest = np.round(edges[1:-1] * size / rate).astype(int)
-    filters[np.arange(BANDS), nearest] = np.maximum(filters[np.arange(BANDS), nearest], 0.5)
-    return filters.astype(np.float32), edges[1:-1]
+    loudest = max(float(decibels.max()), QUIET_DB)
+    return np.round(255 * np.clip(1 + (decibels.T - loudest) / RANGE_DB, 0, 1)).astype(np.uint8), edges[1:-1]
 
 
 def pitch(samples: np.ndarray, rate: int, frames: int) -> np.ndarray:
@@ -149,22 +138,21 @@ def pitch(samples: np.ndarray, rate: int, frames: int) -> np.ndarray:
     proposed: what lies far from the rest of a speech is a harmonic or a hiss.
     """
     step = len(samples) / rate / frames
-    factor = max(1, rate // PITCH_RATE)
-    sound, rate = resample_poly(samples, 1, factor).astype(np.float32), rate / factor
-    size = math.ceil(3 * rate / PITCH_LOW)  # three periods of the lowest
-    cut = _frames(sound, size, frames)
+    lower_rate = rate / max(1, rate // PITCH_RATE)
+    sound = soxr.resample(samples, rate, lower_rate)
+    cut = _frames(sound, math.ceil(3 * lower_rate / PITCH_LOW), frames)  # three periods of the lowest
     cut -= cut.mean(1, keepdims=True)
-    hertz, strength = _candidates(cut, rate)
+    hertz, strength = _candidates(cut, lower_rate)
     loudness = np.abs(cut).max(1) / max(float(np.abs(sound).max()), 1e-4)
     unvoiced = VOICING + np.maximum(0, 2 - loudness * (1 + VOICING) / SILENCE)
     hertz = np.column_stack([np.zeros(frames), hertz])
     strength = np.column_stack([unvoiced, strength])
-    found = _cheapest_path(hertz, strength, 0.01 / step)
-    if found.any():
-        lower, upper = np.quantile(found[found > 0], (0.25, 0.75)) * NEAR
+    path = _cheapest_path(hertz, strength, 0.01 / step)
+    if path.any():
+        lower, upper = np.quantile(path[path > 0], (0.25, 0.75)) * NEAR
         strength[:, 1:][(hertz[:, 1:] < lower) | (hertz[:, 1:] > upper)] = -1
-        found = _cheapest_path(hertz, strength, 0.01 / step)
-    return found.astype(np.float32)
+        path = _cheapest_path(hertz, strength, 0.01 / step)
+    return path.astype(np.float32)
 
 
 def _candidates(cut: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
@@ -230,21 +218,20 @@ def _frames(samples: np.ndarray, size: int, count: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(np.pad(samples, (size // 2, size)), size)[middles]
 
 
-def _sounds(pieces: Sequence[Speech], begin: float, seconds: float) -> tuple[tuple[Sound, ...], tuple[Sound, ...]]:
+def _segments(
+    pieces: Sequence[Speech], begin: float, seconds: float
+) -> tuple[tuple[Segment, ...], tuple[Segment, ...]]:
     """Phones and characters of all sentences, as far as they sound in these pieces."""
-    phones, characters = [], []
+    phones: list[tuple[Timed, int]] = []
+    characters: list[tuple[Timed, int]] = []
     for i, piece in enumerate(pieces):
         if piece.last or i == len(pieces) - 1:  # every piece tells all of its sentence
             tones = (int(c.spoken[-1]) if c.spoken[-1:].isdigit() else 0 for c in piece.utterance.chars)
             phones += zip(piece.phones, piece.utterance.tones, strict=True)
             characters += zip(piece.characters, tones, strict=True)
 
-    def within(items: list) -> tuple[Sound, ...]:
-        moved = (Sound(t.text, tone, t.start - begin, t.end - begin) for t, tone in items)
+    def within(timed: list[tuple[Timed, int]]) -> tuple[Segment, ...]:
+        moved = (Segment(t.text, tone, t.start - begin, t.end - begin) for t, tone in timed)
         return tuple(s for s in moved if s.end > 0 and s.start < seconds)
 
     return within(phones), within(characters)
-
-
-def _as_list(sound: Sound) -> list[Any]:
-    return [sound.text, sound.tone, round(sound.start, 3), round(sound.end, 3)]

@@ -1,6 +1,6 @@
-"""The pieces of a speech -> its subtitles (srt, vtt, lrc) and the times of its words, shown as they were written.
+"""The pieces of a speech -> its subtitles (srt, vtt, lrc), shown as it was written.
 
-    pieces -> words: what is said, where it stands in the given text, when -> cues: a sentence or a clause -> a file
+    pieces -> words: what is said, where it stands in the text, when -> cues: a sentence or a clause -> a file
 
 Times are the predicted durations, so they are exact; pauses, and the marks that stand for them, lie outside of cues.
 """
@@ -34,14 +34,13 @@ _WHOLE = (  # not cut inside, beside what is said otherwise: foreign words and w
 
 @dataclass(frozen=True)
 class Word:
-    """One written character that is said; of what is said otherwise than it is written, its share of that.
+    """One written character that is said; where it is said otherwise than it is written, all of that.
 
-    text: as written, which is the given text's [index, stop) in code points. start, end: seconds from the start of
-    the speech. sentence: its number, from 0.
+    begin, stop: [begin, stop) of the text without inline readings. start, end: seconds from the start of the speech.
+    sentence: its number, from 0.
     """
 
-    text: str
-    index: int
+    begin: int
     stop: int
     start: float
     end: float
@@ -50,31 +49,11 @@ class Word:
 
 @dataclass(frozen=True)
 class Cue:
-    """What is shown from `start` to `end`, in seconds. parts: the shown text, cut before each of its words."""
+    """What is shown from `start` to `end`, in seconds."""
 
-    words: tuple[Word, ...]
-    parts: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        return "".join(self.parts)
-
-    @property
-    def start(self) -> float:
-        return self.words[0].start
-
-    @property
-    def end(self) -> float:
-        return self.words[-1].end
-
-
-def words(pieces: Sequence[Speech]) -> list[Word]:
-    """All that is said in the sentences that the pieces belong to, in order; one piece of each is enough.
-
-    A number's or a foreign word's parts are as fine as they can be told: 3, . and 5 for 3.5, all of it for "Hello".
-    Inline readings (银行[yin2 hang2]) are not said. asdict() of a word is ready for JSON.
-    """
-    return [placed.word for card in by_card(pieces) for placed in _placed(card)]
+    text: str
+    start: float
+    end: float
 
 
 def cues(pieces: Sequence[Speech]) -> list[Cue]:
@@ -82,63 +61,52 @@ def cues(pieces: Sequence[Speech]) -> list[Cue]:
 
     Numbers and foreign words stay whole, however long. The cues are in order, do not overlap, and every word is in
     exactly one; what cannot be read is shown where it stands in a sentence, and sentences of nothing else are not.
-    Of a speech that was stopped, there are those that are heard. The pieces may be a project's, card after card.
+    Of a speech that was stopped, there are those that are heard. The pieces may be a project's, card after card; one
+    of each sentence is enough.
     """
     return [cue for card in by_card(pieces) for cue in _cues(card)]
 
 
 def _cues(pieces: Sequence[Speech]) -> list[Cue]:
     marked = parse(pieces[0].request.text, {})
-    plain, whole = marked.text, _changed(pieces, marked.places)
+    plain, changed = marked.text, _changed(pieces, marked.places)
     sources = {piece.sentence: piece.utterance.source for piece in pieces}
     total = pieces[-1].start + pieces[-1].duration
-    heard = [replace(p, word=replace(p.word, end=min(p.word.end, total))) for p in _placed(pieces)]
-    heard = [p for p in heard if p.word.start < p.word.end]
+    sounding = [replace(word, end=min(word.end, total)) for word in _words(pieces, marked.places, changed)]
     result: list[Cue] = []
     done = 0  # of the plain text
-    for sentence, group in groupby(heard, lambda placed: placed.word.sentence):
-        placed = list(group)
-        begin, end = _extent(plain, sources[sentence], done, placed)
-        for a, b in pairwise([begin, *_ends(plain, begin, end, _borders(plain, begin, end, placed, whole))]):
-            inside = [p for p in placed if a <= p.begin < b]
-            edges = [a, *(p.begin for p in inside[1:]), b]
-            parts = [_clean(plain[i:j]) for i, j in pairwise(edges)]
-            parts[0], parts[-1] = parts[0].lstrip(), parts[-1].rstrip()
-            result.append(Cue(tuple(p.word for p in inside), tuple(parts)))
+    for sentence, group in groupby((word for word in sounding if word.start < word.end), lambda word: word.sentence):
+        words = list(group)
+        begin, end = _extent(plain, sources[sentence], done, words)
+        for a, b in pairwise([begin, *_ends(plain, begin, end, _borders(plain, begin, end, words, changed))]):
+            inside = [word for word in words if a <= word.begin < b]
+            result.append(Cue(_clean(plain[a:b]).strip(), inside[0].start, inside[-1].end))
         done = end
     return result
 
 
-@dataclass(frozen=True)
-class _Placed:
-    """A word, and where it stands in the text without inline readings: [begin, end)."""
+def _words(pieces: Sequence[Speech], places: Sequence[int], changed: Sequence[tuple[int, int]]) -> list[Word]:
+    """All that is said, in order. places: where each character of the text without inline readings was given.
 
-    word: Word
-    begin: int
-    end: int
-
-
-def _placed(pieces: Sequence[Speech]) -> list[_Placed]:
-    given = pieces[0].request.text
-    places = parse(given, {}).places
-    said: list[list] = []  # begin, start, end, sentence
-    for _, group in groupby(pieces, lambda piece: piece.sentence):
+    A number's or a foreign word's parts are as fine as they can be told: 3, . and 5 for 3.5, all of it for "Hello".
+    """
+    words: list[Word] = []
+    for sentence, group in groupby(pieces, lambda piece: piece.sentence):
         piece = next(group)
         for char, timed in zip(piece.utterance.chars, piece.characters, strict=True):
             begin = bisect_left(places, char.position)
             if not char.reading:
                 continue
-            if said and said[-1][0] == begin:  # said for the same character, even if a sentence was cut in between
-                said[-1][2] = timed.end
+            if words and words[-1].begin == begin:  # said for the same character, even if a sentence was cut in between
+                words[-1] = replace(words[-1], end=timed.end)
             else:
-                said.append([begin, timed.start, timed.end, piece.sentence])
-    stops = {i: b for a, b in _changed(pieces, places) for i in range(a, b)}
-    result = []
-    for (begin, start, end, sentence), following in zip(said, [*(s[0] for s in said[1:]), len(places)], strict=True):
-        stop = min(following, stops.get(begin, begin + 1))
-        index, after = places[begin], places[stop - 1] + 1
-        result.append(_Placed(Word(given[index:after], index, after, start, end, sentence), begin, stop))
-    return result
+                words.append(Word(begin, begin + 1, timed.start, timed.end, sentence))
+    stops = {i: b for a, b in changed for i in range(a, b)}
+    following = [*(word.begin for word in words[1:]), len(places)]
+    return [
+        replace(word, stop=min(after, stops.get(word.begin, word.stop)))
+        for word, after in zip(words, following, strict=True)
+    ]
 
 
 def _changed(pieces: Sequence[Speech], places: Sequence[int]) -> list[tuple[int, int]]:
@@ -148,19 +116,18 @@ def _changed(pieces: Sequence[Speech], places: Sequence[int]) -> list[tuple[int,
     return [(begin, begin + length) for begin, length in begins]
 
 
-def _extent(plain: str, source: str, done: int, placed: Sequence[_Placed]) -> tuple[int, int]:
+def _extent(plain: str, source: str, done: int, words: Sequence[Word]) -> tuple[int, int]:
     """Where a sentence stands: its source around its words, behind what is done."""
-    first, last = placed[0].begin, placed[-1].end
-    found = plain.find(source, max(done, first - len(source) + 1), first + len(source)) if source else -1
-    begin = found if 0 <= found <= first else first
-    return begin, max(begin + len(source) if found == begin else last, last)
+    first, last = words[0].begin, words[-1].stop
+    place = plain.find(source, max(done, first - len(source) + 1), first + len(source)) if source else -1
+    return (place, max(place + len(source), last)) if 0 <= place <= first else (first, last)
 
 
 # --- where cues end --------------------------------------------------------------------------------------------------
 
 
 def _borders(
-    plain: str, begin: int, end: int, placed: Sequence[_Placed], changed: Sequence[tuple[int, int]]
+    plain: str, begin: int, end: int, words: Sequence[Word], changed: Sequence[tuple[int, int]]
 ) -> dict[int, int]:
     """Where a new cue may begin, and how good a place it is: 0 behind a pause, 1 a mark, 2 a word, 3 inside one."""
     line = plain[begin:end]
@@ -170,13 +137,13 @@ def _borders(
         begin + run.start() + i for run in _CHINESE.finditer(line) for i in accumulate(map(len, cut(run[0])))
     }
     borders = {}
-    for one, other in pairwise(placed):
+    for one, other in pairwise(words):
         border = other.begin
-        while border > one.end and _opens(plain, begin, border - 1):
+        while border > one.stop and _opens(plain, begin, border - 1):
             border -= 1
         if border in closed:
             continue
-        between = plain[one.end : border]
+        between = plain[one.stop : border]
         grades = (_PAUSE.search(between), _MARK.search(between), border in behind_words)
         borders[border] = next((i for i, grade in enumerate(grades) if grade), 3)
     return borders
@@ -215,25 +182,19 @@ def srt(pieces: Sequence[Speech]) -> str:
     )
 
 
-def vtt(pieces: Sequence[Speech], karaoke: bool = False) -> str:
-    """WebVTT; for karaoke, each word has its time."""
+def vtt(pieces: Sequence[Speech]) -> str:
+    """WebVTT."""
     blocks = ["WEBVTT\n"]
     for cue in cues(pieces):
-        text, shown = "", _clock(cue.start, ".")
-        for word, part in zip(cue.words, cue.parts, strict=True):
-            at = _clock(word.start, ".")
-            if karaoke and shown < at < _clock(cue.end, "."):  # only later times than the one before are allowed
-                text, shown = f"{text}<{at}>", at
-            text += part.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        text = cue.text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
         blocks.append(f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n{text}\n")
     return "\n".join(blocks)
 
 
 def lrc(pieces: Sequence[Speech]) -> str:
     """Lyrics: a time and a line each; an empty one begins a longer pause and the end."""
-    lines = []
-    found = cues(pieces)
-    for cue, following in zip(found, [*found[1:], None], strict=True):
+    lines, shown = [], cues(pieces)
+    for cue, following in zip(shown, [*shown[1:], None], strict=True):
         lines.append(f"[{_lyric_clock(cue.start)}]{cue.text}\n")
         if following is None or following.start - cue.end >= LYRIC_GAP:
             lines.append(f"[{_lyric_clock(cue.end)}]\n")
@@ -247,10 +208,7 @@ def format_of(path: Path) -> str:
     """srt, vtt or lrc, by the ending. Raises BadRequest for another."""
     format = path.suffix.lower().lstrip(".")
     if format not in FORMATS:
-        raise BadRequest(
-            f"{path}: the ending of subtitles must be one of {', '.join(FORMATS)}.",
-            f"{path}：字幕的扩展名须为 {'、'.join(FORMATS)} 之一。",
-        )
+        raise BadRequest("subtitles.wrong_ending", file=path, formats=[*FORMATS])
     return format
 
 

@@ -79,7 +79,7 @@ class Takes:
         asked = vars(request.but(voice=voice.id, emotion_audio=b"")).items()
         # A page says 1 where a project says 1.0: requests that are equal have one key.
         options = [(name, float(value) if isinstance(value, int) else value) for name, value in asked]
-        values = scope, options, voice.stamp(), self.engine.glossary(request).digest
+        values = scope, options, voice.stamp(), self.engine.glossary(request.readings).digest
         return hashlib.sha256(repr(values).encode() + request.emotion_audio).digest()
 
 

@@ -10,12 +10,6 @@ import bert
 
 IPEX = "intel_extension_for_pytorch"
 
-BERT_ZH = {  # what bert.precision says, by what it chooses
-    torch.int8: "int8_run：BERT 用 8 位权重，在 CPU 上运行",
-    torch.bfloat16: "fp16_run：在这颗 CPU 上 BERT 用 bfloat16 计算，声音用 float32",
-    torch.float32: "fp16_run：这颗 CPU 没有 bfloat16 指令，半精度反而更慢，BERT 仍用 float32；int8_run: true 又小又快",
-}
-
 
 @dataclass(frozen=True)
 class Device:
@@ -65,9 +59,9 @@ def choose(wanted: str = "auto", half: bool = False, eight_bit: bool = False) ->
     if not fitting:
         notes.append(f"device {wanted!r} is not here (found: {', '.join(here)}); using {name}")
         chinese.append(f"这里没有设备 {wanted!r}（有：{'、'.join(here)}），改用 {name}")
-    of_bert, note = bert.precision(torch.device(name).type, half, eight_bit)
+    _, note = bert.precision(torch.device(name).type, half, eight_bit)
     if note:
-        notes.append(note)
-        chinese.append(BERT_ZH[of_bert])
+        notes.append(note.say("en"))
+        chinese.append(note.say("zh"))
     dtype = torch.float16 if half and name != "cpu" else torch.float32
     return Device(torch.device(name), dtype, "; ".join(notes), "；".join(chinese))

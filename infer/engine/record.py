@@ -1,9 +1,11 @@
-"""How fast it was: the sentences that were spoken last, whoever listened."""
+"""What was measured: the sentences that were spoken last, whoever listened, and the last self-test."""
 
 import threading
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from words import Message, message
 
 KEPT = 20  # sentences, and first sounds
 
@@ -54,3 +56,41 @@ class Record:
         stages = dict.fromkeys(stage for one in spoken for stage in one.stages)
         sound = sum(one.sound for one in spoken)
         return {stage: sum(one.stages.get(stage, 0.0) for one in spoken) / sound for stage in stages}
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """What came out of a self-test.
+
+    differences: by stage, relative to the largest value. rtf: by stage, of the second run. error: what the backend
+    threw, instead. fell_back: the engine has gone on with torch on the CPU.
+    """
+
+    voice: str
+    device: str
+    backend: str
+    limit: float
+    differences: dict[str, float] = field(default_factory=dict)
+    rtf: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+    fell_back: bool = False
+
+    @property
+    def worst(self) -> float:
+        return max(self.differences.values(), default=float("inf"))
+
+    @property
+    def passed(self) -> bool:
+        return not self.error and self.worst <= self.limit
+
+    @property
+    def sentence(self) -> Message:
+        """The verdict."""
+        what = {"backend": self.backend, "device": self.device}
+        differs = {"worst": self.worst, "limit": self.limit}
+        if self.passed:
+            return message("engine.passed", **what, **differs)
+        why = message("engine.stops", error=self.error) if self.error else message("engine.differs", **differs)
+        after = message("engine.fell_back" if self.fell_back else "engine.our_fault")
+        return message("engine.failed", **what, why=why, after=after)

@@ -109,10 +109,7 @@ class Line:
 
     def _refusal(self, turn: Turn) -> Busy | None:
         if self._too_many(turn):
-            return Busy(
-                "You have asked for much at the same time; wait until some of it is there.",
-                "你同时要的太多了；请等一部分完成后再试。",
-            )
+            return Busy("engine.too_much")
         return busy(len(self._turns)) if len(self._turns) >= self.most else None
 
     def _work(self) -> None:
@@ -164,18 +161,11 @@ class Line:
 
 def busy(there: int) -> Busy:
     """Why nobody else is let in."""
-    seconds = max(5, math.ceil(there / WORKERS))
-    return Busy(
-        f"{there} requests are being spoken or waiting, and no more fit in; try again in {seconds} s.",
-        f"已有 {there} 个请求在合成或排队，排不下了；请 {seconds} 秒后再试。",
-    )
+    return Busy("engine.busy", there=there, seconds=max(5, math.ceil(there / WORKERS)))
 
 
 def listener_named(name: Any) -> str:
     """A listener's name as a page gives it. Raises BadRequest."""
     if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        raise BadRequest(
-            f"A listener's name has 1 to {LONGEST_NAME} characters; open the page anew.",
-            f"听众的名字应有 1 到 {LONGEST_NAME} 个字符；请重新打开页面。",
-        )
+        raise BadRequest("engine.no_listener", most=LONGEST_NAME)
     return name

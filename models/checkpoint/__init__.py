@@ -8,7 +8,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -113,22 +113,20 @@ def check_fit(network: Synthesizer, state: Mapping[str, Tensor], name: str) -> N
 def misfits(network: Synthesizer, state: Mapping[str, Tensor]) -> list[Message]:
     """What does not fit, as ends of sentences that begin with the file's name."""
     expected = network.state_dict()
-    lost, more = sorted(expected.keys() - state.keys()), [plain(key) for key in sorted(state.keys() - expected.keys())]
     both = sorted(expected.keys() & state.keys())
-    shapes = [
-        mismatch(key, state[key].shape, expected[key].shape) for key in both if state[key].shape != expected[key].shape
-    ]
-    kinds = [
-        message("checkpoint.kind", name=key, kind=kind_of(state[key]))
-        for key in both
-        if state[key].dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-    ]
-    return [
-        *([message("checkpoint.lacks", names=listed(lost))] if lost else []),
-        *([message("checkpoint.unknown", names=listed(more))] if more else []),
-        *([message("checkpoint.shapes", shapes=listed(shapes))] if shapes else []),
-        *([message("checkpoint.kinds", kinds=listed(kinds))] if kinds else []),
-    ]
+    shapes = [(key, state[key].shape, expected[key].shape) for key in both]
+    weights = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    faults: dict[str, Sequence[str | Message]] = {
+        "checkpoint.lacks": sorted(expected.keys() - state.keys()),
+        "checkpoint.unknown": [plain(key) for key in sorted(state.keys() - expected.keys())],
+        "checkpoint.shapes": [mismatch(*shape) for shape in shapes if shape[1] != shape[2]],
+        "checkpoint.kinds": [
+            message("checkpoint.kind", name=key, kind=kind_of(state[key]))
+            for key in both
+            if state[key].dtype not in weights
+        ],
+    }
+    return [message(key, names=listed(items)) for key, items in faults.items() if items]
 
 
 def kind_of(tensor: Tensor) -> str:
@@ -271,8 +269,14 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for key in [k for k in folded if k.endswith(g_end)]:
             layer = key.removesuffix(g_end)
             g, v = folded[key], folded.get(layer + v_end)
-            ours = v is not None and v.dim() > 1 and g.shape == (len(v), *(1 for _ in v.shape[1:]))
-            if not ours or layer + ".weight" in folded or not (g.is_floating_point() and v.is_floating_point()):
+            if (
+                v is None
+                or v.dim() < 2
+                or g.shape != (len(v), *(1 for _ in v.shape[1:]))
+                or f"{layer}.weight" in folded
+            ):
+                continue
+            if not (g.is_floating_point() and v.is_floating_point()):
                 continue
             g, v = folded.pop(key).float(), folded.pop(layer + v_end).float()
             norm = torch.linalg.vector_norm(v, dim=tuple(range(1, v.dim())), keepdim=True)

@@ -264,8 +264,8 @@ class _TorchZip(TensorFile):
         for entry in entries:
             link = stat.S_ISLNK(entry.external_attr >> 16)
             _demand("checkpoint.entry", _ENTRY.fullmatch(entry.filename) and not link)
-            stored = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
-            _demand("checkpoint.packed", stored)
+            plainly = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
+            _demand("checkpoint.packed", plainly)
         self._entries = {entry.filename.partition("/")[2]: entry for entry in entries}
         roots = {entry.filename.partition("/")[0] for entry in entries}
         _demand("checkpoint.folders", len(self._entries) == len(entries) and len(roots) == 1)
@@ -351,9 +351,9 @@ def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
             case name if name in _TUPLES:
                 stack[-_TUPLES[name] :] = [tuple(stack[-_TUPLES[name] :])]
             case "BINPUT" | "LONG_BINPUT":
-                memo[argument] = stack[-1]
+                memo[_of(argument, int)] = stack[-1]
             case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
+                stack.append(memo[_of(argument, int)])
             case "APPEND" | "APPENDS":
                 items = _since_mark(stack) if op.name == "APPENDS" else [stack.pop()]
                 _of(stack[-1], list).extend(items)
@@ -362,7 +362,7 @@ def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
                 fill(_of(stack[-1], dict), items)
             case "GLOBAL":
                 if argument not in _GLOBALS:
-                    raise Refused("checkpoint.code", name=plain(argument).replace(" ", "."))
+                    raise Refused("checkpoint.code", name=plain(str(argument)).replace(" ", "."))
                 stack.append(_Global(argument))
             case "BINPERSID":
                 storages.append(_storage(stack.pop()))

@@ -3,19 +3,19 @@
 import re
 
 from text.numbers.numerals import COUNTED, cardinal, digits, number
-from text.numbers.rules import Rule, after, before, groups, is_score
+from text.numbers.patterns import after, before, groups, is_score
 
 _NO_RATIO_BEHIND = re.compile(
     "(?:步骤|问题|选项|方案|阶段|环节|案例|规则|任务|要点|原因|技巧|方法|建议|答案|[题图表第注条]|(?<!比)例) ?$"
 )
 
 
-def _version(m: re.Match[str]) -> str:
+def version(m: re.Match[str]) -> str:
     """3.11.7 -> 三点十一点七."""
     return "点".join(cardinal(part, "二") if len(part) < 3 else digits(part) for part in m["it"].split("."))
 
 
-def _ratio(m: re.Match[str]) -> str | None:
+def ratio(m: re.Match[str]) -> str | None:
     """3:2 -> 三比二; but 步骤1：2个鸡蛋."""
     is_list = COUNTED.match(after(m)) and not is_score(before(m), after(m))
     if is_list or _NO_RATIO_BEHIND.search(before(m)):
@@ -23,7 +23,7 @@ def _ratio(m: re.Match[str]) -> str | None:
     return "比".join(map(number, re.split(r" ?[:∶] ?", m["it"])))
 
 
-def _code(m: re.Match[str]) -> str | None:
+def code(m: re.Match[str]) -> str | None:
     """3-2-501 -> 三杠二杠五零幺; of two numbers only where something says that they are no range."""
     parts = re.findall(r"\d+", m["it"])
     letter = m["it"][0] + " 杠" if m["it"][0].isalpha() else ""
@@ -39,17 +39,3 @@ def _code(m: re.Match[str]) -> str | None:
     return letter + "杠".join(
         digits(part, "幺") if len(part) > 2 or part[0] == "0" else cardinal(part, "二") for part in parts
     )
-
-
-RULES = (
-    Rule("(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])", "下划线"),
-    Rule(r"«start»(?P<it>\d+(?:\.\d+){2,})(?!\d|\.\d)", _version),
-    Rule(r"(?:«versioned») ?(?P<it>\d+\.\d\d)(?![\d.%]|[倍个])", _version),
-    Rule(r"(?<![\d.A-Za-z])(?P<it>\d+(?:\.\d+)?(?: ?[:∶] ?\d+(?:\.\d+)?)+)(?![\d:∶])", _ratio),
-    Rule(r"(?<![\dA-Za-z.\-])(?P<it>(?:[A-Za-z]-)?\d+(?:-\d+){1,9})(?![\d.]|-?[A-Za-z]| ?[=＝≈×÷+*])", _code),
-    Rule(
-        r"(?<![\d.])\d{3,4}"
-        "(?= ?(?:室|房间|号房|教室|宿舍|包间|病房|会议室|寝室|机房|实验室|路公?[交共]|国道|省道|县道))",
-        "{it:name}",
-    ),
-)

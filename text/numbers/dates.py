@@ -3,20 +3,20 @@
 import re
 
 from text.numbers.numerals import COUNTED, cardinal, counted, digits
-from text.numbers.rules import Rule, after, before, is_score, unless_counted
+from text.numbers.patterns import after, before, is_score
 
 
 def _month_day(month: str, day: str) -> str:
     return f"{cardinal(str(int(month)))}月{cardinal(str(int(day)))}日"
 
 
-def _date(m: re.Match[str]) -> str:
+def date(m: re.Match[str]) -> str:
     """2024-05-06, 2024/5/6, 2024.5.6, and 2024.5.6-5.8."""
     until = "到" + _month_day(m["m2"], m["d2"]) if m["m2"] else ""
     return f"{digits(m['y'])}年{_month_day(m['m'], m['d'])}{until}"
 
 
-def _date_year_last(m: re.Match[str]) -> str | None:
+def date_year_last(m: re.Match[str]) -> str | None:
     """5/6/2024: the month first, unless it cannot be."""
     month, day = sorted((m["a"], m["b"]), key=int) if int(m["a"]) > 12 else (m["a"], m["b"])
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
@@ -27,16 +27,16 @@ def _date_year_last(m: re.Match[str]) -> str | None:
 _DURATION_BEFORE = re.compile("(?:时长|片长|全长|用时|耗时|成绩|配速|跑进|跑出)(?:为|是|了|约|[::])? ?$")
 
 
-def _time(m: re.Match[str]) -> str | None:
+def time(m: re.Match[str]) -> str | None:
     """9:30 -> 九点三十分; 16:10的屏幕, 以21:18获胜 are no times."""
     if _DURATION_BEFORE.search(before(m)):
         return _duration(*(part for part in (m["h"], m["m"], m["s"]) if part))
     if int(m["h"]) > 24 or is_score(before(m), after(m)):
         return None
-    return _clock(m)
+    return clock(m)
 
 
-def _clock(m: re.Match[str]) -> str:
+def clock(m: re.Match[str]) -> str:
     """The time of day by the hour and, where they are there, minutes, seconds and am or pm."""
     hour, minute, second, half = (m.groupdict().get(name) for name in ("h", "m", "s", "half"))
     words = "两点" if int(hour) == 2 else f"{cardinal(str(int(hour)))}点"
@@ -62,7 +62,7 @@ def _two_digits(written: str) -> str:
     return "零" if written == "00" else digits(written) if written[0] == "0" else cardinal(written)
 
 
-def _years(m: re.Match[str]) -> str | None:
+def years(m: re.Match[str]) -> str | None:
     """1998-2003年, (1881-1936): two years in order that count nothing."""
     names_a_year = re.match(r" ?(?:年(?!前|后)|[级届款版]|赛季|学年|财年|年度)", after(m))
     if not names_a_year and (COUNTED.match(after(m)) or not "1000" < m["a"] < m["b"] < "2100"):
@@ -81,7 +81,7 @@ _DATED_AFTER = re.compile(
 )
 
 
-def _year(m: re.Match[str]) -> str | None:
+def year(m: re.Match[str]) -> str | None:
     """2008年 and 98年出生 digit by digit; 500年前, 近1000年, 30年 are durations."""
     year, following = m["it"], after(m).lstrip()
     if following.startswith("年代"):
@@ -100,65 +100,14 @@ def _year(m: re.Match[str]) -> str | None:
     return None
 
 
-def _with_its_zero(m: re.Match[str]) -> str:
+def with_its_zero(m: re.Match[str]) -> str:
     """05月, 08点."""
     return "零" if m["it"] == "00" else counted(m["it"][1], after(m))
 
 
-def _memorable(m: re.Match[str]) -> str:
+def memorable(m: re.Match[str]) -> str:
     """5.1假期 is 五一, 3·15晚会 三一五, 10.1黄金周 十一, 11.11 双十一."""
     month, day = m["m"], m["d"]
     if int(month) < 10:
         return digits(month) + digits(day)
     return "双" + cardinal(month) if month == day else cardinal(month) + cardinal(day)
-
-
-RULES = (
-    Rule(
-        r"«start»(?P<y>«year»)(?P<s> ?[-/.] ?)(?P<m>«month»)(?P=s)(?P<d>«day»)"
-        r"(?:«to»(?P<m2>«month»)(?P=s)(?P<d2>«day»)(?![\d./-])|(?!\d|[-/.]\d))[日号]?(?:T(?=\d\d:))?",
-        _date,
-    ),
-    Rule(r"«start»(?<![-/])(?P<a>\d{1,2})(?P<s>[-/.])(?P<b>\d{1,2})(?P=s)(?P<y>«year»)(?!\d|[-/.]\d)", _date_year_last),
-    # 2024/06
-    Rule(
-        r"«start»(?<![-/])(?P<y>«year»)[-/](?P<m>0[1-9]|1[0-2])"
-        r"(?![\d年]|[-/.]\d| ?(?:赛季|学年|财年|年度|届|室|号))",
-        "{y:digits}年{m:part}月",
-    ),
-    # 周三(5/8), and 05-06, the month with its zero
-    Rule(r"(?<=[周期拜][一二三四五六日天]\()(?P<m>«month»)/(?P<d>«day»)(?=\))", "{m:part}月{d:part}日"),
-    Rule(
-        r"«start»(?<![-/A-Za-z])(?P<m>0[1-9])-(?P<d>0[1-9]|[12]\d|3[01])(?!\d|[-/.%]\d| ?[号室栋单%])",
-        "{m:part}月{d:part}日",
-    ),
-    Rule(
-        r"(?<![\d.])(?<!\d[:∶])(?P<h>\d{1,2})[:∶](?P<m>[0-5]\d)(?:[:∶](?P<s>[0-5]\d(?:\.\d+)?))?(?![:∶.]?\d)"
-        r"(?:Z(?![A-Za-z]))?(?: ?(?P<half>[AaPp])\.?[Mm](?![A-Za-z]))?",
-        _time,
-    ),
-    # 9am -> 上午九点
-    Rule(r"(?<![\d.A-Za-z])(?<!\d:)(?P<h>1?\d|2[0-4])(?: ?(?P<half>[AaPp])\.?[Mm])(?![A-Za-z])", _clock),
-    Rule(
-        r"«start»(?P<a>[12]\d{3})«to»(?P<b>[12]\d{3}|\d{2}(?= ?(?:赛季|学年|财年|年度)))"
-        r"(?!\d|[.,:/-]\d| ?[%‰A-Za-z万亿])",
-        _years,
-    ),
-    Rule(r"«start»(?<!,)(?P<it>\d{2,4})(?= ?年)", _year),
-    Rule(r"(?<![\d.A-Za-z'])(?P<y>(?:1[5-9]|20)\d0)'?s(?![A-Za-z])", "{y:digits}年代"),  # 1990s
-    Rule(r"(?<![\d.])(?P<it>(?:19|20)\d\d)(?= ?(?:«yearly»|[«han»]{1,4}奥运|[«han»]{2}世界杯))", "{it:digits}"),
-    Rule(r"(?<=《)(?P<it>\d{4})(?!\d)", "{it:digits}"),  # 《1984》
-    Rule(r"(?<=[在从自到至于©]) ?(?P<it>20[0-4]\d|19\d\d)(?= ?(?:[,，。、;；!?！？]|$))", "{it:digits}"),
-    Rule(r"(?<!\d)(?<!\d[.:])(?P<it>0\d)(?= ?(?:月|日|[点时](?!代|间|候)))", _with_its_zero),
-    Rule(r"(?<![\d.])(?P<m>1[0-2]|[1-9])[.·](?P<d>[12]\d|3[01]|[1-9])(?= ?(?:«memorable»))", _memorable),
-    Rule(r"(?<![\d.])(?P<m>12|1[01]|[1-9])·(?P<d>[12]\d|3[01]|[1-9])(?![\d.·])", _memorable),
-    # known by their digits: 211高校, 985, 315晚会
-    Rule(r"(?<![\d.,])211(?=大学|高校|工程|院校|[、/和]985)(?!\d)", unless_counted("{it:name}")),
-    Rule(
-        r"(?<![\d.,])(?:985|996(?![\d.万元个])|911(?=事件|恐袭)|315(?=晚会|打假|曝光)"
-        r"|618(?=大促|购物|活动|年中|期间|电商)|404(?=错误|页面|界面)|360(?=安全|卫士|浏览器|杀毒|公司|集团)"
-        r"|58(?=同城|到家)|36(?=氪)|(?:163|126)(?=邮箱)|51(?=job)|4399|1688(?=[批网采]))(?!\d)",
-        unless_counted("{it:digits}"),
-    ),
-    Rule(r"(?<!\d)(?P<it>\d[05])(?=后(?![天年来]|[^,，。的]{0,2}[天年]))", "{it:digits}"),  # 90后
-)

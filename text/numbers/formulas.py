@@ -4,8 +4,8 @@ import re
 import unicodedata
 
 from text.numbers.numerals import cardinal, number
-from text.numbers.quantities import fraction, percent, power, quantity, times_a_power_of_ten
-from text.numbers.rules import Rule, pattern_of
+from text.numbers.patterns import pattern_of
+from text.numbers.quantities import percent, power, quantity, share, times_a_power_of_ten
 from text.tables import table
 from text.units import units
 
@@ -21,7 +21,7 @@ _TOKEN = (
 )
 
 
-def _formula(m: re.Match[str]) -> str | None:
+def formula(m: re.Match[str]) -> str | None:
     """3+5=8, x²+y²=z²; mc is m c."""
     written = re.sub(r"(?<=\d) ?[xX*] ?(?=\d)", "×", m["it"])
     if not _RELATION.search(written) or re.search(r"--|[-=]>|<-|\.\.", written):
@@ -43,7 +43,7 @@ def _token(token: re.Match[str], text_before: str) -> str:
         case "fraction":
             a, b = part.split("/")
             divides = int(b) == 0 or int(a) % int(b) == 0
-            return f"{number(a)}除以{number(b)}" if divides else fraction(a, b)
+            return f"{number(a)}除以{number(b)}" if divides else share(a, b)
         case "percent":
             return percent(part)
         case "unit":
@@ -63,13 +63,3 @@ def _token(token: re.Match[str], text_before: str) -> str:
     return (
         _OPERATORS.get(part) or table("units")["signs"].get(part) or (cardinal(plain) if plain.isdecimal() else plain)
     )
-
-
-RULES = (
-    Rule(
-        r"(?<![A-Za-z\d.])(?P<it>[\dA-Za-zα-ωΑ-Ω(√±\-−]"
-        r"[\dA-Za-zα-ωΑ-Ω.,()%‰∞Δ°℃⁰¹²³⁴⁵⁶⁷⁸⁹⁻ⁿ₀-₉ {}|+\-−×÷*/·=<>≤≥≦≧≠≈≡±√^]{0,300}"
-        r"[\dA-Za-zα-ω)%‰∞°℃⁰¹²³⁴⁵⁶⁷⁸⁹ⁿ₀-₉])",
-        _formula,
-    ),
-)

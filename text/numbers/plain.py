@@ -4,16 +4,11 @@ import re
 import unicodedata
 
 from text.numbers.numerals import COUNTED, cardinal, counted, digits, number, sign_of
-from text.numbers.rules import CIRCLED, DONE, HAN, MINUS, Rule, after, before, is_score, pattern_of
+from text.numbers.patterns import CIRCLED, DONE, HAN, MINUS, after, before, is_score, pattern_of
 from text.tables import table
 
 
-def _number_sign(m: re.Match[str]) -> str:
-    """No.1 -> 第一; No.20240501 -> 编号 and its digits."""
-    return "编号" + digits(m["n"], "幺") if len(m["n"]) > 3 or m["n"][0] == "0" else "第" + cardinal(m["n"], "二")
-
-
-def _roman_numeral(m: re.Match[str]) -> str:
+def roman_numeral(m: re.Match[str]) -> str:
     """The numerals that are characters of their own: Ⅳ; those that are no letters one by one."""
     letters = unicodedata.normalize("NFKC", m[0]).upper()
     if set(letters) <= set(_ROMAN):
@@ -30,7 +25,7 @@ def roman(letters: str) -> str:
     return cardinal(str(sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))), "二")
 
 
-def _circled(m: re.Match[str]) -> str | None:
+def circled(m: re.Match[str]) -> str | None:
     """① of a list has pauses around it; 步骤① has none."""
     value = unicodedata.numeric(m[0], None)
     if value is None:
@@ -41,7 +36,7 @@ def _circled(m: re.Match[str]) -> str | None:
     return ("," if inside else "") + cardinal(str(int(value)), "二") + ("," if is_list else "")
 
 
-def _small_digits(m: re.Match[str]) -> str:
+def small_digits(m: re.Match[str]) -> str:
     """H₂O, and footnotes."""
     parts = re.findall(r"\d+|\D", unicodedata.normalize("NFKC", m[0]))
     return "".join(
@@ -49,15 +44,10 @@ def _small_digits(m: re.Match[str]) -> str:
     )
 
 
-def _model(m: re.Match[str]) -> str:
-    """i7-12700K, Qwen2.5-7B: the hyphen is neither a minus nor a range."""
-    return digits(m["n"]) if len(m["n"]) > 2 else cardinal(m["n"], "二")
-
-
 _COUNTS_BEHIND = r"[-,.:/~%]\d|«to»\d| ?[年月日号点时万亿元度]| ?[«han»]{0,2}%"
 
 
-def _behind_letters(m: re.Match[str]) -> str | None:
+def behind_letters(m: re.Match[str]) -> str | None:
     """iPhone15 -> 十五, F-16 -> 十六, COVID-19, PM2.5; three digits and more one by one: MH370, RTX4090."""
     figure = m["n"]
     spaced = m["it"][0] == " "
@@ -80,14 +70,7 @@ _RANKED = re.compile(
 )
 
 
-def _machine(m: re.Match[str]) -> str | None:
-    """歼-20, 苏-27: the hyphen is no minus."""
-    if not pattern_of("(?:«machines»)$").search(before(m)):
-        return None
-    return cardinal(m["n"], "二") if len(m["n"]) < 3 else digits(m["n"], "幺")
-
-
-def _plain(m: re.Match[str]) -> str | None:
+def plain(m: re.Match[str]) -> str | None:
     a, b, text_before, text_after = m["a"], m["b"], before(m), m.string[m.end("b") if m["b"] else m.end("a") :][:8]
     if m["more"]:
         return None
@@ -119,53 +102,3 @@ def _number(written: str, text_before: str, text_after: str) -> str:
     if figure.isdecimal() and len(figure) > 7 and not COUNTED.match(text_after) and not figure.endswith("000"):
         return sign_of(written) + digits(figure, "幺")
     return number(written)
-
-
-RULES = (
-    Rule(r"第 ?(?P<it>(?P<a>\d+)«to»(?P<b>\d+))(?![.\d])", "{a:rank}到{b:rank}"),
-    Rule(r"第 ?(?P<it>\d+)(?![.\d])", "{it:rank}"),
-    Rule(r"(?<![A-Za-z])(?:N[oO]\. ?|№ ?|no\.)(?P<n>\d+)(?!\.{0,9}\d)", _number_sign),
-    # #1 -> 一号
-    Rule(r"(?<![\w&#])#(?P<n>\d{1,4})(?![\dA-Za-z#]|[.:]\d)(?=号)", "{n:rank}"),
-    Rule(r"(?<![\w&#])#(?P<n>\d{1,4})(?![\dA-Za-z#]|[.:]\d)", "{n:rank}号"),
-    # 1st, 22nd
-    Rule(
-        r"(?<![\d.A-Za-z])(?P<n>\d*(?:1(?=st)|2(?=nd)|3(?=rd)|\d(?=th)|1[123](?=th)))[a-z]{2}(?![A-Za-z])",
-        "第{n:rank}",
-        re.IGNORECASE,
-    ),
-    Rule("[\u2160-\u2182\u2185-\u2188]+", _roman_numeral),  # the two left out are letters
-    Rule("(?<=第) ?«roman»", lambda m: roman(m["it"])),
-    # II期, IV型; X型 and V级 are letters
-    Rule(
-        "(?<![A-Za-z0-9.'&-])(?!(?:X+|V|L)(?![A-Za-z0-9]))«roman»"
-        "(?= ?(?:期|级|型(?!号)|类|度|章|卷|世|相|阶段|篇|部分))",
-        lambda m: roman(m["it"]),
-    ),
-    Rule(
-        "(?<![A-Za-z0-9.'&-])(?:II|III|VII|VIII|IX|XII|XIII|XIV|XVI|XVII|XVIII)(?![A-Za-z0-9.'&-])",
-        lambda m: roman(m[0]),
-    ),
-    Rule("[«circled»](?= ?(?P<word>[«han»]))?", _circled),
-    Rule("[\u2080-\u2089\u00b2\u00b3\u00b9\u2070-\u2079]+", _small_digits),
-    # Digits beside letters: B2B, CO2
-    Rule("(?<![A-Za-z0-9])(?P<a>[A-Z])2(?P<b>[A-Z])(?![A-Za-z0-9])", "{a}兔{b}"),
-    Rule(r"(?<![A-Za-z0-9])(?:CO|NO|SO|[HNO])(?P<it>2)(?![\d.])(?!B)", "二"),
-    Rule(r"(?:(?<=[A-Za-z]\d)|(?<=[A-Za-z]\d\.\d)|(?<=[A-Za-z]\d\d))-(?P<n>\d{3,}|\d+(?=[A-Za-z]))(?!\d)", _model),
-    Rule(r"(?<=[A-Za-z])(?P<it>[-‐‑ ]?(?P<n>\d+(?:\.\d+)?))(?!\d)", _behind_letters),
-    # H.265, BA.5
-    Rule(
-        r"(?<![A-Za-z])(?!N?O\.)[A-Z]{1,4}(?P<it>(?:\.\d+)+)(?!\d)",
-        lambda m: "点".join(map(digits, m["it"].split("."))),
-    ),
-    Rule(r"(?<=Vol|Fig|Ver|Sec|vol|fig|ver|sec)(?P<it>\.) ?(?=\d)", " "),  # nothing is said
-    Rule(r"(?<![\d.])\d{3,4}(?=[pPi](?![A-Za-z]))", "{it:digits}"),  # 1080P
-    Rule(r"(?<=秒|米)(?<=\d.)(?P<it>\d\d)(?![\d.]| ?[分秒厘个])", "{it:digits}"),  # 9秒58, 1米83
-    Rule(r"§ ?(?P<n>\d+)(?![.\d])", "第{n:rank}节"),
-    # What is left
-    Rule(r"(?<=[«han»])-(?P<n>\d{1,4})(?![\d.%℃°])", _machine),
-    Rule(r"«range»(?![\d])(?P<more>(?:«to»\d)?)", _plain),
-    Rule(r"(?:«sign»)?(?<![\w.«done»])\.(?P<n>\d+)(?![\d.])", lambda m: f"{sign_of(m[0])}零点{digits(m['n'])}"),  # -.5
-    Rule(r"\d{8,}", "{it:name}"),
-    Rule(r"\d+", lambda m: cardinal(m[0])),
-)

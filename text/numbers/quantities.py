@@ -4,19 +4,20 @@ import re
 import unicodedata
 
 from text.numbers.numerals import cardinal, counted, number, sign_of
-from text.numbers.rules import MINUS, Rule, after, before, to
+from text.numbers.patterns import MINUS, after, before, to
 from text.tables import table
 from text.units import units
 
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺ⁿ−", "0123456789-+n-")
 
 
-def fraction(a: str, b: str) -> str:
+def share(a: str, b: str) -> str:
+    """3 and 4 -> 四分之三."""
     return f"{number(b, '二')}分之{number(a, '二')}"
 
 
 def percent(written: str) -> str:
-    return {"%": "百分之", "‰": "千分之"}[written[-1]] + number(written[:-1], "二")
+    return {"%": "百分之", "‰": "千分之"}[written[-1]] + number(written[:-1].rstrip(), "二")
 
 
 def quantity(a: str, b: str | None, unit: str, powers: str = "") -> str:
@@ -42,7 +43,7 @@ def times_a_power_of_ten(written: str) -> str:
     return f"{number(figure)}乘十{words}"
 
 
-def _money(m: re.Match[str]) -> str:
+def money(m: re.Match[str]) -> str:
     """$1,234.56 -> 一千二百三十四点五六美元; ¥3亿; $1.5B; HK$100."""
     name = table("units")["currencies"][m["c"]]
     if m["again"] and (name == "元" or m["again"] != "元"):
@@ -52,7 +53,7 @@ def _money(m: re.Match[str]) -> str:
     return sign_of(m["sign"] or "") + amounts + name + ("加" if m["plus"] else "")
 
 
-def _money_with_its_sign_behind(m: re.Match[str]) -> str:
+def money_with_its_sign_behind(m: re.Match[str]) -> str:
     """100 USD, 20€."""
     name, powers = table("units")["currencies"][m["c"]], m["p"] or ""
     figures = [(m["a"], ""), (m["b"], powers)] if m["b"] else [(m["a"], powers)]
@@ -73,13 +74,13 @@ def _times_ten_to(figure: str, exponent: int) -> str:
     return number(sign + (whole + decimals.ljust(exponent, "0")).lstrip("0").rjust(1, "0"))
 
 
-def _percent_range(m: re.Match[str]) -> str:
+def percent_range(m: re.Match[str]) -> str:
     """30%-50% -> 百分之三十到百分之五十; 3-5% -> 百分之三到五."""
     a, b = m["a"], m["b"]
     return f"{percent(a + m['s'])}到{percent(b + m['s2'])}" if m["s"] else f"{percent(a + m['s2'])}到{number(b)}"
 
 
-def _temperature(m: re.Match[str]) -> str | None:
+def temperature(m: re.Match[str]) -> str | None:
     """-5℃ -> 零下五摄氏度; -5度 too, unless it is an angle or an eye."""
     a, b, unit = m["a"], m["b"], m["u"].replace(" ", "")
     freezing = unit != "度" or a[0] in MINUS
@@ -93,12 +94,7 @@ def _temperature(m: re.Match[str]) -> str | None:
     return "到".join(words) + (units()[unit][1] if unit in units() else unit)
 
 
-def _minutes_and_seconds(m: re.Match[str]) -> str:
-    """4'30"."""
-    return f"{number(m['m'], '二')}分{number(m['s'])}秒"
-
-
-def _unit(m: re.Match[str]) -> str | None:
+def unit(m: re.Match[str]) -> str | None:
     """5kg, 60km/h -> 每小时六十公里, 3-5cm."""
     unit, a = m["u"], m["a"]
     one_letter = len(unit) == 1 and unit.isalpha() and unit.isascii()
@@ -110,17 +106,17 @@ def _unit(m: re.Match[str]) -> str | None:
     return quantity(a, m["b"], unit, m["p"])
 
 
-def _unit_alone(m: re.Match[str]) -> str | None:
+def unit_alone(m: re.Match[str]) -> str | None:
     """km/h -> 公里每小时."""
     return "".join(reversed(units()[m[0]])) if m[0] in units() and len(m[0]) > 3 else None
 
 
-def _vulgar_fraction(m: re.Match[str]) -> str:
+def vulgar_fraction(m: re.Match[str]) -> str:
     a, b = unicodedata.normalize("NFKC", m["f"]).split("⁄")
     return _mixed(sign_of(m[0]), m["w"], a, b)
 
 
-def _fraction(m: re.Match[str]) -> str | None:
+def fraction(m: re.Match[str]) -> str | None:
     """3/4 -> 四分之三; 1 1/2; but no date, and no 血压120/80."""
     a, b = m["a"], m["b"]
     is_pressure = re.match(" ?mmHg| ?毫米汞柱", after(m)) or re.search("血压[为是::]? ?$", before(m))
@@ -130,54 +126,4 @@ def _fraction(m: re.Match[str]) -> str | None:
 
 
 def _mixed(sign: str, whole: str | None, a: str, b: str) -> str:
-    return sign + (number(whole) + "又" if whole else "") + fraction(a, b)
-
-
-RULES = (
-    Rule(
-        "(?P<sign>«sign»)?(?<![A-Za-z])(?P<c>«currency») ?(?P<a>«signed»)(?P<pa>«power of ten»)?"
-        r"(?:«to»(?P<b>[«minus»]?«num»)(?P<p>«power of ten»)?)?(?P<plus>\+)?"
-        " ?(?P<again>(?:美|欧|日|港|澳|加|韩)?元|美金|港币|英镑|人民币)?",
-        _money,
-    ),
-    Rule("«range»(?P<p>«power of ten»)? ?(?P<c>«currency behind»)(?![A-Za-z0-9])", _money_with_its_sign_behind),
-    Rule("(?P<a>«signed») ?(?P<s>[%‰])?«to»(?P<b>[«minus»]?«num») ?(?P<s2>[%‰])", _percent_range),
-    Rule("(?P<a>«signed») ?(?P<s>[%‰])", lambda m: percent(m["a"] + m["s"])),
-    Rule("«range» ?(?P<u>«degrees»|摄氏度|华氏度|度(?![假量角]))", _temperature),
-    Rule(r"(?<![\d.])(?P<m>\d{1,3})['′’](?P<s>\d{1,2}(?:\.\d+)?)(?:[\"”]|''|′′)", _minutes_and_seconds),
-    # 39°54′20″ -> 三十九度五十四分二十秒
-    Rule(
-        r"(?<![\d.])(?P<d>\d{1,3}(?:\.\d+)?)°(?P<m>\d{1,2}(?:\.\d+)?)['′’](?P<s>\d{1,2}(?:\.\d+)?)(?:[\"”]|''|′′)",
-        "{d:number}度{m:number}分{s:number}秒",
-    ),
-    Rule(r"(?<![\d.])(?P<d>\d{1,3}(?:\.\d+)?)°(?P<m>\d{1,2}(?:\.\d+)?)['′’]", "{d:number}度{m:number}分"),
-    # 10w+人
-    Rule(r"(?<![\d.])(?P<n>\d+(?:\.\d+)?)[wW](?=\+| ?[人次条个粉播阅点])", lambda m: counted(m["n"], "万") + "万"),
-    Rule(r"«range»(?P<p>[万亿千百]{0,2}) ?(?P<u>«unit»)(?![A-Za-z²³]|(?<!\dh)(?<!min)\d)", _unit),
-    Rule("(?<=每) ?(?P<it>«unit»)(?![A-Za-z0-9²³])", lambda m: "".join(units()[m["it"]])),
-    # 5元/kg, 5元/斤
-    Rule(
-        "(?<=[元角分块万亿次个人台件辆吨«done»]) ?/ ?(?P<u>«unit»)(?![A-Za-z0-9²³])",
-        lambda m: "每" + units()[m["u"]][1],
-    ),
-    Rule(
-        "(?<=[元角分块万亿镑币次个人台件辆吨米«done»]) ?(?P<it>/) ?(?=[人次天日月年周分秒个斤平亩套台件份位瓶"
-        "盒包张只吨升米晚间股桶杯支户节季度袋片颗粒克场期条辆百]|小时|公[里斤顷]|课时|学期|[千毫]克|毫升|千[瓦米]|立方)",
-        "每",
-    ),
-    Rule(r"(?<![A-Za-z\d/])[A-Za-zμ]{1,4}/[A-Za-z]{1,3}[²³]?(?![A-Za-z\d/])", _unit_alone),
-    Rule(r"(?<![\d/.A-Za-z])24/7(?![\d/])", "七天二十四小时"),
-    Rule(r"(?:«start»(?:«sign»)?(?P<w>\d+)? ?|)(?P<f>[«vulgar»])", _vulgar_fraction),
-    Rule(
-        r"(?<![\d/.A-Za-z])(?<![A-Za-z] )(?P<sign>«sign»)?(?:(?P<w>\d+)[又 ])?(?P<a>\d+) ?[/⁄] ?"
-        r"(?P<b>[1-9]\d*)(?![\d/]|\.\d)",
-        _fraction,
-    ),
-    # 10⁸, 2^10, n²
-    Rule(r"(?<![A-Za-z])(?P<n>«signed»)(?P<p>«power»)(?![A-Za-z\d])", lambda m: number(m["n"]) + power(m["p"])),
-    Rule(
-        "(?<![A-Za-z])(?P<n>[A-Za-zα-ω])(?P<p>«power»)(?![A-Za-z])",
-        lambda m: f" {m['n'].upper()} {power(m['p'])}",
-    ),
-    Rule(r"(?<![A-Za-z])(?:«sign»)?«start»«scientific»(?![A-Za-z\d.])", lambda m: times_a_power_of_ten(m[0])),
-)
+    return sign + (number(whole) + "又" if whole else "") + share(a, b)

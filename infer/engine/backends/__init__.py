@@ -35,29 +35,23 @@ class Backend(Protocol):
         """A window of the first stage [1, C, size * rate] -> samples [size * hop]."""
 
 
-def choose(wanted: str, device: Device) -> tuple[str, str]:
-    """The name of a backend, "openvino:gpu" with its device, and why. Raises SpeechError for an unknown one.
+def choose(wanted: str, device: Device) -> str:
+    """The name of a backend, "openvino:gpu" with its device. Raises SpeechError for an unknown one.
 
-    auto: on a CPU onnxruntime, which `make bench` shows to be the fastest; torch on GPUs.
+    auto: on a CPU onnxruntime, which `make bench` shows to be the fastest, where it is installed; torch on GPUs.
     """
     name = wanted.strip().lower() or "auto"
     if name.partition(":")[0] not in NAMES or (":" in name and not name.startswith("openvino:")):
-        raise SpeechError(
-            f"backend: {wanted!r} is not known; choose one of {', '.join(NAMES)}, openvino:gpu, openvino:npu.",
-            f"backend：没有 {wanted!r}；可选：{'、'.join(NAMES)}、openvino:gpu、openvino:npu。",
-        )
-    if name == "onnx" and device.torch.type != "cpu":
-        return name, f"backend onnx runs on the CPU, although the device is {device.torch}"
+        raise SpeechError("engine.no_backend", backend=wanted, backends=NAMES)
     if name != "auto":
-        return name, f"backend {name}, as the settings say"
-    if device.torch.type != "cpu":
-        return "torch", f"torch, since the device is {device.torch}"
-    if missing := [package for package in ("onnxruntime", "onnx") if not importlib.util.find_spec(package)]:
-        return "torch", f"torch, since {' and '.join(missing)} are not installed; onnxruntime would be faster on a CPU"
-    return "onnx", "onnxruntime, the fastest on a CPU"
+        return name
+    there = all(importlib.util.find_spec(package) for package in ("onnxruntime", "onnx"))
+    return "onnx" if there and device.torch.type == "cpu" else "torch"
 
 
-def make(name: str, network: Synthesizer, device: Device, store: Path | None, windows: Sequence[int], threads: int = 0):
+def make(
+    name: str, network: Synthesizer, device: Device, store: Path | None, windows: Sequence[int], threads: int = 0
+) -> Backend:
     """The backend of a name that choose() gave. store: where graphs are kept, or None. Raises SpeechError."""
     kind, _, place = name.partition(":")
     threads = threads or get_num_threads()

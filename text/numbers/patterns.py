@@ -1,11 +1,10 @@
-"""What a rule is: where it applies and what is said there, and the parts that the patterns have in common."""
+"""The parts that the patterns of numbers have in common, and what stands beside a match."""
 
 import functools
 import re
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable
 
-from text.numbers.numerals import COUNTED, cardinal, counted, digits, number
+from text.numbers.numerals import COUNTED, counted, digits
 from text.tables import table, with_parts
 from text.units import units
 
@@ -35,68 +34,25 @@ _PARTS = {
     "roman": r"(?P<it>(?=[IVXL]+)(?:XL|L?X{0,3})(?:IX|IV|V?I{0,3}))(?![A-Za-z0-9])",
     "power of ten": "[万亿千百]{1,2}|(?:[kKMmBb]|bn)(?![A-Za-z0-9])| ?(?:million|billion|trillion)(?![A-Za-z])",
     "degrees": "℃|° ?C(?![A-Za-z])|℉|° ?F(?![A-Za-z])",
+    "octet": r"(?:25[0-5]|2[0-4]\d|[01]?\d?\d)",
     "emergency": "(?:110|112|114|119|120|122|911|999)",
 }
 
 
-class Rule(NamedTuple):
-    """pattern: where it applies, with «parts»; of one with a group "it", only that is claimed.
-
-    words: what is said, a template over the groups ("{y:digits}年"; `Written` has the formats), where "it" is what is
-    claimed; or a function of the match, which sees the text around it and may decline (None).
-    """
-
-    pattern: str
-    words: "str | Callable[[re.Match[str]], str | None]"
-    flags: int = 0
-
-
-def say(rule: Rule, match: re.Match[str]) -> str | None:
-    if not isinstance(rule.words, str):
-        return rule.words(match)
-    groups = {"it": match[0], **match.groupdict()}
-    return rule.words.format_map({name: Written(group or "") for name, group in groups.items()})
-
-
-def unless_counted(words: str) -> Callable[[re.Match[str]], str | None]:
-    """A rule's template, but for numbers of something: 95588, but not 95000元."""
-    return lambda m: None if COUNTED.match(after(m)) else say(Rule("", words), m)
-
-
-_SIGNS_OF_NAMES = {"-": "杠", ".": "点", ":": "冒号", "/": "斜杠", "X": " X", "x": " X"}
-
-
-class Written(str):
-    """A part of the text; as a format, how it is said: {year:digits}."""
-
-    def __format__(self, how: str) -> str:
-        match how:
-            case "digits":
-                return digits(self)
-            case "name":  # digit by digit, 1 as 幺
-                return "".join(_SIGNS_OF_NAMES.get(char) or digits(char, "幺") for char in self)
-            case "rank":
-                return cardinal(self, "二")
-            case "part":  # of a date: 05 is 五
-                return cardinal(str(int(self)), "二")
-            case "number":
-                return number(self)
-        return str(self)
-
-
 @functools.cache
-def pattern_of(pattern: str, flags: int = 0) -> re.Pattern[str]:
+def pattern_of(pattern: str) -> re.Pattern[str]:
     """The regular expression, with its parts put in."""
-    return re.compile(with_parts(pattern, _parts()), flags)
+    return re.compile(with_parts(pattern, _parts()))
 
 
 @functools.cache
 def _parts() -> dict[str, str]:
-    words = {name: _any(listed.split()) for name, listed in table("numbers").items()}
+    words = {name: _any(listed.split()) for name, listed in table("numbers")["words"].items()}
     currencies, signs = table("units")["currencies"], table("units")["signs"]
     return {
         **_PARTS,
         **words,
+        "counted": COUNTED.pattern,
         "unit": _any(units()),
         "currency": _any(currencies),
         "currency behind": _any(name for name in currencies if name.isalpha() or name in "€£₽₹₩"),
@@ -140,6 +96,5 @@ def to(a: str, b: str | None, text_after: str = "") -> str:
 
 def groups(written: str) -> str:
     """Groups of digits with a short pause between them."""
-    return ("加" if written.startswith("+") else "") + ",".join(
-        digits(group, "幺") for group in re.findall(r"\d+", written)
-    )
+    parts = ",".join(digits(part, "幺") for part in re.findall(r"\d+", written))
+    return ("加" if written.startswith(("+", "(+")) else "") + parts
