@@ -279,6 +279,9 @@ def test_the_average_follows_the_weights_and_goes_on_from_a_file(tmp_path, capsy
     args.steps = 3
     again.loop(lambda _: (0 * again.parts["dec"].weight.sum(), {}), lambda _: 1.0)
     assert load(args.out)["average"]["weight"].item() == pytest.approx(0.271, abs=1e-5)
+    args.out, args.steps = tmp_path / "nothing-to-do.pt", 0
+    run().loop(learn, lambda _: 1.0)
+    assert load(args.out)["step"] == 0  # later stages find it all the same
 
 
 def test_initials_are_the_first_phones_of_syllables():
