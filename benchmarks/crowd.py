@@ -19,7 +19,7 @@ from contextlib import closing, suppress
 from typing import Any
 
 from benchmarks.speed import memory_mb
-from infer.pipeline import Engine
+from infer.engine.pipeline import Engine
 from infer.request import Busy
 from infer.settings import load_settings
 from page.files import Files

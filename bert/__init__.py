@@ -13,13 +13,16 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bert.files import FILES, INT8_WEIGHTS, REPOSITORIES, WEIGHTS, MissingModel, missing_files, reading, refusal
-from bert.network import TorchNetwork, bfloat16_is_fast, quiet_transformers
+from bert.files import FILES, INT8_WEIGHTS, REPOSITORIES, missing_files, model_folder
+from bert.network import TorchNetwork, bfloat16_is_fast
+from pretrained import WEIGHTS, MissingModel
+from words import Message, message
 
 __all__ = [
     "FILES", "INT8_WEIGHTS", "REPOSITORIES", "WEIGHTS", "BertFeatures", "MissingModel", "bucket", "missing_files",
@@ -29,11 +32,19 @@ __all__ = [
 CACHED_TOKENS = 8192  # 64 MiB of 2048 float32 values
 
 
+class Network(Protocol):
+    """hidden_states[-3] of a window of tokens: a TorchNetwork or an Int8Network. positions: how many fit."""
+
+    dtype: torch.dtype
+    positions: int
+
+    def __call__(self, ids: Tensor, mask: Tensor) -> Tensor: ...
+
+
 class BertFeatures:
     """Features of sentences, kept for the most recent ones: a re-roll or another speaker costs no BERT."""
 
-    def __init__(self, network, tokenizer, normalise: bool = True) -> None:
-        """network: a TorchNetwork or an Int8Network."""
+    def __init__(self, network: Network, tokenizer: Any, normalise: bool = True) -> None:
         self.network = network
         self.tokenizer = tokenizer
         self.normalise = normalise
@@ -59,9 +70,8 @@ class BertFeatures:
         """
         folder, int8 = Path(folder), dtype == torch.int8
         if missing := missing_files(folder, int8):
-            names = ", ".join(missing)
-            raise refusal(folder, f"{folder} lacks {names}", f"{folder} 缺少 {names.replace(' or ', ' 或 ')}")
-        with quiet_transformers(), reading(folder):
+            raise model_folder(folder).refusal("pretrained.lacks", names=missing)
+        with model_folder(folder).reading():
             from transformers import BertTokenizer
 
             tokenizer = BertTokenizer.from_pretrained(folder, local_files_only=True)
@@ -150,21 +160,18 @@ def bucket(tokens: int, most: int) -> int:
     return min(-(-tokens // step) * step, most)
 
 
-def precision(device: str, half: bool, eight_bit: bool) -> tuple[torch.dtype, str]:
-    """What BERT computes in where fp16_run (half) and int8_run (eight_bit) are set, and a sentence about it.
+def precision(device: str, half: bool, eight_bit: bool) -> tuple[torch.dtype, Message | None]:
+    """What BERT computes in where fp16_run (half) and int8_run (eight_bit) are set, and what to know about it.
 
     device: cpu, cuda or xpu. 8 bits go before 16.
     """
     if eight_bit:
-        return torch.int8, "int8_run: BERT has 8-bit weights and runs on the CPU"
+        return torch.int8, message("bert.int8")
     if not half or device != "cpu":
-        return torch.float16 if half else torch.float32, ""
+        return torch.float16 if half else torch.float32, None
     if bfloat16_is_fast():
-        return torch.bfloat16, "fp16_run: BERT computes in bfloat16 on this CPU, the voice in float32"
-    return torch.float32, (
-        "fp16_run: this CPU has no bfloat16 instructions, and half precision is slower without them, so BERT stays in "
-        "float32; int8_run: true makes it small and fast"
-    )
+        return torch.bfloat16, message("bert.bfloat16")
+    return torch.float32, message("bert.no_bfloat16")
 
 
 def windows(length: int, size: int) -> list[tuple[int, int, int]]:

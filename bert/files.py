@@ -1,21 +1,21 @@
-"""The model's folder: which files belong there, what is missing, and what a user is told about it."""
+"""The model's folder: which files belong there, and what they hold."""
 
 from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from pretrained import WEIGHTS, ModelFolder, Unfit
+from words import Message
+
 UNUSED_LAYERS = 2  # hidden_states[-3] is what goes into the last two
 
 FILES = ("config.json", "vocab.txt")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 INT8_WEIGHTS = "model.int8.safetensors"  # made here, by python -m bert.quantise
 REPOSITORIES = {  # folder name -> model repository whose files belong there
     "Erlangshen-MegatronBert-1.3B-Chinese": "IDEA-CCNL/Erlangshen-UniMC-MegatronBERT-1.3B-Chinese",
@@ -24,54 +24,21 @@ REPOSITORIES = {  # folder name -> model repository whose files belong there
 GELU = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}  # hidden_act -> how it is approximated
 
 
-class MissingModel(RuntimeError):
-    """Files of the model are missing or cannot be used; the message names them, their place and their source.
-
-    zh: the same in Chinese.
-    """
-
-    def __init__(self, message: str, zh: str = "") -> None:
-        super().__init__(message)
-        self.zh = zh or message
+def model_folder(folder: str | Path) -> ModelFolder:
+    return ModelFolder(Path(folder), FILES, REPOSITORIES.get(Path(folder).name))
 
 
-def missing_files(folder: str | Path, int8: bool = False) -> list[str]:
+def missing_files(folder: str | Path, int8: bool = False) -> list[str | Message]:
     """Names of the files that BertFeatures.load needs and `folder` lacks; reads none of them.
 
     int8: the 8-bit weights do, without those that they were made from.
     """
-    folder = Path(folder)
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    enough = (*WEIGHTS, INT8_WEIGHTS) if int8 else WEIGHTS
-    return missing if any((folder / name).is_file() for name in enough) else [*missing, " or ".join(WEIGHTS)]
+    return model_folder(folder).missing(*([INT8_WEIGHTS] if int8 else []))
 
 
 def weights_file(folder: Path) -> Path | None:
     """The released weights in `folder`."""
     return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-
-
-def refusal(folder: Path, what: str, zh: str) -> MissingModel:
-    """What is wrong with the files in `folder`, and what brings better ones."""
-    repository = REPOSITORIES.get(folder.name)
-    files, source = f"{', '.join(FILES)} and {' or '.join(WEIGHTS)}", repository or "the model"
-    return MissingModel(
-        f"{what}: put {files} of {'the model repository ' if repository else ''}{source} into {folder}.",
-        f"{zh}：请把{f'模型仓库 {repository} ' if repository else '模型'}的 "
-        f"{'、'.join(FILES)} 和 {' 或 '.join(WEIGHTS)} 放进 {folder}。",
-    )
-
-
-@contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Whatever a reader raises, as MissingModel."""
-    try:
-        yield
-    except MissingModel:
-        raise
-    except Exception as error:  # the readers of JSON, pickle and safetensors each have errors of their own
-        reason = " ".join(str(error).split())[:300]
-        raise refusal(folder, f"{folder} cannot be read ({reason})", f"{folder} 无法读取（{reason}）") from error
 
 
 @dataclass(frozen=True)
@@ -94,13 +61,13 @@ class Shape:
     @classmethod
     def read(cls, folder: Path) -> Shape:
         """From config.json. Raises MissingModel for a network of another kind."""
-        with reading(folder):
+        with model_folder(folder).reading():
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             kind, act = config["model_type"], config.get("hidden_act", "gelu")
             if kind not in ("megatron-bert", "bert") or act not in GELU:
-                raise ValueError(f"a {kind} with {act} has no 8-bit form here: set int8_run: false")
+                raise Unfit("bert.other_kind", kind=kind, act=act)
             if config.get("position_embedding_type", "absolute") != "absolute":
-                raise ValueError("positions that are not absolute have no 8-bit form here: set int8_run: false")
+                raise Unfit("bert.positions")
             numbers = {
                 "vocabulary": config["vocab_size"],
                 "positions": config["max_position_embeddings"],

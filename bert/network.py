@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from bert.files import UNUSED_LAYERS, reading, refusal
+from bert.files import UNUSED_LAYERS, model_folder
+from pretrained import in_memory
 
 
 class TorchNetwork:
     """hidden_states[-3] of a window of tokens. positions: how many fit."""
 
-    def __init__(self, model: torch.nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         self.model = model
         self.device, self.dtype = model.device, model.dtype
         self.positions: int = model.config.max_position_embeddings
@@ -24,7 +24,7 @@ class TorchNetwork:
     def load(cls, folder: Path, device: str | torch.device, dtype: torch.dtype) -> TorchNetwork:
         """Raises MissingModel."""
         options = {"local_files_only": True, "trust_remote_code": False}
-        with quiet_transformers(), reading(folder):
+        with model_folder(folder).reading():
             from transformers import AutoConfig, AutoModel
 
             config = AutoConfig.from_pretrained(folder, **options)
@@ -38,18 +38,10 @@ class TorchNetwork:
                 output_loading_info=True,
                 **options,
             )
-        if absent := sorted(info["missing_keys"]):  # transformers would go on with random numbers
-            raise refusal(
-                folder,
-                f"The weights in {folder} lack {len(absent)} tensors ({absent[0]})",
-                f"{folder} 里的权重缺少 {len(absent)} 个张量（{absent[0]}）",
-            )
+        model_folder(folder).check(sorted(info["missing_keys"]))
         if hasattr(model.encoder, "ln"):  # Megatron's norm after the last layer: the feature is the stream before it
             model.encoder.ln = torch.nn.Identity()
-        model = model.to(device).eval()
-        for tensor in (*model.parameters(), *model.buffers()):  # some lie in the mapped file: who overwrites that
-            tensor.data = tensor.data.clone()  # would end the process (SIGBUS)
-        return cls(model)
+        return cls(in_memory(model, device))
 
     @torch.no_grad()
     def __call__(self, ids: Tensor, mask: Tensor) -> Tensor:
@@ -64,19 +56,3 @@ def bfloat16_is_fast() -> bool:
         return torch.cpu._is_amx_tile_supported() or getattr(torch.cpu, "_is_avx512_bf16_supported", bool)()
     can = torch.cpu.get_capabilities()
     return any(can.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
-
-
-@contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """No progress bar and no report on the layers that are left out on purpose; as it was afterwards."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -1,33 +1,26 @@
 """Make the 8-bit weights of a BERT, once:  python -m bert.quantise bert/Erlangshen-MegatronBert-1.3B-Chinese
 
-Writes model.int8.safetensors beside the released weights, which are mapped and quantised layer by layer, by the
-quantiser of onnxruntime: symmetric, one scale for each output. Exit code 0 when it is done, 1 when it cannot be.
+Writes model.int8.safetensors beside the released weights, which are mapped and quantised layer by layer: symmetric,
+one scale for each output. Exit code 0 when it is done, 1 when it cannot be.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from bert.files import (
-    INT8_WEIGHTS,
-    MissingModel,
-    Shape,
-    missing_files,
-    read_weights,
-    reading,
-    refusal,
-    weights_file,
-)
-from bert.int8 import FORMAT, IR_VERSION, OPSET, is_current
+from bert.files import INT8_WEIGHTS, Shape, missing_files, model_folder, read_weights, weights_file
+from bert.int8 import FORMAT, is_current
+from pretrained import MissingModel
+from words import message
 
 MATRICES = {  # ours: the release's, one after another
     "qkv": ("attention.self.query", "attention.self.key", "attention.self.value"),
@@ -56,10 +49,9 @@ def quantise(folder: str | Path, progress: Progress = lambda *_: None) -> Path:
     folder = Path(folder)
     source = weights_file(folder)
     if source is None:
-        lacking = ", ".join(missing_files(folder))
-        raise refusal(folder, f"{folder} lacks {lacking}", f"{folder} 缺少 {lacking.replace(' or ', ' 或 ')}")
+        raise model_folder(folder).refusal("pretrained.lacks", names=missing_files(folder))
     shape = Shape.read(folder)
-    with reading(folder):
+    with model_folder(folder).reading():
         read_weights(source)
     try:  # mapped anew for each layer: the pages of a file that were read count as ours until they are let go
         tensors = _embeddings(read_weights(source), shape)
@@ -67,9 +59,7 @@ def quantise(folder: str | Path, progress: Progress = lambda *_: None) -> Path:
             progress(layer, shape.layers)
             tensors |= _layer(read_weights(source), layer, shape.pre_norm)
     except KeyError as error:
-        raise refusal(
-            folder, f"{source.name} in {folder} lacks {error}", f"{folder} 里的 {source.name} 缺少 {error}"
-        ) from error
+        raise model_folder(folder).refusal("bert.lacks_tensor", file=source.name, name=str(error)) from error
     progress(shape.layers, shape.layers)
     return _write(tensors, folder / INT8_WEIGHTS)
 
@@ -92,7 +82,7 @@ def _layer(weights: Mapping[str, Tensor], layer: int, pre_norm: bool) -> dict[st
     def joined(names: tuple[str, ...], part: str) -> Tensor:
         return torch.cat([weights[f"encoder.layer.{layer}.{name}.{part}"].float() for name in names])
 
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for ours, name in zip(("norm1", "norm2"), NORMS[pre_norm], strict=True):
         tensors |= {f"{layer}.{ours}.{part}": joined((name,), part) for part in ("weight", "bias")}
     for ours, names in MATRICES.items():
@@ -103,52 +93,31 @@ def _layer(weights: Mapping[str, Tensor], layer: int, pre_norm: bool) -> dict[st
 
 
 def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """float32 [out, in] -> int8 [in, out] and its scales [out], by onnxruntime's quantiser."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    inside, outside = weight.shape[1], weight.shape[0]
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["y"], name="y")],
-        "weight",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, inside])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, outside])],
-        [numpy_helper.from_array(weight.T.contiguous().numpy(), "w")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
-    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})  # else it advises to do that first
-    with tempfile.TemporaryDirectory() as place:
-        file = Path(place) / "weight.onnx"
-        quantize_dynamic(model, file, per_channel=True, weight_type=QuantType.QInt8)
-        made = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(file).graph.initializer}
-    if made["w_zero_point"].any():
-        raise ValueError("onnxruntime gave zero points where weights are symmetric")
-    return torch.from_numpy(made["w_quantized"].copy()), torch.from_numpy(made["w_scale"].copy())
+    """float32 [out, in] -> int8 [in, out] and its scales [out], as onnxruntime's quantiser makes them."""
+    scale = weight.abs().amax(1) / 127
+    scale = torch.where(scale < torch.finfo(torch.float32).tiny, 1.0, scale)
+    return (weight / scale[:, None]).round().to(torch.int8).T.contiguous(), scale
 
 
 def _write(tensors: dict[str, Tensor], file: Path) -> Path:
-    """A name never stands for half a file, nor for one of two processes at once."""
+    """A name never stands for half a file, nor for one of two processes at once (a leaf has no infer.files)."""
     from safetensors.torch import save_file
 
+    part = file.with_name(f".{file.name}.{secrets.token_hex(4)}.part")
     try:
-        handle, part = tempfile.mkstemp(prefix=f"{file.name}.", suffix=".part", dir=file.parent)
-        os.close(handle)
-        try:
-            save_file(tensors, part, metadata={"format": "pt", "int8_format": FORMAT})
-            shutil.copymode(file.with_name("config.json"), part)  # else only their owner can read temporary files
-            with Path(part).open("rb+") as stream:
-                os.fsync(stream.fileno())
-            Path(part).replace(file)
-        finally:
-            Path(part).unlink(missing_ok=True)
+        save_file(tensors, part, metadata={"format": "pt", "int8_format": FORMAT})
+        shutil.copymode(file.with_name("config.json"), part)  # safetensors writes for the owner alone
+        with part.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        part.replace(file)
     except Exception as error:  # safetensors has an error of its own for a full disk
-        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) / 1e9
+        size = sum(tensor.nbytes for tensor in tensors.values()) / 1e9
+        reason = getattr(error, "strerror", None) or str(error)
         raise MissingModel(
-            f"The 8-bit weights cannot be written into {file.parent} ({error}): make {size:.1f} GB of room there and "
-            "let it be written to, or set int8_run: false.",
-            f"8 位权重无法写入 {file.parent}（{error}）：请腾出 {size:.1f} GB 空间并确保可写，或设 int8_run: false。",
+            "bert.unwritable", folder=model_folder(file.parent).name, reason=reason, size=size
         ) from error
+    finally:
+        part.unlink(missing_ok=True)
     return file
 
 
@@ -167,9 +136,9 @@ def main(arguments: list[str] | None = None) -> int:
 
             file = quantise(folder, show)
     except MissingModel as error:
-        print(error, error.zh, sep="\n", file=sys.stderr)
+        print(*reversed(error.message.pair), sep="\n", file=sys.stderr)
         return 1
-    print(f"{file}: {file.stat().st_size / 1e9:.2f} GB; int8_run: true uses it. 设 int8_run: true 即可使用。")
+    print(message("bert.made", file=str(file), size=file.stat().st_size / 1e9))
     return 0
 
 

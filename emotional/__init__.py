@@ -12,22 +12,27 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pretrained import WEIGHTS, MissingModel, ModelFolder, in_memory
+from words import Fault, Message
+
+__all__ = ["FILES", "REPOSITORY", "WEIGHTS", "BadClip", "ClapEmotion", "MissingModel", "missing_files", "resample"]
+
 CACHED_VECTORS = 256  # 512 KiB
 CROP_SEED = 0  # where the three crops of a clip longer than 10 s begin
 
 FILES = ("config.json", "preprocessor_config.json", "tokenizer.json")
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 REPOSITORY = "laion/clap-htsat-fused"
 
 
-class MissingModel(RuntimeError):
-    """Files of the model are missing or cannot be used; the message names them, their place and their source."""
+class BadClip(Fault, ValueError):
+    """A clip that has no vector."""
 
 
 class ClapEmotion:
@@ -37,17 +42,16 @@ class ClapEmotion:
     """
 
     def __init__(self, folder: Path, device: str | torch.device) -> None:
-        self.folder = folder
+        self.folder = model_folder(folder)
         self.device = torch.device(device)
         self._cache: OrderedDict[tuple, Tensor] = OrderedDict()
         self._lock = threading.RLock()
         self._audio: tuple | None = None
-        with _quiet_transformers():
-            from transformers import AutoTokenizer, ClapTextModelWithProjection
+        from transformers import AutoTokenizer, ClapTextModelWithProjection
 
-            self._text_model = self._tower(ClapTextModelWithProjection, "text_config")
-            with self._reading():
-                self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        self._text_model = self._tower(ClapTextModelWithProjection, "text_config")
+        with self.folder.reading():
+            self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         # Positions of this RoBERTa begin after the padding index, so two of them are never used.
         self._max_tokens = self._text_model.config.max_position_embeddings - 2
 
@@ -56,7 +60,7 @@ class ClapEmotion:
         """Load the text tower from `folder`; nothing is fetched from elsewhere. Raises MissingModel."""
         folder = Path(folder)
         if missing := missing_files(folder):
-            raise MissingModel(f"{folder} lacks {', '.join(missing)}: {_remedy(folder)}")
+            raise model_folder(folder).refusal("pretrained.lacks", names=missing)
         return cls(folder, device)
 
     def text(self, prompt: str) -> Tensor:
@@ -67,18 +71,18 @@ class ClapEmotion:
         """Vector of a clip, of length 1, float32 [512].
 
         samples: mono [n], floats in -1..1 or integers of full scale. rate: Hz, any.
-        Raises ValueError for an empty clip, several channels or numbers that are not finite.
+        Raises BadClip for an empty clip, several channels or numbers that are not finite.
         """
         samples = np.asarray(samples)
         if samples.ndim != 1 or not samples.size:
-            raise ValueError(f"The reference clip must be mono and not empty, but its shape is {samples.shape}.")
+            raise BadClip("emotional.shape", shape=str(samples.shape))
         if rate <= 0:
-            raise ValueError(f"The reference clip's sampling rate must be positive, but it is {rate}.")
+            raise BadClip("emotional.rate", rate=rate)
         if samples.dtype.kind == "i":
             samples = samples / -float(np.iinfo(samples.dtype).min)
         samples = np.ascontiguousarray(samples, dtype=np.float32)
         if not np.isfinite(samples).all():
-            raise ValueError("The reference clip holds numbers that are not finite: export it again.")
+            raise BadClip("emotional.not_finite")
         key = ("audio", hashlib.sha256(samples.data).digest(), rate)
         return self._cached(key, lambda: self._of_audio(samples, rate))
 
@@ -107,12 +111,11 @@ class ClapEmotion:
     @torch.no_grad()
     def _of_audio(self, samples: np.ndarray, rate: int) -> Tensor:
         if self._audio is None:
-            with _quiet_transformers():
-                from transformers import ClapAudioModelWithProjection, ClapFeatureExtractor
+            from transformers import ClapAudioModelWithProjection, ClapFeatureExtractor
 
-                model = self._tower(ClapAudioModelWithProjection, "audio_config")
-                with self._reading():
-                    self._audio = model, ClapFeatureExtractor.from_pretrained(self.folder, local_files_only=True)
+            model = self._tower(ClapAudioModelWithProjection, "audio_config")
+            with self.folder.reading():
+                self._audio = model, ClapFeatureExtractor.from_pretrained(self.folder.path, local_files_only=True)
         model, extractor = self._audio
         samples = resample(samples, rate, extractor.sampling_rate)
         with _seeded_numpy(CROP_SEED):
@@ -120,38 +123,23 @@ class ClapEmotion:
         features = mel["input_features"].to(self.device, torch.float32)
         return model(input_features=features, is_longer=mel["is_longer"].to(self.device)).audio_embeds[0]
 
-    def _tower(self, tower: type, part: str) -> torch.nn.Module:
+    def _tower(self, tower: Any, part: str) -> Any:
         """One tower with its projection, in float32 whatever the file holds."""
         from transformers import ClapConfig
 
-        with self._reading():
-            config = ClapConfig.from_pretrained(self.folder, local_files_only=True)
+        with self.folder.reading():
+            config = ClapConfig.from_pretrained(self.folder.path, local_files_only=True)
             model, info = tower.from_pretrained(
-                self.folder,
+                self.folder.path,
                 config=getattr(config, part),
                 dtype=torch.float32,
                 local_files_only=True,
                 weights_only=True,
                 output_loading_info=True,
             )
-        # transformers would go on with random numbers; tables of integers are computed, some releases store them
-        state = model.state_dict()
-        absent = [name for name in sorted(info["missing_keys"]) if state[name].is_floating_point()]
-        if absent:
-            raise MissingModel(
-                f"The weights in {self.folder} lack {len(absent)} tensors ({absent[0]}): {_remedy(self.folder)}"
-            )
-        model = model.to(self.device).eval()
-        for tensor in (*model.parameters(), *model.buffers()):  # some lie in the mapped file: who overwrites that
-            tensor.data = tensor.data.clone()  # would end the process (SIGBUS)
-        return model
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # the readers of JSON, pickle and safetensors each have errors of their own
-            raise MissingModel(f"{self.folder} cannot be read ({error}): {_remedy(self.folder)}") from error
+        state = model.state_dict()  # tables of integers are computed, and some releases store them
+        self.folder.check([name for name in sorted(info["missing_keys"]) if state[name].is_floating_point()])
+        return in_memory(model, self.device)
 
 
 def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
@@ -164,15 +152,13 @@ def resample(samples: np.ndarray, rate: int, target: int) -> np.ndarray:
     return resample_poly(samples, target // common, rate // common).astype(np.float32)
 
 
-def missing_files(folder: str | Path) -> list[str]:
+def model_folder(folder: str | Path) -> ModelFolder:
+    return ModelFolder(Path(folder), FILES, REPOSITORY)
+
+
+def missing_files(folder: str | Path) -> list[str | Message]:
     """Names of the files that ClapEmotion.load needs and `folder` lacks; reads none of them."""
-    folder = Path(folder)
-    missing = [name for name in FILES if not (folder / name).is_file()]
-    return missing if any((folder / name).is_file() for name in WEIGHTS) else [*missing, " or ".join(WEIGHTS)]
-
-
-def _remedy(folder: Path) -> str:
-    return f"put {', '.join(FILES)} and {' or '.join(WEIGHTS)} of the model repository {REPOSITORY} into {folder}."
+    return model_folder(folder).missing()
 
 
 @contextmanager
@@ -184,19 +170,3 @@ def _seeded_numpy(seed: int) -> Iterator[None]:
         yield
     finally:
         np.random.set_state(state)
-
-
-@contextmanager
-def _quiet_transformers() -> Iterator[None]:
-    """No progress bar and no report on the tower that is left out on purpose; as it was afterwards."""
-    from transformers.utils import logging
-
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

@@ -7,71 +7,29 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
 
-# The longest keyword wins, so an idiom or a denied word stands where its meaning is: 不开心 is sad, 生气勃勃 is happy.
-WORDS: Mapping[str, Sequence[str]] = {
-    name: tuple(word.strip() for word in words.strip().replace("\n", ",").split(","))
-    for name, words in {
-        "neutral": """
-            平静, 中性, 中立, 平和, 平淡, 平常, 平稳, 普通, 正常, 自然, 冷静, 镇定, 沉稳, 淡定, 默认, 无感情
-            没有感情, 没有情绪, 不带感情, 舒缓, 安静, 严肃, 认真, 庄重
-            安靜, 嚴肅, 認真, 莊重
-            平靜, 平穩, 冷靜, 鎮定, 沉穩, 默認, 無感情, 沒有感情, 沒有情緒, 不帶感情
-            calm, calmly, normal, normally, natural, naturally, plain, plainly, flat, ordinary, default, composed
-            emotionless, unemotional, no emotion, without emotion, serious, seriously, quiet, quietly, relaxed
-            peaceful, peacefully
-        """,
-        "happy": """
-            开心, 高兴, 快乐, 欢乐, 欢快, 欢喜, 愉快, 愉悦, 喜悦, 欣喜, 惊喜, 幸福, 兴奋, 激动, 雀跃, 轻快, 活泼
-            得意, 爽, 惊讶, 惊奇, 吃惊, 驚訝, 驚奇, 吃驚, 热情, 熱情, 俏皮, 调皮, 笑, 微笑, 乐呵呵, 乐滋滋
-            兴高采烈, 喜出望外, 眉飞色舞, 心花怒放, 手舞足蹈, 生气勃勃
-            開心, 高興, 快樂, 歡樂, 歡快, 歡喜, 愉悅, 喜悅, 驚喜, 興奮, 激動, 輕快, 活潑, 興高采烈, 生氣勃勃
-            心花怒放
-            happy, happily, happier, happiness, joy, joyful, joyfully, joyous, glad, gladly, cheerful, cheerfully
-            cheery
-            merry, merrily, delighted, delight, excited, excitedly, exciting, laugh, laughs, laughing, smile, smiles
-            smiling
-            pleased, elated, surprised, surprise, amazed, enthusiastic, playful, 😀, 😃, 😄, 😁, 😆, 😊, 🙂, 😂, 🤣, 🥰
-        """,
-        "sad": """
-            难过, 伤心, 悲伤, 悲哀, 悲痛, 悲, 哀伤, 哀, 忧伤, 忧郁, 忧愁, 抑郁, 郁闷, 沮丧, 失落, 失望, 绝望, 痛苦
-            心碎, 心酸, 委屈, 害怕, 恐惧, 惊恐, 担心, 担忧, 紧张, 孤独, 疲惫
-            恐懼, 驚恐, 擔心, 擔憂, 緊張, 孤獨
-            凄凉, 凄惨, 惆怅, 落寞, 消沉, 低落, 流泪, 含泪, 眼泪, 哭, 苦笑, 哭笑不得, 垂头丧气, 没精打采, 闷闷不乐
-            郁郁寡欢
-            不开心, 不高兴, 不快乐, 不愉快, 不愉悦, 不快, 不幸, 不幸福, 高兴不起来, 开心不起来, 快乐不起来, 笑不出来
-            難過, 傷心, 悲傷, 哀傷, 憂傷, 憂鬱, 憂愁, 抑鬱, 鬱悶, 沮喪, 絕望, 流淚, 眼淚, 不開心, 不高興, 不快樂
-            悶悶不樂, 笑不出來
-            sad, sadly, sadder, sadness, sorrow, sorrowful, sorrowfully, unhappy, unhappily, grief, grieving
-            mournful
-            mournfully, melancholy, melancholic, depressed, depressing, gloomy, miserable, heartbroken, tearful
-            tearfully
-            cry, cries, crying, weep, weeping, disappointed, upset, afraid, fearful, fear, scared
-            worried, lonely, not happy, not glad, not joyful, not cheerful
-            not pleased
-            😢, 😭, 😞, 😔, 🙁, ☹, 😿
-        """,
-        "angry": """
-            生气, 愤怒, 愤慨, 愤恨, 愤然, 恼怒, 恼火, 恼羞成怒, 发怒, 发火, 发脾气, 火大, 火冒三丈, 怒, 怒气
-            怒气冲冲, 怒极反笑
-            气愤, 气恼, 气冲冲, 气死, 暴躁, 暴跳如雷, 咬牙切齿, 冷笑, 嘲笑, 不耐烦, 不满, 不爽
-            生氣, 憤怒, 憤慨, 惱怒, 惱火, 發怒, 發火, 發脾氣, 怒氣, 氣憤, 氣死, 不耐煩, 不滿
-            angry, angrily, angrier, anger, mad, furious, furiously, fury, rage, raging, enraged, outraged
-            irritated
-            annoyed, irate, hostile, 😠, 😡, 🤬, 😤
-        """,
-        "gentle": """
-            温柔, 温和, 温馨, 温存, 轻柔, 柔和, 柔声, 亲切, 和蔼, 慈祥, 体贴, 细声细语, 轻声细语, 和声细语
-            溫柔, 溫和, 輕柔, 柔聲, 親切, 和藹, 體貼, 輕聲細語
-            gentle, gently, soft, softly, tender, tenderly, soothing, soothingly, kind, kindly, warm, warmly
-        """,
-        "whisper": """
-            轻声, 悄声, 小声, 低声, 气声, 耳语, 低语, 悄悄, 悄悄话, 窃窃私语, 压低声音
-            輕聲, 悄聲, 小聲, 低聲, 氣聲, 耳語, 低語
-            whisper, whispers, whispered, whispering, hushed, murmur, murmuring, under your breath, in a low voice
-        """,
-    }.items()
+import yaml
+
+from words import Message, message
+
+CALLED = {  # emotions that have a name in Chinese
+    "neutral": "emotional.neutral",
+    "happy": "emotional.happy",
+    "sad": "emotional.sad",
+    "angry": "emotional.angry",
+    "gentle": "emotional.gentle",
+    "whisper": "emotional.whisper",
 }
+
+
+@cache
+def keywords() -> Mapping[str, tuple[str, ...]]:
+    """Emotion -> the words that ask for it."""
+    words = yaml.safe_load(Path(__file__).with_name("keywords.yml").read_text(encoding="utf-8"))
+    return {name: tuple(map(str.strip, listed.split(","))) for name, listed in words.items()}
+
 
 # What may stand right before a keyword, among its last characters alone: every search costs the same, however long
 # the prompt. 特别 and its like are not the 别 that forbids.
@@ -91,7 +49,7 @@ MILD = re.compile(
 def emotion_weights(prompt: str, emotions: Mapping[str, Sequence[str]] | Sequence[str]) -> tuple[list[float], bool]:
     """Weights over `emotions`, in their order and with sum 1, and whether the prompt was understood.
 
-    emotions: the voice's emotions, the neutral one first: names alone (keywords from WORDS), or name -> keywords.
+    emotions: the voice's emotions, the neutral one first: names alone (their keywords() count), or name -> keywords.
         A name is always a keyword of its own; a keyword listed twice belongs to the first.
     Several emotions share the weight; a mild one ("有点难过", "slightly sad") counts half, and what is left is neutral.
     A denied keyword means its denied form where one is listed (不太开心 -> 不开心, sad), otherwise nothing (别生气).
@@ -102,13 +60,13 @@ def emotion_weights(prompt: str, emotions: Mapping[str, Sequence[str]] | Sequenc
     if not emotions:
         raise ValueError("A table of emotions needs at least one: the neutral one, first.")
     names = list(emotions)
-    table = emotions if isinstance(emotions, Mapping) else {name: WORDS.get(_plain(name), ()) for name in names}
+    table = emotions if isinstance(emotions, Mapping) else {name: keywords().get(_plain(name), ()) for name in names}
     owner: dict[str, int] = {}
     for index, name in enumerate(names):
         for word in (name, *table[name]):
             owner.setdefault(_plain(word), index)
     if _plain(names[0]) == "neutral" or "neutral" in table[names[0]]:
-        for word in ("gentle", *WORDS["gentle"]):
+        for word in ("gentle", *keywords()["gentle"]):
             owner.setdefault(_plain(word), 0)
 
     text = _plain(prompt)
@@ -138,11 +96,8 @@ def _pattern(words: Mapping[str, int]) -> re.Pattern[str]:
     return re.compile(either)
 
 
-def in_words(weights: Sequence[float], emotions: Sequence[str]) -> tuple[str, str]:
-    """Weights over emotions for a person, in English and Chinese: "sad 50 %, neutral 50 %", the strongest first."""
+def in_words(weights: Sequence[float], emotions: Sequence[str]) -> Message:
+    """Weights over emotions for a person: "sad 50 %, neutral 50 %", the strongest first."""
     shares = sorted(zip(weights, emotions, strict=True), key=lambda share: -share[0])
-    english = [f"{name} {weight:.0%}".replace("%", " %") for weight, name in shares if weight]
-    chinese = [
-        f"{WORDS.get(_plain(name), (name,))[0]} {weight:.0%}".replace("%", " %") for weight, name in shares if weight
-    ]
-    return ", ".join(english), "、".join(chinese)
+    called = [(message(CALLED[_plain(name)]) if _plain(name) in CALLED else name, w) for w, name in shares if w]
+    return message("emotional.shares", shares=[message("emotional.share", name=n, percent=100 * w) for n, w in called])

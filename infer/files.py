@@ -12,14 +12,17 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from filelock import FileLock, Timeout
 
 from infer.request import BadRequest, SpeechError
+from words import Message, message
 
 MOST_BYTES = 10_000_000  # of a text, a table, a project: more is a mistake, or has no end
 PATIENCE, POLL = 20.0, 0.005  # seconds that a writer waits for another's writing, which takes milliseconds
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 PART, STEM = ".part", 40  # ends the name of a file that is being written, after so many characters of its own
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -44,10 +47,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except (OSError, ValueError) as error:  # ValueError: a name with a NUL
         reason = getattr(error, "strerror", None) or str(error)
-        raise BadRequest(
-            f"{path} cannot be read ({reason}); name a file that is there.",
-            f"读不了 {path}（{reason}）；请给出存在的文件。",
-        ) from error
+        raise BadRequest("files.unreadable", file=path, reason=reason) from error
 
 
 def read_from(opened: BinaryIO, name: str, most: int = MOST_BYTES) -> bytes:
@@ -58,16 +58,13 @@ def read_from(opened: BinaryIO, name: str, most: int = MOST_BYTES) -> bytes:
 def within(data: bytes, name: str, most: int = MOST_BYTES) -> bytes:
     """The data of what is called `name`. Raises BadRequest if they are more than `most` bytes."""
     if len(data) > most:
-        size = f"{most / 1e6:g} MB"
-        raise BadRequest(
-            f"{name} has more than {size}; cut it into several files.", f"{name} 超过 {size}；请分成几个文件。"
-        )
+        raise BadRequest("files.too_large", name=name, megabytes=most / 1e6)
     return data
 
 
-def decode(data: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
+def decode(data: bytes) -> tuple[str, tuple[Message, ...]]:
     """UTF-8, UTF-16 with its mark, or else GB18030, and the notice that it was guessed. Raises BadRequest."""
-    notices: tuple[tuple[str, str], ...] = ()
+    notices: tuple[Message, ...] = ()
     try:
         if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             text = data.decode("utf-16")
@@ -75,9 +72,9 @@ def decode(data: bytes) -> tuple[str, tuple[tuple[str, str], ...]]:
             text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("gb18030", errors="replace")
-        notices = (("The file is no UTF-8 and was read as GB18030.", "文件不是 UTF-8，已按 GB18030 读取。"),)
+        notices = (message("files.gb18030"),)
     if "\0" in text or ("\ufffd" in text and notices):
-        raise BadRequest("The file is no text; save it as UTF-8 text.", "文件不是文本；请存成 UTF-8 文本。")
+        raise BadRequest("files.no_text")
     return text, notices
 
 
@@ -111,14 +108,19 @@ def whole(path: Path, mode: int | None = None, keep: Callable[[], bool] = lambda
         yield part
         if not keep():
             return
-        with part.open("rb+") as written:  # on the disk before it takes the other's place: power may fail
-            os.fsync(written.fileno())
         if mode is not None:
             part.chmod(mode)
-        part.replace(path)
+        settle(part, path)
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def settle(part: Path, path: Path) -> None:
+    """Gives what was written as `part` its name, once it is on the disk: power may fail. Raises OSError."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 @contextmanager
@@ -128,11 +130,7 @@ def writing(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise SpeechError(
-            f"{path} cannot be written ({reason}); make room there, or name another place.",
-            f"{path} 写不进去（{reason}）；请腾出空间，或换一个位置。",
-        ) from error
+        raise SpeechError("files.unwritable", file=path, reason=error.strerror or str(error)) from error
 
 
 def write_whole(path: Path, content: str | bytes, mode: int | None = None) -> None:
@@ -220,7 +218,53 @@ def _remove(folder: Path, lock: FileLock) -> bool:
 def _own(path: Path, kind: Callable[[int], bool]) -> bool:
     """Whether it is of that kind, no link, and this user's."""
     try:
-        told = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
-    return kind(told.st_mode) and (not hasattr(os, "getuid") or told.st_uid == os.getuid())
+    return kind(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+
+
+# --- in memory -------------------------------------------------------------------------------------------------------
+
+
+class Recent(Generic[Key, Value]):
+    """Values by key, of no more than `most` in all: those used longest ago go. Not safe between threads.
+
+    weigh: what a value counts, 1 by default.
+    """
+
+    def __init__(self, most: float, weigh: Callable[[Value], float] = lambda _: 1) -> None:
+        self.most, self.weigh, self.weight = most, weigh, 0.0
+        self._values: dict[Key, Value] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._values
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: Key) -> Value | None:
+        """The value, which now is the one used last."""
+        if key not in self._values:
+            return None
+        value = self._values[key] = self._values.pop(key)
+        return value
+
+    def put(self, key: Key, value: Value) -> None:
+        self.remove(key)
+        self._values[key] = value
+        self.weight += self.weigh(value)
+        while self.weight > self.most:
+            self.remove(next(iter(self._values)))
+
+    def remove(self, key: Key) -> None:
+        if key in self._values:
+            self.weight -= self.weigh(self._values.pop(key))
+
+
+def bytes_in_words(count: float) -> str:
+    """1.30 GB, 12.5 MB, 3 kB, 7 B."""
+    for unit, size, digits in (("GB", 1e9, 2), ("MB", 1e6, 1), ("kB", 1e3, 0)):
+        if count >= size:
+            return f"{count / size:.{digits}f} {unit}"
+    return f"{count:.0f} B"

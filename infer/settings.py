@@ -2,9 +2,10 @@
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
@@ -26,29 +27,69 @@ class SettingsError(SpeechError):
     """A settings file, variable or flag that cannot be understood."""
 
 
-class Settings(Mapping[str, Any]):
-    """Settings by dotted path: settings["webui.port"]."""
+@dataclass(frozen=True)
+class WebUI:
+    """The section webui: the keys of the original's, so that an owner's config.yml works as it is."""
 
-    def __init__(self, values: Mapping[str, Any], root: Path = ROOT) -> None:
-        self._values = dict(values)
-        self.root = root
+    device: str
+    model: str
+    config_path: str
+    port: int
+    share: bool
+    debug: bool
+    fp16_run: bool
+    int8_run: bool
 
-    def __getitem__(self, path: str) -> Any:
-        return self._values[path]
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+@dataclass(frozen=True)
+class Settings:
+    """All settings. What each is for, and its default, stands in default_config.yml."""
 
-    def __len__(self) -> int:
-        return len(self._values)
+    webui: WebUI
+    dataset_path: str
+    host: str
+    user: str
+    password: str
+    voices: list[str]
+    voice: str
+    voices_mb: int
+    bert_path: str
+    bert_1024_path: str
+    bert_idle_minutes: int
+    clap_path: str
+    g2pw_path: str
+    glossary: str
+    history: str
+    history_entries: int
+    missing_features: str
+    max_characters: int
+    max_seconds: int
+    takes_mb: int
+    max_joined_hours: int
+    windows: list[int]
+    backend: str
+    cache_path: str
+    first_piece: int
+    threads: int
+    root: Path = ROOT
 
-    def but(self, values: Mapping[str, Any]) -> "Settings":
-        """With other values, by dotted path."""
-        return Settings({**self._values, **values}, self.root)
+    def but(self, webui: Mapping[str, Any] | None = None, /, **values: Any) -> "Settings":
+        """With other values, and others in the section webui."""
+        return replace(self, webui=replace(self.webui, **webui or {}), **values)
 
     def path(self, value: str | Path) -> Path:
         """A path from the settings: relative ones start at the project's folder."""
         return Path(os.path.realpath(self.root / Path(value).expanduser()))  # resolve() raises for a loop of links
+
+    def flat(self) -> dict[str, Any]:
+        """All values by dotted path: webui.port."""
+        return dict(_flat({name: value for name, value in asdict(self).items() if name != "root"}))
+
+
+TYPES: Mapping[str, Any] = {
+    **{f"webui.{name}": kind for name, kind in get_type_hints(WebUI).items()},
+    **{name: kind for name, kind in get_type_hints(Settings).items() if name not in ("webui", "root")},
+}
 
 
 def load_settings(
@@ -61,46 +102,45 @@ def load_settings(
     values = dict(_flat(_read(ROOT / "default_config.yml")))
     file = config if config is not None else root / "config.yml"
     if config is not None and not file.is_file():
-        raise SettingsError(f"The settings file {config} does not exist; check --config.", f"找不到设置文件 {config}。")
+        raise SettingsError("settings.no_file", file=config)
     if file.is_file():
         _merge(values, _flat(_without_the_originals(_read(file))), file.name)
     variables = {f"{ENVIRONMENT_PREFIX}{path.upper().replace('.', '_')}": path for path in values}
     for name, text in sorted((os.environ if environment is None else environment).items()):
         if name.startswith(ENVIRONMENT_PREFIX):
             path = variables.get(name, name)
-            value = _parse(text, values.get(path), name)
-            _merge(values, [(path, value)], "the environment", names=list(variables))
+            _merge(values, [(path, _parse(text, path, name))], "the environment", names=list(variables))
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals:
-            raise SettingsError(f"--set {override}: write it as path=value, like webui.port=7861.")
+            raise SettingsError("settings.no_value", flag=override)
         path = path.strip()
-        _merge(values, [(path, _parse(text, values.get(path), path))], "--set")
-    return Settings(values, root)
+        _merge(values, [(path, _parse(text, path, path))], "--set")
+    section = {path.partition(".")[2]: value for path, value in values.items() if "." in path}
+    return Settings(
+        webui=WebUI(**section), root=root, **{path: value for path, value in values.items() if "." not in path}
+    )
 
 
 def _read(file: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(decode(read(file))[0])
     except BadRequest as error:
-        raise SettingsError(f"{file.name}: {error}", f"{file.name}：{error.zh}") from error
+        raise SettingsError("settings.unreadable", file=file.name, cause=error) from error
     except (yaml.YAMLError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(
-            f"{file.name} is not valid YAML: {reason}", f"{file.name} 不是有效的 YAML：{reason}"
-        ) from error
+        raise SettingsError("settings.no_yaml", file=file.name, reason=" ".join(str(error).split())) from error
     if not isinstance(content or {}, dict):
-        raise SettingsError(f"{file.name} must hold lines of the form key: value.", f"{file.name} 应由“键: 值”组成。")
+        raise SettingsError("settings.no_keys", file=file.name)
     return content or {}
 
 
-def _parse(text: str, default: Any, name: str) -> Any:
-    if isinstance(default, str):
+def _parse(text: str, path: str, name: str) -> Any:
+    if TYPES.get(path) is str:
         return text  # a password like 0123 or yes is text and stays as it is
     try:
         return yaml.safe_load(text) if text.strip() else ""
     except yaml.YAMLError as error:
-        raise SettingsError(f"{name}: {text!r} is no value that YAML can read.") from error
+        raise SettingsError("settings.no_yaml_value", name=name, value=text) from error
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -112,48 +152,40 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
 
 
 def _without_the_originals(tree: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in tree.items() if key not in ORIGINAL_SECTIONS}
-    if isinstance(kept.get("webui"), Mapping):
-        kept["webui"] = {k: v for k, v in kept["webui"].items() if k not in ORIGINAL_WEBUI_KEYS}
-    return kept
+    rest = {key: value for key, value in tree.items() if key not in ORIGINAL_SECTIONS}
+    if isinstance(rest.get("webui"), Mapping):
+        rest["webui"] = {k: v for k, v in rest["webui"].items() if k not in ORIGINAL_WEBUI_KEYS}
+    return rest
 
 
 def _merge(
-    values: dict[str, Any], changes: Iterator[tuple[str, Any]] | list, source: str, names: list[str] | None = None
+    values: dict[str, Any], changes: Iterable[tuple[str, Any]], source: str, names: list[str] | None = None
 ) -> None:
     for path, value in changes:
-        if value is None and any(known.startswith(f"{path}.") for known in values):
+        if value is None and any(name.startswith(f"{path}.") for name in values):
             continue  # a section with nothing in it
         if path not in values:
             near = difflib.get_close_matches(path, names or list(values), n=1, cutoff=0.0)[0]
-            raise SettingsError(
-                f"{source}: {path!r} is no setting; did you mean {near!r}?",
-                f"{source}：没有设置项 {path!r}；是不是 {near!r}？",
-            )
+            raise SettingsError("settings.unknown", source=source, name=path, near=near)
         values[path] = _checked(path, value, values[path], source)
 
 
 def _checked(path: str, value: Any, default: Any, source: str) -> Any:
-    """The value in the default's type, or an error that shows what is expected."""
+    """The value in the setting's type, or an error that shows what is expected."""
+    kind = TYPES[path]
     if value is None:
         value = ""
-    if isinstance(default, list):
+    if kind in (list[str], list[int]):
         value = value if isinstance(value, list) else [value]
-        fits = bool(value) and all(isinstance(v, type(default[0])) and not isinstance(v, bool) for v in value)
-    elif isinstance(default, bool | int):
-        fits = type(value) is type(default)
-    else:
+        fits = bool(value) and all(type(part) is kind.__args__[0] for part in value)
+    elif kind is str:
         fits = isinstance(value, str | int | float) and not isinstance(value, bool)
         value = str(value) if fits else value
+    else:
+        fits = type(value) is kind
     if not fits:
-        raise SettingsError(
-            f"{source}: {path} cannot be {value!r}; it must be like {default!r}.",
-            f"{source}：{path} 不能是 {value!r}；应形如 {default!r}。",
-        )
+        raise SettingsError("settings.wrong_type", source=source, name=path, value=value, default=default)
     for number in value if isinstance(value, list) else [value]:
         if type(number) is int and not 0 <= number <= MOST:
-            raise SettingsError(
-                f"{source}: {path} cannot be {shown(number)}; it must be from 0 to {MOST}.",
-                f"{source}：{path} 不能是 {shown(number)}；应在 0 到 {MOST} 之间。",
-            )
+            raise SettingsError("settings.out_of_range", source=source, name=path, value=shown(number), most=MOST)
     return value

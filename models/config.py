@@ -1,4 +1,4 @@
-"""What a checkpoint is: the table of families (VARIANTS) and the sizes in its config.json. Source: FACTS.md, 1."""
+"""What a checkpoint is: the table of families (VARIANTS) and the sizes in its config.json (docs/network.md, 1)."""
 
 import math
 from collections.abc import Mapping
@@ -6,6 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from models.source import Pitch
+from words import Fault, Message, message
+
+
+class CheckpointError(Fault, ValueError):
+    """A checkpoint that cannot be used: why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -167,54 +172,43 @@ class SynthesizerConfig:
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any], variant: Variant) -> "SynthesizerConfig":
-        """From a parsed config.json of a release. Raises ValueError naming what is missing or impossible."""
+        """From a parsed config.json of a release. Raises CheckpointError naming what is missing or impossible."""
         model, data = _block(config, "model"), _block(config, "data")
         if _flag(model, "flow_share_parameter", False):
-            raise ValueError(
-                "config.json: model.flow_share_parameter is true, which no release could be trained with; remove it."
-            )
+            raise CheckpointError("checkpoint.shared_flow")
         if not _flag(model, "use_spk_conditioned_encoder", True) or model.get("gin_channels") == 0:
-            raise ValueError(
-                "config.json: the speaker must condition the encoder, since no release can be built without; "
-                "remove model.use_spk_conditioned_encoder and give model.gin_channels as in the release."
-            )
+            raise CheckpointError("checkpoint.unconditioned")
         if data.get("n_speakers") == 0:
-            raise ValueError(
-                "config.json: data.n_speakers is 0, so this voice copies a recording instead of having speakers, "
-                "which is not supported; use a checkpoint with a speaker table."
-            )
-        sizes: dict[str, Any] = {
-            key: _size(model, key)
-            for key in (
-                *("inter_channels", "hidden_channels", "filter_channels", "n_heads", "n_layers", "kernel_size"),
-                *("gin_channels", "upsample_initial_channel"),
-            )
-        }
-        sizes["n_flow_layer"] = _size(model, "n_flow_layer", 4)
-        sizes["n_layers_trans_flow"] = _size(model, "n_layers_trans_flow", variant.flow_layers_default)
-        for key in ("resblock_kernel_sizes", "upsample_rates", "upsample_kernel_sizes"):
-            sizes[key] = _integers(model.get(key), key)
+            raise CheckpointError("checkpoint.no_speakers")
+        defaults = {"n_flow_layer": 4, "n_layers_trans_flow": variant.flow_layers_default}
+        sizes: dict[str, Any] = {key: _size(data, key) for key in ("n_speakers", "sampling_rate")}
+        sizes |= {key: _size(model, key, defaults.get(key)) for key in _SIZES}
+        sizes |= {key: _integers(model.get(key), key) for key in _LISTS}
         dilations = model.get("resblock_dilation_sizes")
         if not isinstance(dilations, list) or len(dilations) != len(sizes["resblock_kernel_sizes"]):
-            raise ValueError("config.json: model.resblock_dilation_sizes must hold one list for each resblock kernel.")
+            raise CheckpointError("checkpoint.dilation_lists")
         built = cls(
             variant=variant,
-            n_speakers=_size(data, "n_speakers"),
             resblock="1" if model.get("resblock", "1") == "1" else "2",
             resblock_dilation_sizes=tuple(_integers(d, "resblock_dilation_sizes") for d in dilations),
             use_transformer_flow=_flag(model, "use_transformer_flow", True),
             emotions=_emotions(model, variant),
-            sampling_rate=_size(data, "sampling_rate"),
             add_blank=_flag(data, "add_blank", True),
             pitch=_pitch(model, sizes["inter_channels"]) if variant.tells_pitch else None,
             words=variant.tells_pitch and _flag(model, "words", False),
             **sizes,
         )
-        if fault := _contradiction(built):
-            raise ValueError(f"config.json: {fault}; use the config.json that belongs to the checkpoint.")
+        for rule, fits in _rules(built):
+            if not fits:
+                raise CheckpointError("checkpoint.contradiction", rule=rule)
         return built
 
 
+_SIZES = (
+    *("inter_channels", "hidden_channels", "filter_channels", "n_heads", "n_layers", "kernel_size", "gin_channels"),
+    *("upsample_initial_channel", "n_flow_layer", "n_layers_trans_flow"),
+)
+_LISTS = ("resblock_kernel_sizes", "upsample_rates", "upsample_kernel_sizes")
 # No size in a real config comes near these; a larger one is a mistake, or an attack on memory.
 LARGEST_WIDTH = 8192
 _LARGEST = {
@@ -233,56 +227,45 @@ _LARGEST_KERNEL = 128  # of an upsampling convolution; the windows of transforms
 MOST_EMOTIONS = 256
 
 
-def _contradiction(sizes: SynthesizerConfig) -> str | None:
-    """What about the sizes no network can have, or nothing."""
+def _rules(sizes: SynthesizerConfig) -> list[tuple[Message, bool]]:
+    """What must be true of a network's sizes together, and whether it is."""
+    flow_layers = sizes.n_layers_trans_flow if sizes.use_transformer_flow else 3
     dilations = 3 if sizes.resblock == "1" else 2
-    faults = {
-        **(_filter_rules(sizes) if sizes.pitch else _generator_rules(sizes)),
-        f"the product of model.upsample_rates must be at most {_LARGEST_HOP}": sizes.hop <= _LARGEST_HOP,
-        "model.resblock_kernel_sizes must be odd": all(k % 2 for k in sizes.resblock_kernel_sizes),
-        f"model.resblock_dilation_sizes must hold {dilations} numbers for each kernel": (
-            all(len(d) >= dilations for d in sizes.resblock_dilation_sizes)
+    return [
+        *(_filter_rules(sizes) if sizes.pitch else _generator_rules(sizes)),
+        (message("checkpoint.hop", most=_LARGEST_HOP), sizes.hop <= _LARGEST_HOP),
+        (message("checkpoint.odd_kernels"), all(k % 2 for k in sizes.resblock_kernel_sizes)),
+        (
+            message("checkpoint.dilations", count=dilations),
+            all(len(d) >= dilations for d in sizes.resblock_dilation_sizes),
         ),
-        "model.hidden_channels must be a multiple of model.n_heads": sizes.hidden_channels % sizes.n_heads == 0,
-        "model.inter_channels must be even": sizes.inter_channels % 2 == 0,
-        "model.n_layers and n_layers_trans_flow must be at least 3, since the speaker enters at the third layer": (
-            sizes.n_layers >= 3 and (sizes.n_layers_trans_flow >= 3 or not sizes.use_transformer_flow)
-        ),
-    }
-    return next((fault for fault, fine in faults.items() if not fine), None)
+        (message("checkpoint.heads"), sizes.hidden_channels % sizes.n_heads == 0),
+        (message("checkpoint.halves"), sizes.inter_channels % 2 == 0),
+        (message("checkpoint.three_layers"), min(sizes.n_layers, flow_layers) >= 3),
+    ]
 
 
-def _generator_rules(sizes: SynthesizerConfig) -> dict[str, bool]:
-    """What must be true of the sizes of models.generator.Generator."""
-    stages = len(sizes.upsample_rates)
-    upsampling = list(zip(sizes.upsample_rates, sizes.upsample_kernel_sizes, strict=False))
-    return {
-        "model.upsample_rates and upsample_kernel_sizes must be equally long": (
-            stages == len(sizes.upsample_kernel_sizes)
-        ),
-        "each of model.upsample_kernel_sizes must be its upsample rate plus an even number": (
-            all(kernel >= rate and (kernel - rate) % 2 == 0 for rate, kernel in upsampling)
-        ),
-        f"each of model.upsample_kernel_sizes must be at most {_LARGEST_KERNEL}": (
-            max(sizes.upsample_kernel_sizes) <= _LARGEST_KERNEL
-        ),
-        "model.upsample_initial_channel is too small to be halved at each stage": (
-            sizes.upsample_initial_channel >> stages > 0
-        ),
-    }
+def _generator_rules(sizes: SynthesizerConfig) -> list[tuple[Message, bool]]:
+    """For models.generator.Generator."""
+    rates, kernels = sizes.upsample_rates, sizes.upsample_kernel_sizes
+    even = all(kernel >= rate and (kernel - rate) % 2 == 0 for rate, kernel in zip(rates, kernels, strict=False))
+    return [
+        (message("checkpoint.stages"), len(rates) == len(kernels)),
+        (message("checkpoint.even_rest"), even),
+        (message("checkpoint.long_kernels", most=_LARGEST_KERNEL), max(kernels) <= _LARGEST_KERNEL),
+        (message("checkpoint.halved_channels"), sizes.upsample_initial_channel >> len(rates) > 0),
+    ]
 
 
-def _filter_rules(sizes: SynthesizerConfig) -> dict[str, bool]:
-    """What must be true of the sizes of models.filter.Filter: its short transforms must add up to what they took."""
+def _filter_rules(sizes: SynthesizerConfig) -> list[tuple[Message, bool]]:
+    """For models.filter.Filter: its short transforms must add up to what they took."""
     rates, windows, step = sizes.upsample_rates, sizes.upsample_kernel_sizes, sizes.upsample_rates[-1]
-    return {
-        "a voice with model.pitch must have two model.upsample_rates and two upsample_kernel_sizes": (
-            len(rates) == len(windows) == 2
-        ),
-        'a voice with model.pitch must have model.resblock "2"': sizes.resblock == "2",
-        "the second of model.upsample_rates must be even, and each of upsample_kernel_sizes a multiple of it, four "
-        "times or more": step % 2 == 0 and all(window % step == 0 and window >= 4 * step for window in windows),
-    }
+    whole = step % 2 == 0 and all(window % step == 0 and window >= 4 * step for window in windows)
+    return [
+        (message("checkpoint.two_windows"), len(rates) == len(windows) == 2),
+        (message("checkpoint.filter_blocks"), sizes.resblock == "2"),
+        (message("checkpoint.whole_steps"), whole),
+    ]
 
 
 def speakers(config: Mapping[str, Any], n_speakers: int) -> dict[str, int]:
@@ -321,29 +304,27 @@ def plain(name: str, most: int = 80) -> str:
 def _block(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     block = config.get(key)
     if not isinstance(block, Mapping):
-        raise ValueError(
-            f"config.json: the block {key!r} is missing; use the config.json that belongs to the checkpoint."
-        )
+        raise CheckpointError("checkpoint.no_block", key=key)
     return block
 
 
 def _size(block: Mapping[str, Any], key: str, default: int | None = None) -> int:
     value, least, most = block.get(key, default), _SMALLEST.get(key, 1), _LARGEST[key]
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise ValueError(f"config.json: {key} must be a whole number from {least} to {most}, not {_short(value)}.")
+        raise CheckpointError("checkpoint.size", key=key, least=least, most=most, value=_short(value))
     return value
 
 
 def _integers(values: Any, key: str) -> tuple[int, ...]:
     if not isinstance(values, list) or not 0 < len(values) <= 16:
-        raise ValueError(f"config.json: {key} must be a list of 1 to 16 whole numbers.")
+        raise CheckpointError("checkpoint.integers", key=key)
     return tuple(_size({key: v}, key) for v in values)
 
 
 def _flag(block: Mapping[str, Any], key: str, default: bool) -> bool:
     value = block.get(key, default)
     if not isinstance(value, bool):
-        raise ValueError(f"config.json: {key} must be true or false, not {_short(value)}.")
+        raise CheckpointError("checkpoint.flag", key=key, value=_short(value))
     return value
 
 
@@ -352,10 +333,10 @@ def _emotions(model: Mapping[str, Any], variant: Variant) -> tuple[str, ...]:
     if variant.emotion not in ("table", "codes"):
         return ()
     names = model.get("emotions", [str(i) for i in range(variant.codes)])
-    fits = isinstance(names, list) and len(names) <= MOST_EMOTIONS and all(isinstance(n, str) for n in names)
-    if not fits or (not names if variant.emotion == "table" else len(names) != variant.codes):
-        count = f"{variant.codes}" if variant.emotion == "codes" else f"1 to {MOST_EMOTIONS}"
-        raise ValueError(f"config.json: model.emotions must be a list of {count} names.")
+    least, most = (variant.codes, variant.codes) if variant.emotion == "codes" else (1, MOST_EMOTIONS)
+    if not isinstance(names, list) or not least <= len(names) <= most or not all(isinstance(n, str) for n in names):
+        count = most if least == most else message("checkpoint.range", least=least, most=most)
+        raise CheckpointError("checkpoint.emotion_names", count=count)
     return tuple(map(plain, names))
 
 
@@ -364,20 +345,21 @@ def _pitch(model: Mapping[str, Any], channels: int) -> Pitch | None:
     if model.get("pitch") is None:
         return None
     block = _block(model, "pitch")
-    places = [block.get(key) for key in ("channel", "voiced")]
-    if not all(type(place) is int and 0 <= place < channels for place in places):
-        raise ValueError(f"config.json: model.pitch.channel and voiced must be whole numbers from 0 to {channels - 1}.")
-    base = block.get("base")
-    if type(base) not in (int, float) or not 1 <= base <= 10_000:
-        raise ValueError("config.json: model.pitch.base must be a number of Hz from 1 to 10000.")
+    channel, voiced, base = (block.get(key, -1) for key in ("channel", "voiced", "base"))
     phase = block.get("phase", "zero")
+    if not all(type(place) is int and 0 <= place < channels for place in (channel, voiced)):
+        raise CheckpointError("checkpoint.pitch_channels", most=channels - 1)
+    if type(base) not in (int, float) or not 1 <= base <= 10_000:
+        raise CheckpointError("checkpoint.pitch_base")
     if phase not in ("zero", "minimum"):
-        raise ValueError(f'config.json: model.pitch.phase must be "zero" or "minimum", not {_short(phase)}.')
-    return Pitch(*places, float(base), phase == "minimum")
+        raise CheckpointError("checkpoint.pitch_phase", value=_short(phase))
+    return Pitch(channel, voiced, float(base), phase == "minimum")
 
 
-def _short(value: Any) -> str:
+def _short(value: Any) -> str | Message:
     """A value of a config in an error: what is long or nested by its kind alone."""
     if isinstance(value, int) and abs(value) >= 1 << 63:
-        return "a far larger one"
-    return repr(value)[:40] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
+        return message("checkpoint.far_larger")
+    if isinstance(value, str | int | float | None):
+        return repr(value)[:40]
+    return message("checkpoint.of_type", type=type(value).__name__)

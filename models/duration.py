@@ -1,6 +1,6 @@
 """How long each phone lasts: a plain predictor and a stochastic one (a flow over durations, VITS section 2.2.2).
 
-Facts: golden FACTS.md, section 7. Only the directions and layers that inference uses.
+docs/network.md, 7. Only the directions and layers that inference uses.
 """
 
 import math
@@ -71,12 +71,14 @@ class SplineFlow(nn.Module):
     def forward(self, z: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
         """z [B, 2, T] -> [B, 2, T]."""
         z0, z1 = z.chunk(2, dim=1)
+        z1 = inverse_spline(z1.squeeze(1), *self.shape(z0, mask, condition))
+        return torch.cat((z0, z1.unsqueeze(1)), dim=1) * mask
+
+    def shape(self, z0: Tensor, mask: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the first channel [B, 1, T] makes of the second one's spline: widths, heights, slopes before norming."""
         h = self.proj(self.convs(self.pre(z0) + condition, mask)) * mask
         widths, heights, slopes = h.mT.split((BINS, BINS, BINS - 1), dim=-1)
-        z1 = inverse_spline(
-            z1.squeeze(1), widths / math.sqrt(self.channels), heights / math.sqrt(self.channels), slopes
-        )
-        return torch.cat((z0, z1.unsqueeze(1)), dim=1) * mask
+        return widths / math.sqrt(self.channels), heights / math.sqrt(self.channels), slopes
 
 
 def inverse_spline(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -> Tensor:
@@ -84,29 +86,32 @@ def inverse_spline(y: Tensor, widths: Tensor, heights: Tensor, slopes: Tensor) -
 
     y [...]; widths and heights [..., 10], slopes [..., 9], all before normalisation -> x [...].
     """
-    inside = (y >= -TAIL) & (y <= TAIL)
     target = y.clamp(-TAIL, TAIL)
-    x_knots, y_knots = knots(widths), knots(heights)
-    boundary = math.log(math.exp(1 - SMALLEST) - 1)  # softplus of it, plus SMALLEST, is a slope of 1
-    slopes = SMALLEST + F.softplus(F.pad(slopes, (1, 1), value=boundary))
-
-    # The last knot is nudged so that the right end itself falls into the last bin.
-    edges = torch.cat((y_knots[..., :-1], y_knots[..., -1:] + 1e-6), dim=-1)
-    bin_index = ((target.unsqueeze(-1) >= edges).sum(-1, keepdim=True) - 1).clamp(0, BINS - 1)
-
-    def at(values: Tensor, shift: int = 0) -> Tensor:
-        return values.gather(-1, bin_index + shift).squeeze(-1)
-
-    x0, y0 = at(x_knots), at(y_knots)
-    width, height = at(x_knots, 1) - x0, at(y_knots, 1) - y0
-    slope, d0, d1 = height / width, at(slopes), at(slopes, 1)
+    x0, y0, width, height, d0, d1 = bin_of(target, knots(heights), knots(widths), knots(heights), slopes)
+    slope = height / width
     offset = target - y0
     bend = offset * (d0 + d1 - 2 * slope)
     a = bend + height * (slope - d0)
     b = height * d0 - bend
     c = -slope * offset
     root = 2 * c / (-b - (b * b - 4 * a * c).clamp(min=0).sqrt())
-    return torch.where(inside, root * width + x0, y)
+    return torch.where((y >= -TAIL) & (y <= TAIL), root * width + x0, y)
+
+
+def bin_of(place: Tensor, edges: Tensor, x_knots: Tensor, y_knots: Tensor, slopes: Tensor) -> tuple[Tensor, ...]:
+    """The bin between whose edges a place [...] lies: its left end x, y, width, height, slopes at its ends, [...] each.
+
+    edges, x_knots, y_knots: [..., 11]; slopes [..., 9], before normalisation: at the outer ends they are 1.
+    """
+    boundary = math.log(math.exp(1 - SMALLEST) - 1)  # softplus of it, plus SMALLEST, is a slope of 1
+    slopes = SMALLEST + F.softplus(F.pad(slopes, (1, 1), value=boundary))
+    index = ((place.unsqueeze(-1) >= edges).sum(-1, keepdim=True) - 1).clamp(0, BINS - 1)
+
+    def at(values: Tensor, shift: int = 0) -> Tensor:
+        return values.gather(-1, index + shift).squeeze(-1)
+
+    x0, y0 = at(x_knots), at(y_knots)
+    return x0, y0, at(x_knots, 1) - x0, at(y_knots, 1) - y0, at(slopes), at(slopes, 1)
 
 
 def knots(raw: Tensor) -> Tensor:

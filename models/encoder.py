@@ -1,4 +1,4 @@
-"""The text encoder, and the attention stack that it shares with the flow. Facts: golden FACTS.md, sections 3 and 4.
+"""The text encoder, and the attention stack that it shares with the flow (docs/network.md, 3 and 4).
 
 Layout is [batch, channels, time] throughout; masks are [batch, 1, time] of ones and zeros.
 """

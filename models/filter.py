@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.config import SynthesizerConfig
 from models.generator import SLOPE, ResBlock2, masked
-from models.source import finer
+from models.source import refine
 
 LOUDEST = 4.0  # log magnitude
 QUIETEST = -16.0  # for the phase, which would listen to silence as much
@@ -36,10 +36,10 @@ class Transform(nn.Module):
         bank = torch.cat((angle.cos(), -angle.sin()))
         weight = torch.where((bins == 0) | (bins == window // 2), 1 / window, 2 / window)[:, None]
         overlap = 3 / 8 * window / step  # what squared windows add up to
-        self.register_buffer("forth", (hann * bank).float()[:, None], persistent=False)
-        self.register_buffer("back", (hann * bank * weight.repeat(2, 1) / overlap).float()[:, None], persistent=False)
+        self.forth = nn.Buffer((hann * bank).float()[:, None], persistent=False)
+        self.back = nn.Buffer((hann * bank * weight.repeat(2, 1) / overlap).float()[:, None], persistent=False)
 
-    def filtered(self, wave: Tensor, magnitudes: Tensor, phases: Tensor | None = None) -> Tensor:
+    def forward(self, wave: Tensor, magnitudes: Tensor, phases: Tensor | None = None) -> Tensor:
         """[B, 1, T * step], both [B, window // 2 + 1, T] -> [B, 1, T * step]."""
         padding = (self.window - self.step) // 2
         spectrum = F.conv1d(wave, self.forth, stride=self.step, padding=padding)
@@ -68,7 +68,7 @@ class MinimumPhase(nn.Module):
             fold[window // 2] = 1
         cepstra = torch.fft.irfft(torch.eye(bins, dtype=torch.double, device="cpu"), window)
         phases = torch.fft.rfft(cepstra * fold).imag  # [of a magnitude, to a phase]
-        self.register_buffer("matrix", phases.mT.float()[..., None].contiguous(), persistent=False)
+        self.matrix = nn.Buffer(phases.mT.float()[..., None].contiguous(), persistent=False)
 
     def forward(self, logs: Tensor) -> Tensor:
         """[B, window // 2 + 1, T] -> the same, radians."""
@@ -92,10 +92,12 @@ class Filter(nn.Module):
         )
         self.conv_post = nn.Conv1d(channels, self.rates[0] * sum(self.bins), 1)
         self.transforms = nn.ModuleList(Transform(window, self.rates[1]) for window in config.upsample_kernel_sizes)
-        self.phase = MinimumPhase(config.upsample_kernel_sizes[0]) if config.pitch.minimum_phase else None
+        self.phase = (
+            MinimumPhase(config.upsample_kernel_sizes[0]) if config.pitch and config.pitch.minimum_phase else None
+        )
 
     def forward(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What source.driven() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
+        """What source.excite() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
 
         With a mask [B, 1, F] the masked frames act as what lies beyond a true end, as in Generator.
         """
@@ -109,20 +111,18 @@ class Filter(nn.Module):
             x = block(x, mask)
         x = self.conv_post(F.leaky_relu(x, SLOPE)).unflatten(1, (self.rates[0], -1))  # [B, steps, bins, F]
         x = x.permute(0, 2, 3, 1).flatten(2)
-        return torch.cat((x, finer(source, self.rates[0])), dim=1)
+        return torch.cat((x, refine(source, self.rates[0])), dim=1)
 
     def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The filters: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
         filters, source = x[:, : sum(self.bins)], x[:, sum(self.bins) :]
         mask = None if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
         logs = filters.clamp(max=LOUDEST)
-        magnitudes = masked(logs.exp(), mask).split(self.bins, dim=1)
-        phases = (
-            self.phase(logs[:, : self.bins[0]].clamp(min=QUIETEST)) if self.phase else None,
-            None,
-        )  # noise has one of its own
-        waves = finer(masked(source, mask), self.rates[1]).split(1, dim=1)
-        wave = sum(t.filtered(*parts) for t, *parts in zip(self.transforms, waves, magnitudes, phases, strict=True))
+        of_pulses, of_noise = masked(logs.exp(), mask).split(self.bins, dim=1)
+        pulses, noise = refine(masked(source, mask), self.rates[1]).split(1, dim=1)
+        phases = self.phase(logs[:, : self.bins[0]].clamp(min=QUIETEST)) if self.phase else None
+        first, second = self.transforms
+        wave = first(pulses, of_pulses, phases) + second(noise, of_noise)  # noise has a phase of its own
         return masked(wave.clamp(-1, 1), None if mask is None else mask.repeat_interleave(self.rates[1], dim=-1))
 
 

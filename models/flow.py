@@ -1,4 +1,4 @@
-"""The normalising flow from the prior to the decoder's latent, reverse direction. Facts: FACTS.md, section 6."""
+"""The normalising flow from the prior to the decoder's latent, reverse direction (docs/network.md, 6)."""
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,7 @@ class Coupling(nn.Module):
         super().__init__()
         half = config.inter_channels // 2
         self.pre = nn.Conv1d(half, config.hidden_channels, 1)
+        self.enc: nn.Module
         if config.use_transformer_flow:
             self.enc = AttentionStack(config, config.n_layers_trans_flow, KERNEL)
         else:
@@ -67,6 +68,6 @@ class Flow(nn.Module):
     def forward(self, z_p: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:
         """Prior sample [B, I, F], mask [B, 1, F], speaker [B, G, 1] -> latent [B, I, F]."""
         x = z_p
-        for coupling in reversed(self.flows.values()):
+        for coupling in reversed(list(self.flows.values())):
             x = coupling(x.flip(1), mask, speaker)
         return x

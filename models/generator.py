@@ -1,4 +1,4 @@
-"""The HiFi-GAN decoder (Kong et al., 2020): latent frames -> waveform. Facts: FACTS.md, section 8.
+"""The HiFi-GAN decoder (Kong et al., 2020): latent frames -> waveform (docs/network.md, 8).
 
 Weight norm is folded when a checkpoint is read, so these are plain convolutions.
 """
@@ -91,13 +91,8 @@ def masked(x: Tensor, mask: Tensor | None) -> Tensor:
     return x if mask is None else x * mask
 
 
-def receptive_field(config: SynthesizerConfig) -> int:
-    """Frames on each side that a frame's samples depend on. 13 for released checkpoints."""
-    return _reach(config, 0, 3)
-
-
 def halos(config: SynthesizerConfig) -> tuple[int, int]:
-    """The same for head(), and for tail() alone: what windows of each need on each side. 11 and 2 for releases."""
+    """Frames on each side that an output of head(), and one of tail() alone, depend on. 11 and 2 for releases."""
     return _reach(config, 0, 0, stages=1), -(-_reach(config, 1, 3) // config.upsample_rates[0])
 
 

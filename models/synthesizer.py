@@ -13,7 +13,7 @@ from models.filter import halos as filter_halos
 from models.flow import Flow
 from models.generator import Generator
 from models.generator import halos as generator_halos
-from models.source import driven
+from models.source import excite
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,6 @@ class Synthesizer(nn.Module):
         self.flow = Flow(config)
         self.dec = Filter(config) if config.pitch else Generator(config)
         self.emb_g = nn.Embedding(config.n_speakers, config.gin_channels)
-
-    def speaker(self, weights: Tensor) -> Tensor:
-        """Weights over the speakers [B, n_speakers] (one-hot, or a mix) -> speaker vector [B, G, 1]."""
-        return (weights @ self.emb_g.weight).unsqueeze(-1)
 
     def encode(
         self,
@@ -74,8 +70,8 @@ class Synthesizer(nn.Module):
         noise [B, hop, F]: standard normal, of a voice whose latent tells its pitch.
         """
         z, config = self.flow(z_p, mask, speaker) * mask, self.config
-        if config.pitch:
-            z = driven(z, noise, config.pitch, config.sampling_rate)
+        if config.pitch and noise is not None:
+            z = excite(z, noise, config.pitch, config.sampling_rate)
         return self.dec(z, speaker)
 
 

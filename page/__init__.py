@@ -1,12 +1,11 @@
-"""What the page's tabs share: the listener's language, lines of HTML, numbers in words, folders as a user knows them.
+"""What the page's tabs share: the listener's language, server functions, panels that a script fills, lines of HTML.
 
 voices.py is the tab of voices and models, report.py the checkpoint doctor's report on it, downloads.py what fetches.
 """
 
-import functools
 import html
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,93 +17,112 @@ from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
 from page.asks import adapter
 from page.guard import loopback
+from words import LANGUAGES, Fault, Message, message
+
+ASSETS = Path(__file__).resolve().parent
 
 
-def language_of(request: gr.Request) -> int:
-    """Index into every pair of words: 0 for Chinese, 1 for all else, as chosen on the page or by the browser."""
+def language_of(request: gr.Request) -> str:
+    """The listener's: "zh" or "en", as chosen on the page, else Chinese for a browser that wants it."""
     chosen = request.cookies.get("language")
-    if chosen in ("zh", "en"):
-        return ("zh", "en").index(chosen)
-    return 0 if request.headers.get("accept-language", "").lower().startswith("zh") else 1
+    if chosen in LANGUAGES:
+        return chosen
+    return "zh" if request.headers.get("accept-language", "").lower().startswith("zh") else "en"
 
 
 def private(settings: Settings) -> bool:
-    """Whether none but its owner reaches the page: this machine alone does, or a password is asked for."""
-    return bool(settings["user"]) or (loopback(settings["host"]) and not settings["webui.share"])
+    """Whether none but its owner reaches the page: this machine alone does, or a password is kind for."""
+    return bool(settings.user) or (loopback(settings.host) and not settings.webui.share)
 
 
-def answering(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+# --- what the page's scripts ask ------------------------------------------------------------------------------------
+
+
+def answering(work: Callable[[Any], Any], name: str = "") -> Callable[[Any], Any]:
     """A server function for a script of the page: what went wrong comes back as {"error": [Chinese, English]}.
 
-    What it is asked must be of the type that page/asks.py has under its name.
+    What it is kind must be of the type that page/asks.py has under its name, by default the name of `work`.
     """
-    asked = adapter(work.__name__)
+    name = name or work.__name__
+    kind = adapter(name)
 
-    def check(data: Any) -> None:
+    def begin(data: Any) -> Any:
         try:
-            asked.validate_python(data)
+            kind.validate_python(data)
         except (ValidationError, RecursionError) as error:
-            raise BadRequest(
-                "The page has sent what is of no use here; reload it.", "页面发来的内容不对；请刷新页面。"
-            ) from error
+            raise BadRequest("guard.useless") from error
+        return work(data)
 
-    @functools.wraps(work, assigned=("__name__", "__doc__"))
     def answer(data: Any) -> Any:
         try:
-            check(data)
-            return work(data)
+            return begin(data)
         except Exception as error:
-            return _fault(work.__name__, error)
+            return _error(name, error)
 
-    @functools.wraps(work, assigned=("__name__", "__doc__"))
     async def answer_later(data: Any) -> Any:
         try:
-            check(data)
-            return await work(data)
+            return await begin(data)
         except Exception as error:
-            return _fault(work.__name__, error)
+            return _error(name, error)
 
-    made = answer_later if inspect.iscoroutinefunction(work) else answer
-    del made.__wrapped__  # Gradio reads the signature, to know what is wanted
-    return made
+    function = answer_later if inspect.iscoroutinefunction(work) else answer
+    function.__name__ = name  # by which the script calls it
+    return function
 
 
-def _fault(where: str, error: Exception) -> dict[str, Any]:
+def _error(where: str, error: Exception) -> dict[str, Any]:
     """What went wrong, for the page, which goes on whatever it was."""
-    if isinstance(error, SpeechError):
-        return {"error": [error.zh, str(error)]}
-    log.failure(where, error)
-    name = type(error).__name__
-    return {
-        "error": [
-            f"出错了（{name}），什么都没有改动。请再试一次；仍不行请看终端里的说明。",
-            f"Something went wrong ({name}) and nothing was changed. Try again, or look into the terminal for the "
-            "cause.",
-        ]
-    }
+    if not isinstance(error, SpeechError):
+        log.failure(where, error)
+        error = Fault("guard.unexpected", kind=type(error).__name__)
+    return {"error": error.message.pair}
 
 
-def whole_characters(text: str) -> str:
-    """Half a surrogate pair, which JSON from a browser may hold, can neither be written nor sent: U+FFFD instead."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def answers(**works: Callable[[Any], Any]) -> list[Callable[[Any], Any]]:
+    return [answering(work, name) for name, work in works.items()]
 
 
-def lines_html(lines: Sequence[tuple[str, str]]) -> str:
+def panel(template: str, *scripts: str, functions: Sequence[Callable[[Any], Any]] = (), **options: Any) -> gr.HTML:
+    """A part of the page that scripts of this folder fill, read as one.
+
+    functions: what they may ask the server, see `answering`. options: gr.HTML's, and what they find in `props`.
+    """
+    source = "\n".join((ASSETS / script).read_text(encoding="utf-8") for script in scripts)
+    return gr.HTML(html_template=template, js_on_load=source, server_functions=[*functions], **options)
+
+
+# --- what the page shows --------------------------------------------------------------------------------------------
+
+
+def in_language(value: Any, language: str) -> Any:
+    """A JSON value in which every message is said in that language."""
+    if isinstance(value, Fault | Message):
+        return sentence(value, language)
+    if isinstance(value, Mapping):
+        return {key: in_language(part, language) for key, part in value.items()}
+    return [in_language(part, language) for part in value] if isinstance(value, list | tuple) else value
+
+
+def sentence(line: str | Fault | Message, language: str) -> str:
+    if isinstance(line, Fault):
+        line = line.message
+    return line.say(language) if isinstance(line, Message) else line
+
+
+def lines_html(lines: Sequence[tuple[str | Fault | Message, str]], language: str = "en") -> str:
     """Sentences and their kinds, a paragraph each."""
-    return "".join(f'<p class="{kind}">{html.escape(line)}</p>' for line, kind in lines)
+    return "".join(f'<p class="{kind}">{html.escape(sentence(line, language))}</p>' for line, kind in lines)
 
 
-def bytes_in_words(count: float) -> str:
-    for unit, size, digits in (("GB", 1e9, 2), ("MB", 1e6, 1), ("kB", 1e3, 0)):
-        if count >= size:
-            return f"{count / size:.{digits}f} {unit}"
-    return f"{count:.0f} B"
-
-
-def shown(folder: Path, settings: Settings) -> str:
+def place_name(folder: Path, settings: Settings) -> str:
     """A folder without what lies above the project; of one elsewhere the last two parts."""
-    return str(folder.relative_to(settings.root)) if folder.is_relative_to(settings.root) else _tail(folder)
-
-
-def _tail(folder: Path) -> str:
+    if folder.is_relative_to(settings.root):
+        return str(folder.relative_to(settings.root))
     return "/".join(("…", *folder.parts[-2:]))
+
+
+def as_message(pair: Any) -> Message:  # TRANSITION: pairs of (English, Chinese)
+    if isinstance(pair, Message):
+        return pair
+    english, chinese = pair
+    return message("", en=english, zh=chinese)

@@ -12,7 +12,7 @@ Name = Annotated[str, Field(max_length=1000)]  # of a file, a format, a run …
 Text = Annotated[str, Field(max_length=1_000_000)]
 File = Annotated[str, Field(max_length=28 << 20)]  # in base64
 Options = Annotated[dict[Name, Text | int | float | None], Field(max_length=64)]
-Project = dict[str, Any]  # infer/project.py looks at every value
+Project = dict[str, Any]  # infer/documents/project.py looks at every value
 
 ASKS: dict[str, Any] = {
     "voices": Any,
@@ -61,8 +61,10 @@ ASKS: dict[str, Any] = {
 
 def adapter(name: str) -> TypeAdapter:
     """Checks the argument of a server function; of one that is not above nothing is asked."""
-    asked = ASKS.get(name, Any)
-    if isinstance(asked, dict):
-        parts = {key.rstrip("?"): (kind, None if key.endswith("?") else ...) for key, kind in asked.items()}
-        asked = create_model(name, __config__=ConfigDict(strict=True), **parts)
-    return TypeAdapter(asked)
+    kind = ASKS.get(name, Any)
+    if isinstance(kind, dict):
+        parts: dict[str, Any] = {
+            key.rstrip("?"): (part, None if key.endswith("?") else ...) for key, part in kind.items()
+        }
+        kind = create_model(name, __config__=ConfigDict(strict=True), **parts)
+    return TypeAdapter(kind)

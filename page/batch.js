@@ -4,8 +4,8 @@
 
 const { words, limits, formats, example } = props;
 const language = window.pageLanguage ?? (navigator.language.startsWith("zh") ? 0 : 1);
-const say = (key, ...values) => words[key][language].replace(/\{(\d)\}/g, (_, i) => values[i]);
-const several = (key, count) => say(count === 1 && words[`${key}.one`] ? `${key}.one` : key, count);
+const say = (key, values) => words[key][language].replace(/\{(\w+)\}/g, (_, name) => values[name]);
+const several = (one, more, count) => say(count === 1 ? one : more, { count });
 const LISTED = 300; // rows of the table; beyond them only those with something to say
 const ENDED = ["stopped", "abandoned", "done", "failed"];
 
@@ -87,7 +87,7 @@ for (const key of columns) head.append(make("th", { role: "columnheader", textCo
 // The roles are named, since a phone shows rows as blocks, and browsers then forget that it is a table.
 const table = make("table", { role: "table", aria: say("table") }, make("thead", { role: "rowgroup" }, head), body);
 const sum = make("p");
-const unlisted = make("p", { className: "batch-hint", textContent: say("hidden", LISTED), hidden: true });
+const unlisted = make("p", { className: "batch-hint", textContent: say("hidden", { count: LISTED }), hidden: true });
 const scroll = make("div", { className: "batch-scroll", tabIndex: 0, role: "region", aria: say("table") }, table);
 const results = make("section", { hidden: true }, sum, scroll, unlisted);
 
@@ -134,7 +134,7 @@ async function ask(what, about) {
 
 async function pick(chosen) {
   if (busy) return;
-  if (chosen.size > limits.bytes) return tell("", say("large", chosen.name, Math.floor(limits.bytes / 1e6)));
+  if (chosen.size > limits.bytes) return tell("", say("large", { file: chosen.name, most: Math.floor(limits.bytes / 1e6) }));
   forget();
   const mine = ++turn;
   const data = await base64(chosen).catch(() => null);
@@ -162,19 +162,19 @@ async function read() {
 const controls = () => window.studio?.request() ?? {};
 
 function showFound(got) {
-  const parts = [say("found", got.count, got.characters)];
-  if (got.span) parts.push(say("span", ...got.span.map(clock)));
+  const parts = [say("found", got)];
+  if (got.span) parts.push(say("span", { start: clock(got.span[0]), end: clock(got.span[1]) }));
   summary.textContent = parts.join(" · ");
   lines.replaceChildren(...got.first.map(foundLine));
   if (got.count > got.first.length) {
-    lines.append(make("li", { className: "batch-hint batch-more", textContent: say("more", got.count - got.first.length) }));
+    lines.append(make("li", { className: "batch-hint batch-more", textContent: say("more", { count: got.count - got.first.length }) }));
   }
   wrong.replaceChildren(...got.notices.map((pair) => make("p", { className: "batch-notice", textContent: pair[language] })));
   if (got.faulty) {
-    const each = got.faults.map(([line, ...pair]) => `${say("line", line)}${language ? ": " : "："}${pair[language]}`);
-    if (got.faulty > each.length) each.push(say("more", got.faulty - each.length));
+    const each = got.faults.map(([line, ...pair]) => `${say("line", { line })}${language ? ": " : "："}${pair[language]}`);
+    if (got.faulty > each.length) each.push(say("more", { count: got.faulty - each.length }));
     const list = make("ul", {}, ...each.map((textContent) => make("li", { textContent })));
-    wrong.append(make("div", { className: "batch-notice" }, several("faulty", got.faulty), list));
+    wrong.append(make("div", { className: "batch-notice" }, several("faulty.one", "faulty", got.faulty), list));
   }
 }
 
@@ -254,12 +254,15 @@ function showProgress(got) {
   if (sentence && state.textContent !== say(sentence)) tell(say(sentence));
   const inside = got.at ? got.at[1] / got.at[2] : 0;
   bar.value = Math.min(1, (got.done + inside) / got.total);
-  const parts = [say("progress", got.done, got.total)];
-  if (got.at && got.at[2] > 1) parts.push(say("sentence", ...got.at));
-  if (got.left !== null) parts.push(say("left", duration(got.left)));
+  const parts = [say("progress", got)];
+  if (got.at) {
+    const [item, sentence, sentences] = got.at;
+    if (sentences > 1) parts.push(say("sentence", { item, sentence, sentences }));
+  }
+  if (got.left !== null) parts.push(say("left", { time: duration(got.left) }));
   where.textContent = parts.join(" · ");
-  sum.textContent = say("sum", got.counts.made, got.counts.skipped, got.counts.failed, got.seconds.toFixed(1));
-  if (got.unfit) sum.textContent += ` · ${several("sum.unfit", got.unfit)}`;
+  sum.textContent = say("sum", { ...got.counts, seconds: got.seconds.toFixed(1) });
+  if (got.unfit) sum.textContent += ` · ${several("sum.unfit.one", "sum.unfit", got.unfit)}`;
   show(got);
 }
 
@@ -279,8 +282,9 @@ function ended(got) {
 
 function duration(seconds) {
   const whole = Math.round(seconds);
-  if (whole >= 3600) return say("hours", Math.floor(whole / 3600), Math.floor(whole / 60) % 60);
-  return whole >= 60 ? say("minutes", Math.floor(whole / 60), whole % 60) : say("seconds", whole);
+  const minutes = Math.floor(whole / 60);
+  if (minutes >= 60) return say("hours", { hours: Math.floor(minutes / 60), minutes: minutes % 60 });
+  return minutes ? say("minutes", { minutes, seconds: whole % 60 }) : say("seconds", { seconds: whole });
 }
 
 function addRow(row) {
@@ -347,7 +351,7 @@ function show(got = {}) {
   report.hidden = !done || got.ending === "zip";
   progress.hidden = !busy;
   if (done) {
-    const label = got.ending === "zip" ? say("download.zip") : say("download.sound", got.ending);
+    const label = got.ending === "zip" ? say("download.zip") : say("download.sound", { format: got.ending });
     download.textContent = `${label} (${(got.size / 1e6).toFixed(1)} MB)`;
   }
 }
@@ -357,7 +361,7 @@ function showSettings() {
   const { voice, speaker, emotion, speed } = controls();
   const parts = [voice, speaker, window.sample?.name || emotion, speed && `${speed}×`].filter(Boolean);
   settings.hidden = options.hidden || !parts.length;
-  settings.textContent = say("with", parts.join(" · "));
+  settings.textContent = say("with", { settings: parts.join(" · ") });
 }
 
 // --- buttons ------------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ class CardView {
     const char = card.chars[i];
     if (!picker.hidden && this.picked === i) return this.close();
     this.picked = i;
-    const input = make("input", { type: "text", size: "8", spellcheck: "false", autocapitalize: "off", placeholder: "hang2", "aria-label": say("reading.own", char.text) });
+    const input = make("input", { type: "text", size: "8", spellcheck: "false", autocapitalize: "off", placeholder: "hang2", "aria-label": say("reading.own", { char: char.text }) });
     const remember = make("input", { type: "checkbox" });
     const settle = async (reading) => {
       const error = await act.settle(card, i, reading, remember.checked);
@@ -157,7 +157,7 @@ class CardView {
       make("button", { type: "button", class: "choice", onclick: () => this.close() }, say("close")),
       fault,
     );
-    picker.setAttribute("aria-label", say("reading.of", char.text));
+    picker.setAttribute("aria-label", say("reading.of", { char: char.text }));
     picker.hidden = false;
     picker.querySelector("button, input").focus();
   }
@@ -263,9 +263,9 @@ class CardView {
     this.sync();
     this.element.dataset.state = state.sound;
     this.element.classList.toggle("locked", card.locked);
-    this.element.setAttribute("aria-label", say("card.name", number + 1));
-    this.said.setAttribute("aria-label", say("said", card.text));
-    relabel(this.play, state.playing ? "stop" : "play", say(state.playing ? "card.stop" : "card.play", number + 1));
+    this.element.setAttribute("aria-label", say("card.name", { number: number + 1 }));
+    this.said.setAttribute("aria-label", say("said", card));
+    relabel(this.play, state.playing ? "stop" : "play", say(state.playing ? "card.stop" : "card.play", { number: number + 1 }));
     relabel(this.lock, card.locked ? "lock" : "unlock", say(card.locked ? "card.unlock" : "card.lock"));
     this.lock.setAttribute("aria-pressed", String(card.locked));
     for (const name of ["reroll", "edit", "remove"]) this.tools.querySelector(`.${name}`).disabled = card.locked;
@@ -282,7 +282,7 @@ class CardView {
     const takes = card.takes.length > 1 ? card.takes.map((take, i) =>
       make(
         "button",
-        { type: "button", class: "take", "aria-pressed": String(i === state.take), "aria-label": say("take", i + 1), title: say("take.title", take.options.seed), disabled: card.locked, onclick: () => act.choose(card, i) },
+        { type: "button", class: "take", "aria-pressed": String(i === state.take), "aria-label": say("take", { number: i + 1 }), title: say("take.title", { seed: take.options.seed }), disabled: card.locked, onclick: () => act.choose(card, i) },
         String(i + 1),
       ),
     ) : [];
@@ -290,7 +290,7 @@ class CardView {
     this.notes.replaceChildren(...stale, ...chips, ...(takes.length ? [make("span", { class: "hint" }, say("takes")), ...takes] : []));
     this.gap.hidden = number === count - 1;
     if (!this.gap.hidden && document.activeElement !== this.gap.querySelector("input")) {
-      const input = make("input", { type: "number", min: 0, max: 10, step: 0.1, "aria-label": say("pause.after", number + 1), onchange: () => act.pause(card, input.value) });
+      const input = make("input", { type: "number", min: 0, max: 10, step: 0.1, "aria-label": say("pause.after", { number: number + 1 }), onchange: () => act.pause(card, input.value) });
       input.value = state.pause;
       this.gap.replaceChildren(make("span", {}, say(card.ends === "paragraph" ? "pause.paragraph" : "pause")), input, make("span", {}, say("seconds")));
     }

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 from infer import log
 from infer.ending import ending
-from infer.models import FetchError, Item, Plan, bring, look_up, place
+from infer.hub.download import FetchError, Item, Plan, bring, look_up, place
 from infer.request import SpeechError
 from infer.settings import Settings
-from page import shown
+from page import place_name
+from words import Message, message
 
 APART, KEPT = 0.25, 40  # seconds between the moments that the rate is taken from, and how many of them
 
@@ -23,7 +24,7 @@ class Stopped(KeyboardInterrupt):
 class Download:
     """One model on its way. step: ask, fetch, check or convert; done of total: bytes of that step.
 
-    error: why it ended early, in Chinese and English. lacking: files that no repository has.
+    error: why it ended early. lacking: files that no repository has.
     """
 
     item: Item
@@ -31,7 +32,7 @@ class Download:
     done: int = 0
     total: int = 0
     running: bool = True
-    error: tuple[str, str] | None = None
+    error: Message | None = None
     lacking: tuple[str, ...] = ()
     stopped: threading.Event = field(default_factory=threading.Event)
     moments: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -47,7 +48,7 @@ class Download:
             self._whole += file.size
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """A Progress of infer.models. What is fetched counts over all files, the rest for one file."""
+        """A Progress of infer.hub.download. What is fetched counts over all files, the rest for one file."""
         if self.stopped.is_set() or ending():
             raise Stopped
         if label in self._before:
@@ -82,15 +83,15 @@ class Downloads:
     def start(self, item: Item) -> Download:
         """Begins a download, or goes on with an earlier one; one that is running stays alone."""
         with self._lock:
-            now = self.latest.get(item.name)
-            if now is None or not now.running:
-                now = self.latest[item.name] = Download(item)
-                threading.Thread(target=self._run, args=(now,), name=f"fetch {item.name}", daemon=True).start()
-            return now
+            latest = self.latest.get(item.name)
+            if latest is None or not latest.running:
+                latest = self.latest[item.name] = Download(item)
+                threading.Thread(target=self._run, args=(latest,), name=f"fetch {item.name}", daemon=True).start()
+            return latest
 
     def stop(self, item: Item) -> None:
-        if now := self.latest.get(item.name):
-            now.stopped.set()
+        if latest := self.latest.get(item.name):
+            latest.stopped.set()
 
     @property
     def running(self) -> bool:
@@ -112,18 +113,13 @@ class Downloads:
             download.error = self._without_paths(error, download.item)
         except Exception as error:  # whatever it was, the page must not wait for ever
             log.failure(f"fetching {download.item.name}", error)
-            kind = type(error).__name__
-            download.error = (
-                f"下载 {download.item.name} 时出错（{kind}）。已下载的部分还在，请再试一次；原因见终端。",
-                f"Fetching {download.item.name} went wrong ({kind}). What came stays: try again, or look into the "
-                "terminal for the cause.",
-            )
+            download.error = message("voices.went_wrong", model=download.item.name, kind=type(error).__name__)
         finally:
             download.running = False
 
-    def _without_paths(self, error: SpeechError, item: Item) -> tuple[str, str]:
+    def _without_paths(self, error: SpeechError, item: Item) -> Message:  # TRANSITION: paths in finished sentences
         folder = place(item, self.settings)
         chinese, english = (
-            words.replace(str(folder), shown(folder, self.settings)) for words in (error.zh, str(error))
+            words.replace(str(folder), place_name(folder, self.settings)) for words in error.message.pair
         )
-        return chinese, english
+        return message("", en=english, zh=chinese)

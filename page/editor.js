@@ -8,7 +8,7 @@ const MOST_UNDONE = 60;
 const MOST_SAMPLES = 60e6; // of takes that are kept; the oldest that no card needs make room
 
 const words = props.words;
-const say = (key, ...values) => values.reduce((text, value, i) => text.replaceAll(`{${i}}`, value), words[key][window.pageLanguage]);
+const say = (key, facts = {}) => words[key][window.pageLanguage].replace(/\{(\w+)\}/g, (_, name) => facts[name]);
 const parts = build(element);
 const part = (name) => parts[name];
 const audio = part("audio");
@@ -174,7 +174,7 @@ function build(host) {
         "div",
         { class: "files" },
         named("format", "select", { "aria-label": say("format") }, ...formats),
-        button("download", say("download", props.formats[0])),
+        button("download", say("download", { format: props.formats[0] })),
         named("saving", "span", { class: "hint", role: "status" }),
       ),
     ),
@@ -313,12 +313,12 @@ async function produce(requests, keys, mine) {
     next = got.next;
     const spent = (performance.now() - began) / 1000;
     const share = characters.slice(0, finished).reduce((a, b) => a + b, 0) / characters.reduce((a, b) => a + b, 0);
-    status(got.waiting ? say("waiting") : say("speaking", Math.min(finished + 1, keys.length), keys.length));
+    status(got.waiting ? say("waiting") : say("speaking", { number: Math.min(finished + 1, keys.length), count: keys.length }));
     progress(share, share > 0 ? (spent / share) * (1 - share) : 0);
   }
   progress(null);
   if (finished < keys.length) return false;
-  status(say("finished", sound.toFixed(1), first.toFixed(2)), "done");
+  status(say("finished", { seconds: sound.toFixed(1), first: first.toFixed(2) }), "done");
   if (Object.keys(stages).length) drawStages(part("stages"), stages, sound, words);
   return true;
 }
@@ -377,7 +377,7 @@ function progress(share, left = 0) {
   const bar = part("progress");
   bar.hidden = share === null;
   if (share !== null) bar.value = share;
-  part("left").textContent = share !== null && left > 3 ? say("left", left < 90 ? `${Math.ceil(left)} ${say("s")}` : `${Math.ceil(left / 60)} ${say("min")}`) : "";
+  part("left").textContent = share !== null && left > 3 ? say("left", { time: left < 90 ? `${Math.ceil(left)} ${say("s")}` : `${Math.ceil(left / 60)} ${say("min")}` }) : "";
 }
 
 // A way that a card was said joins its takes.
@@ -499,7 +499,7 @@ const act = {
     if (remembered) {
       const kept = await ask("remember", { text: answer.text, position: char.position });
       if (kept.error) return kept.error[window.pageLanguage];
-      status(say("remembered", kept.term));
+      status(say("remembered", { word: kept.term }));
     }
     keep();
     if (await rewritten(card, answer.text)) replay(card);
@@ -527,7 +527,7 @@ const act = {
     cards.splice(at, 1);
     cards.splice(at + step, 0, card);
     changed();
-    status(say("moved", at + step + 1));
+    status(say("moved", { number: at + step + 1 }));
   },
 
   remove(card) {
@@ -638,7 +638,7 @@ part("reroll").addEventListener("click", rerollAll);
 part("play").addEventListener("click", playAll);
 part("download").addEventListener("click", download);
 audio.addEventListener("play", () => player.context && halt());
-part("format").addEventListener("change", () => (part("download").textContent = say("download", part("format").value)));
+part("format").addEventListener("change", () => (part("download").textContent = say("download", { format: part("format").value })));
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select");

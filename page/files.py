@@ -19,6 +19,7 @@ from fastapi.responses import FileResponse
 from infer.files import TemporaryFolder
 from infer.request import SpeechError
 from page.guard import asker
+from words import message
 
 KEPT = 3600  # seconds that a file stays on disk for its listener
 MOST, MOST_BYTES = 400, 2 << 30  # files of all listeners together, and their bytes
@@ -30,8 +31,12 @@ TEMPORARY = "speech-"  # begins the name of every temporary folder of a server
 
 @dataclass(frozen=True)
 class Made:
-    """A finished file. when: by the clock. name: what it is offered under. owner: who has asked for it."""
+    """A finished file. token: by which it is asked for. when: by the clock. name: what it is offered under.
 
+    owner: who has asked for it.
+    """
+
+    token: str
     when: float
     path: Path
     name: str
@@ -71,7 +76,7 @@ class Files:
                 raise not_written(error) from error
             raise
         with self._lock:
-            self._made[token] = Made(self.clock(), path, name, owner or asker.get(), size)
+            self._made[token] = Made(token, self.clock(), path, name, owner or asker.get(), size)
             self._make_room()
         return f"{ROUTE[1:]}/{token}/{quote(name)}"  # relative: the page may stand behind a proxy's path
 
@@ -91,10 +96,10 @@ class Files:
         @app.get(ROUTE + "/{token}/{name}")
         def made(token: str, request: Request) -> FileResponse:
             if not allowed(request.cookies):
-                raise HTTPException(401, "Sign in on the page first.")
+                raise HTTPException(401, str(message("signin.first")))
             file = self.get(token)
             if file is None or not file.path.is_file():
-                raise HTTPException(404, "This file is gone; make it again on the page.")
+                raise HTTPException(404, str(message("guard.file_gone")))
             return FileResponse(file.path, filename=file.name, content_disposition_type="inline")
 
     def close(self) -> None:
@@ -102,69 +107,47 @@ class Files:
 
     def _make_room(self) -> None:
         """Forgets what is too old or too much. The newest file always stays."""
-        for token, file in list(self._made.items()):
-            if self.clock() - file.when > KEPT:
-                self._forget(token)
-        while victim := self._too_much():
-            self._forget(victim)
+        victims = [file for file in self._made.values() if self.clock() - file.when > KEPT]
+        while victims or (victims := self._too_much()):
+            with suppress(OSError):  # where a file that is being sent cannot be removed, it goes at the end
+                self._made.pop(victims.pop().token).path.unlink(missing_ok=True)
 
-    def _too_much(self) -> str | None:
+    def _too_much(self) -> list[Made]:
         """The oldest file of who has too many, or too much, while there are others than the newest.
 
         Of all together, who has the most is looked for by address first: a stranger may invent a browser for each file.
         """
-        everybody = list(self._made.items())  # the oldest first
-        for weigh, most, each in ((_one, self.most, EACH), (_bytes, self.most_bytes, EACH_BYTES)):
-            too_much = sum(weigh(file) for _, file in everybody) > most
-            group = _heaviest(everybody, weigh, _address) if too_much else everybody
-            group = _heaviest(group, weigh, _owner)
-            if too_much or sum(weigh(file) for _, file in group) > each:
-                candidates = [*group, *(everybody if too_much else [])]
-                if oldest := next((token for token, _ in candidates if token != everybody[-1][0]), None):
-                    return oldest
-        return None
+        everybody = list(self._made.values())  # the oldest first
+        weights: tuple[tuple[Callable[[Made], int], int, int], ...] = (
+            (lambda _: 1, self.most, EACH),
+            (lambda file: file.size, self.most_bytes, EACH_BYTES),
+        )
+        for weigh, most, each in weights:
+            too_much = sum(map(weigh, everybody)) > most
+            group = _heaviest(everybody, weigh, lambda file: file.owner.partition(" ")[0]) if too_much else everybody
+            group = _heaviest(group, weigh, lambda file: file.owner)
+            if too_much or sum(map(weigh, group)) > each:
+                older = [file for file in [*group, *(everybody if too_much else [])] if file is not everybody[-1]]
+                if older:
+                    return older[:1]
+        return []
 
-    def _forget(self, token: str) -> None:
-        with suppress(OSError):  # where a file that is being sent cannot be removed, it goes at the end
-            self._made.pop(token).path.unlink(missing_ok=True)
 
-
-def check_room(folder: Path) -> None:
-    """Raises OSError where the disk has less than SPARE left."""
-    if shutil.disk_usage(folder).free < SPARE:
+def check_room(folder: Path, more: float = 0) -> None:
+    """Raises OSError where the disk has less than SPARE left beside so many bytes more."""
+    if shutil.disk_usage(folder).free < SPARE + more:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def not_written(error: OSError) -> SpeechError:
     """What a listener is told whose file the disk has refused."""
-    reason = error.strerror or type(error).__name__
-    return SpeechError(
-        f"The server cannot write the file ({reason}); make room on its disk and try again.",
-        f"服务器写不了这个文件（{reason}）；请在它的磁盘上腾出空间后再试。",
-    )
+    return SpeechError("guard.not_written", reason=error.strerror or type(error).__name__)
 
 
-def _heaviest(
-    files: list[tuple[str, Made]], weigh: Callable[[Made], int], whose: Callable[[Made], str]
-) -> list[tuple[str, Made]]:
+def _heaviest(files: list[Made], weigh: Callable[[Made], int], whose: Callable[[Made], str]) -> list[Made]:
     """The files of who has the most of them."""
     weights = Counter[str]()
-    for _, file in files:
+    for file in files:
         weights[whose(file)] += weigh(file)
-    return [(token, file) for token, file in files if whose(file) == weights.most_common(1)[0][0]]
-
-
-def _one(_: Made) -> int:
-    return 1
-
-
-def _bytes(file: Made) -> int:
-    return file.size
-
-
-def _owner(file: Made) -> str:
-    return file.owner
-
-
-def _address(file: Made) -> str:
-    return file.owner.partition(" ")[0]
+    heaviest = weights.most_common(1)
+    return [file for file in files if whose(file) == heaviest[0][0]]

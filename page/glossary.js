@@ -7,8 +7,7 @@ let base = null; // the file as it was last read; null before that
 let told = ""; // what the line below says while nothing is unsaved
 
 const language = window.pageLanguage;
-const word = (key, ...values) =>
-  values.reduce((text, value, i) => text.replace(`{${i}}`, () => value), props.words[key][language]);
+const word = (key, facts = {}) => props.words[key][language].replace(/\{(\w+)\}/g, (_, name) => facts[name]);
 const make = (tag, set = {}, ...children) => {
   const node = Object.assign(document.createElement(tag), set);
   node.append(...children);
@@ -55,7 +54,7 @@ function take(got) {
   }
   base = field.value = got.text;
   field.disabled = false;
-  tell(got.count === null ? "" : word("count", got.count));
+  tell(got.count === null ? "" : word("count", got));
 }
 
 async function refresh() {
@@ -80,7 +79,7 @@ async function onSave() {
   } else {
     base = got.text;
     if (field.value === written) field.value = base;
-    tell(word("saved", got.count));
+    tell(word("saved", got));
   }
 }
 

@@ -13,15 +13,19 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
+from types import GenericAlias
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse
+
+from words import Fault
 
 UPLOAD = 28 << 20  # bytes of JSON: the largest file that a page sends (page/sample.py), in base64
 EVENT = 256 << 10  # bytes: what an event holds is typed by hand
@@ -83,12 +87,27 @@ HEADERS = {
 }
 
 
-class Refused(Exception):
-    """Answered with a status and one sentence (English, Chinese)."""
+ANSWERS: dict[str, tuple[int, dict[str, str]]] = {  # to what is refused: status and headers
+    "guard.no_name": (400, {}),
+    "guard.wrong": (422, {}),
+    "guard.foreign": (403, {}),
+    "guard.gone": (404, {}),
+    "guard.large": (413, {"connection": "close"}),
+    "guard.many": (413, {}),
+    "guard.no_json": (415, {}),
+    "guard.slow": (408, {"connection": "close"}),
+    "guard.busy": (503, {"retry-after": "5"}),
+    "signin.first": (401, {}),
+}
 
-    def __init__(self, status: int, english: str, chinese: str, **headers: str) -> None:
-        super().__init__(english)
-        self.response = PlainTextResponse(f"{english} {chinese}\n", status, headers)
+
+class Refused(Fault):
+    """Answered with a status and one sentence in both languages, see ANSWERS."""
+
+    @property
+    def response(self) -> PlainTextResponse:
+        chinese, english = self.message.pair
+        return PlainTextResponse(f"{english} {chinese}\n", *ANSWERS[self.message.key])
 
 
 class Frame(BaseModel):
@@ -117,7 +136,7 @@ class Contract:
     def __init__(self, blocks: Any) -> None:
         self.blocks = blocks
         self.events = {
-            id: TypeAdapter(tuple[tuple(map(_carried, event.inputs))])  # type: ignore[misc]
+            id: _payload(event.inputs)
             for id, event in blocks.fns.items()
             if event.fn is not None and not any(name == "unload" for _, name in event.targets)
         }
@@ -129,18 +148,17 @@ class Contract:
             if getattr(getattr(block, name), "_is_server_fn", None) is True
         }
 
-    def check(self, path: str, asked: Any) -> None:
+    def check(self, path: str, content: Any) -> None:
         """Raises Refused for what no page asks, ValidationError for what is of the wrong type."""
         if path.endswith("/component_server"):
-            call = Call.model_validate(asked)
+            call = Call.model_validate(content)
             if (call.component_id, call.fn_name) not in self.functions:
-                raise _gone()
+                raise Refused("guard.gone")
             return
-        event = Event.model_validate(asked)
-        if event.fn_index not in self.events or event.trigger_id not in self.triggers:
-            raise _gone()
-        if self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
-            raise _gone()
+        event = Event.model_validate(content)
+        offered = event.fn_index in self.events and event.trigger_id in self.triggers
+        if not offered or self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
+            raise Refused("guard.gone")
         self.events[event.fn_index].validate_python(event.data)
 
     def listening(self, query: str) -> bool:
@@ -149,9 +167,11 @@ class Contract:
         return len(sessions) == 1 and sessions[0] in self.blocks._queue.pending_messages_per_session
 
 
-def _carried(component: Any) -> Any:
-    """The type of what a page sends for an input. Raises KeyError for one of which that is not settled yet."""
-    return {"dropdown": str | None, "textbox": str | None, "state": None}[component.get_block_name()]
+def _payload(inputs: Sequence[Any]) -> TypeAdapter[Any]:
+    """Of what a page sends for inputs. Raises KeyError for one whose type is not settled yet."""
+    kinds = {"dropdown": str | None, "textbox": str | None, "state": None}
+    data: Any = GenericAlias(tuple, tuple(kinds[part.get_block_name()] for part in inputs))
+    return TypeAdapter(data)
 
 
 class Guard:
@@ -176,24 +196,27 @@ class Guard:
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
-        send = _secured(scope, send)
-        headers = Headers(scope=scope)
-        kept: list[bytes] = []
+        cookies: list[str] = []
+        send, headers = _secured(scope, send, cookies), Headers(scope=scope)
+        chunks: list[bytes] = []
         try:
             path, route = self._admit(scope, headers)
             address = _network(scope["client"][0] if scope.get("client") else "")
             asker.set(address)
-            scope = scope | {"headers": _plain_headers(scope), "query_string": self._query(path, scope)}
+            scope = scope | {"headers": _without_length(scope), "query_string": self._query(path, scope)}
             async for chunk in self._body(route, headers, receive):
-                kept.append(chunk)
-            body = b"".join(kept)
+                chunks.append(chunk)
+            body = b"".join(chunks)
             if route.method == "POST" and path.startswith(API):
-                body, asked = read(body)
+                body, content = read(body)
                 try:
-                    self.contract.check(path, asked)
+                    self.contract.check(path, content)
                 except ValidationError as error:
-                    raise _wrong() from error
-                browser, send = _browser(headers, send)
+                    raise Refused("guard.wrong") from error
+                browser = _cookies(headers).get(BROWSER, "")
+                if not re.fullmatch("[0-9A-Za-z_-]{22}", browser):  # nothing but its work here goes by it
+                    browser = secrets.token_urlsafe(16)
+                    cookies.append(f"{BROWSER}={browser}; Path=/")
                 asker.set(f"{address} {browser}")
             await self.app(scope, _replay(body, receive), send)
         except Refused as refused:
@@ -201,21 +224,21 @@ class Guard:
         except _Gone:
             pass
         finally:
-            self.held -= sum(map(len, kept))
+            self.held -= sum(map(len, chunks))
 
     def _admit(self, scope: dict[str, Any], headers: Headers) -> tuple[str, Route]:
         """The path and its route. Raises Refused by what is known before the body."""
         names = headers.getlist("host")
         if len(names) != 1 or not self.hosts(_name(names[0])):
-            raise Refused(400, "This page does not go by that name.", "本页面没有这个名字。")
+            raise Refused("guard.no_name")
         path = route_path(scope).removesuffix("/")
         route = next((route for route in ROUTES if route.method == scope["method"] and _fits(route.path, path)), None)
         if route is None:
-            raise _gone()
+            raise Refused("guard.gone")
         if foreign(route, headers):
-            raise Refused(403, "Another site has asked for this; use the page.", "这是别的网站发来的请求；请用本页。")
+            raise Refused("guard.foreign")
         if not route.open and not self.signed_in(_cookies(headers)):
-            raise Refused(401, "Sign in on the page first.", "请先在页面上登录。")
+            raise Refused("signin.first")
         return path, route
 
     def _query(self, path: str, scope: dict[str, Any]) -> bytes:
@@ -223,27 +246,25 @@ class Guard:
         if path != f"{API}/queue/data":
             return b""
         if not self.contract.listening(scope["query_string"].decode("latin-1")):
-            raise _gone()
+            raise Refused("guard.gone")
         return scope["query_string"]
 
     async def _body(self, route: Route, headers: Headers, receive: Any) -> AsyncIterator[bytes]:
         """The pieces of a body. Raises Refused for one that is too large, too slow, or no JSON where that is wanted."""
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 15 or int(length) > route.most:
-            raise _large(route)
+            raise Refused("guard.large", most=max(route.most, 1024) >> 10)
         if not route.most and "transfer-encoding" not in headers:
             return
         if route.path.startswith(API) and headers.get("content-type", "").partition(";")[0] != "application/json":
-            raise Refused(415, "This takes JSON.", "这里只接受 JSON。")
+            raise Refused("guard.no_json")
         size, more, left = 0, True, self.patience
         while more:
             began = time.monotonic()
             try:
                 message = await asyncio.wait_for(receive(), max(left, 0))
             except TimeoutError as error:
-                raise Refused(
-                    408, "It took too long to come; send it again.", "传送得太慢了；请再试一次。", connection="close"
-                ) from error
+                raise Refused("guard.slow") from error
             if message["type"] != "http.request":
                 raise _Gone
             chunk, more = message.get("body", b""), message.get("more_body", False)
@@ -251,14 +272,9 @@ class Guard:
             left += len(chunk) / RATE - (time.monotonic() - began)
             left = min(left, self.patience)  # what came fast buys no half hour of silence
             if size > route.most:
-                raise _large(route)
+                raise Refused("guard.large", most=max(route.most, 1024) >> 10)
             if self.held + len(chunk) > self.most_held - (self.most_held // SPARED if size > EVENT else 0):
-                raise Refused(
-                    503,
-                    "Too much is being sent; try again.",
-                    "正在传送的内容太多；请稍后再试。",
-                    **{"retry-after": "5"},
-                )
+                raise Refused("guard.busy")
             self.held += len(chunk)
             yield chunk
 
@@ -268,23 +284,25 @@ class _Gone(Exception):
 
 
 def read(body: bytes) -> tuple[bytes, Any]:
-    """A body and its JSON. Raises Refused for what is none, or is more than any page sends.
-
-    Half a surrogate pair, which a browser may send, can neither be written nor sent back: U+FFFD in its place.
-    """
+    """A body and its JSON. Raises Refused for what is none, or is more than any page sends."""
     if sum(map(body.count, (b",", b":", b"[", b"{"))) > VALUES:
-        raise Refused(413, "This holds too many values; send less.", "内容太多；请减少后再试。")
+        raise Refused("guard.many")
     try:
         text = body.decode()
         if re.search(r"\\u[dD][89a-fA-F]", text):
             text = json.dumps(json.loads(text), ensure_ascii=False)
-            body = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-        asked = json.loads(body, parse_constant=_no_number)
+            body = whole_characters(text).encode()
+        content = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise _wrong() from error
-    if not _shallow(asked, DEPTH):
-        raise _wrong()
-    return body, asked
+        raise Refused("guard.wrong") from error
+    if not _shallow(content, DEPTH):
+        raise Refused("guard.wrong")
+    return body, content
+
+
+def whole_characters(text: str) -> str:
+    """Half a surrogate pair, which JSON from a browser may hold, can neither be written nor sent: U+FFFD instead."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _no_number(name: str) -> None:
@@ -308,17 +326,17 @@ def foreign(route: Route, headers: Headers) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return True
     hosts = [headers.get("host", ""), headers.get("x-forwarded-host", "").partition(",")[0].strip()]
-    told = [*headers.getlist("origin"), *(headers.getlist("referer") if site is None else ())]
-    return not all(any(same_place(one, host) for host in hosts if host) for one in told)
+    origins = [*headers.getlist("origin"), *(headers.getlist("referer") if site is None else ())]
+    return not all(any(same_place(one, host) for host in hosts if host) for one in origins)
 
 
 def same_place(origin: str, host: str) -> bool:
     """Whether an origin is at a host: of the same name and port, by default the port of the origin's scheme."""
     try:
-        asking, asked = urlsplit(origin), urlsplit(f"//{host}")
-        usual = {"http": 80, "https": 443}.get(asking.scheme)
-        there = (asked.hostname, asked.port or usual)
-        return bool(usual and asking.hostname) and (asking.hostname, asking.port or usual) == there
+        theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
+        usual = {"http": 80, "https": 443}.get(theirs.scheme)
+        place = (ours.hostname, ours.port or usual)
+        return bool(usual and theirs.hostname) and (theirs.hostname, theirs.port or usual) == place
     except ValueError:
         return False
 
@@ -359,12 +377,11 @@ def _network(address: str) -> str:
 
 
 def _cookies(headers: Headers) -> dict[str, str]:
-    pairs = (one.strip().partition("=") for line in headers.getlist("cookie") for one in line.split(";"))
-    return {name: value for name, _, value in pairs}
+    return cookie_parser("; ".join(headers.getlist("cookie")))
 
 
-def _plain_headers(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
-    """Without the length, which the body may no longer have."""
+def _without_length(scope: dict[str, Any]) -> list[tuple[bytes, bytes]]:
+    """The headers without the body's length, which may be another by now."""
     return [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"transfer-encoding")]
 
 
@@ -378,13 +395,13 @@ def _replay(body: bytes, receive: Any) -> Callable[[], Any]:
     return replay
 
 
-def _secured(scope: dict[str, Any], send: Any) -> Any:
-    """A send() that adds HEADERS and keeps cookies from other sites and from scripts."""
+def _secured(scope: dict[str, Any], send: Any, cookies: list[str]) -> Any:
+    """A send() that adds HEADERS and our cookies, and keeps all cookies from other sites and from scripts."""
 
     async def secured(message: dict[str, Any]) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=[pair for pair in message["headers"] if pair[0] != b"set-cookie"])
-            for cookie in Headers(raw=message["headers"]).getlist("set-cookie"):
+            for cookie in (*Headers(raw=message["headers"]).getlist("set-cookie"), *cookies):
                 headers.append("set-cookie", own_cookie(cookie, scope.get("scheme") == "https"))
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
@@ -394,43 +411,10 @@ def _secured(scope: dict[str, Any], send: Any) -> Any:
     return secured
 
 
-def _browser(headers: Headers, send: Any) -> tuple[str, Any]:
-    """Which browser asks, and a send() that tells one without a name its own. Nothing but its work here goes by it."""
-    name = _cookies(headers).get(BROWSER, "")
-    if re.fullmatch("[0-9A-Za-z_-]{22}", name):
-        return name, send
-    name = secrets.token_urlsafe(16)
-
-    async def naming(message: dict[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            cookie = (b"set-cookie", f"{BROWSER}={name}; Path=/".encode())
-            message = message | {"headers": [*message["headers"], cookie]}
-        await send(message)
-
-    return name, naming
-
-
 def own_cookie(cookie: str, encrypted: bool) -> str:
     """A cookie that other sites' requests do not bring and scripts do not see."""
     value, *rules = cookie.split("; ")
-    kept = [rule for rule in rules if not re.match("(?i)samesite|httponly|secure", rule)]
+    others = [rule for rule in rules if not re.match("(?i)samesite|httponly|secure", rule)]
     if encrypted or any(rule.lower() == "secure" for rule in rules):
-        kept.append("Secure")
-    return "; ".join([value, *kept, "HttpOnly", "SameSite=Strict"])
-
-
-def _gone() -> Refused:
-    return Refused(404, "There is nothing here.", "这里什么都没有。")
-
-
-def _wrong() -> Refused:
-    return Refused(422, "This is nothing that the page sends; reload it.", "这不是本页面会发送的内容；请刷新页面。")
-
-
-def _large(route: Route) -> Refused:
-    return Refused(
-        413,
-        f"This is too large; at most {max(route.most, 1024) >> 10} kB are taken here.",
-        f"内容太大；这里最多接受 {max(route.most, 1024) >> 10} kB。",
-        connection="close",
-    )
+        others.append("Secure")
+    return "; ".join([value, *others, "HttpOnly", "SameSite=Strict"])

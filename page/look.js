@@ -1,9 +1,9 @@
 // How a speech looks: waveform, mel spectrogram with pitch, phones and characters, all on one time axis; and how long
-// each stage of its making took. Plain functions without side effects; `data` is Look.as_dict() of infer/look.py,
-// `words` are page/look.py's.
+// each stage of its making took. Plain functions without side effects; `data` is Picture.as_dict() of
+// infer/documents/picture.py, `words` are the section "picture" of words/.
 
-const lookSay = (words, key, ...values) =>
-  words[key][window.pageLanguage ?? 1].replace(/\{(\d)\}/g, (_, i) => values[i]);
+const lookSay = (words, key, values) =>
+  words[key][window.pageLanguage ?? 1].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 
 function lookNode(tag, className, text = "") {
   const node = document.createElement(tag);
@@ -23,7 +23,7 @@ function drawLook(host, data, words) {
   const FINEST = 3000; // pixels a second, at most
 
   host.look?.remove();
-  const say = (key, ...values) => lookSay(words, key, ...values);
+  const say = (key, values) => lookSay(words, key, values);
   const bytes = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
   const envelope = new Int8Array(bytes(data.envelope).buffer);
   const mel = bytes(data.mel);
@@ -31,9 +31,11 @@ function drawLook(host, data, words) {
   const voiced = data.pitch.filter(Boolean).sort((a, b) => a - b);
   const part = (share) => voiced[Math.round(share * (voiced.length - 1))];
   const [lowest, highest] = [part(0.02), part(0.98)]; // what lies outside is a slip of the estimate, or rare
-  const summary = voiced.length
-    ? say("look.summary", data.duration.toFixed(1), Math.round(lowest), Math.round(highest))
-    : say("look.unvoiced", data.duration.toFixed(1));
+  const summary = say(voiced.length ? "look.summary" : "look.unvoiced", {
+    seconds: data.duration.toFixed(1),
+    lowest: Math.round(lowest),
+    highest: Math.round(highest),
+  });
 
   // Layout
   const root = lookNode("div", "look");
@@ -57,7 +59,7 @@ function drawLook(host, data, words) {
     const canvas = view.appendChild(lookNode("canvas", `look-${key}`));
     canvas.style.height = `${HEIGHTS[key]}px`;
     canvas.setAttribute("role", "img");
-    canvas.setAttribute("aria-label", say(`look.${key}`, names[key]));
+    canvas.setAttribute("aria-label", say(`look.${key}`, { content: names[key] }));
     return canvas;
   });
   const pointer = view.appendChild(lookNode("div", "look-pointer"));
@@ -354,7 +356,8 @@ function drawLook(host, data, words) {
     pointer.style.left = `${x}px`;
     const hertz = data.pitch[Math.min(data.columns - 1, Math.floor(columnAt(seconds)))];
     const character = characters.find((c) => c.start <= seconds && seconds < c.end)?.label;
-    const parts = [say("look.seconds", seconds.toFixed(2)), character, hertz && say("look.hertz", Math.round(hertz))];
+    const pitch = hertz && say("look.hertz", { hertz: Math.round(hertz) });
+    const parts = [say("look.seconds", { seconds: seconds.toFixed(2) }), character, pitch];
     readout.textContent = parts.filter(Boolean).join(" · ");
   }
 
@@ -407,11 +410,16 @@ function drawLook(host, data, words) {
 // One thin bar of what each stage took, its legend, and the whole in words. stages: {name: seconds} in the order of
 // their work; seconds: of the sound that was made.
 function drawStages(host, stages, seconds, words) {
-  const say = (key, ...values) => lookSay(words, key, ...values);
+  const say = (key, values) => lookSay(words, key, values);
   const took = Object.entries(stages).filter(([, time]) => time >= 0.0005);
   const total = took.reduce((sum, [, time]) => sum + time, 0);
   const rounded = (number) => (number >= 10 ? number.toFixed(0) : number.toFixed(number >= 1 ? 1 : 2));
-  const told = say("stages", rounded(seconds), rounded(total), rounded(seconds / total), (total / seconds).toFixed(2));
+  const told = say("stages", {
+    sound: rounded(seconds),
+    work: rounded(total),
+    factor: rounded(seconds / total),
+    rtf: (total / seconds).toFixed(2),
+  });
   const root = lookNode("div", "look-stages");
   root.appendChild(lookNode("p", "", told));
   const bar = root.appendChild(lookNode("div", "look-stages-bar"));
@@ -423,7 +431,7 @@ function drawStages(host, stages, seconds, words) {
     const item = list.appendChild(lookNode("li", ""));
     item.appendChild(lookNode("i", `look-stage-${name}`));
     item.append(say(`stage.${name}`), " ");
-    item.appendChild(lookNode("b", "", say("stage.ms", time < 0.01 ? (1000 * time).toFixed(1) : Math.round(1000 * time))));
+    item.appendChild(lookNode("b", "", say("stage.ms", { time: (1000 * time).toFixed(time < 0.01 ? 1 : 0) })));
   }
   host.replaceChildren(root);
 }

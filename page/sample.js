@@ -4,7 +4,7 @@
 
 const { words, limits } = props;
 const language = window.pageLanguage ?? (navigator.language.startsWith("zh") ? 0 : 1);
-const say = (key, ...values) => words[key][language].replace(/\{(\d)\}/g, (_, i) => values[i]);
+const say = (key, values) => words[key][language].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 const rounded = (seconds) => seconds.toFixed(1);
 
 function make(tag, properties = {}, ...children) {
@@ -76,7 +76,7 @@ function use(id, wav, called, seconds) {
   play.hidden = !wav;
   Object.assign(sample, { id, name: called });
   sessionStorage.sample = JSON.stringify(sample); // a reload keeps it, too
-  name.textContent = id ? `${called} · ${say("seconds", rounded(seconds))}` : "";
+  name.textContent = id ? `${called} · ${say("seconds", { seconds: rounded(seconds) })}` : "";
   name.title = called;
   show(id ? kept : empty);
   document.dispatchEvent(new CustomEvent("sample:changed", { detail: { id } }));
@@ -134,7 +134,9 @@ function problemOf(mono) {
 async function take(file, called) {
   const mine = ++turn;
   if (!file.size) return tell("", say("empty"));
-  if (file.size > limits.largest) return tell("", say("large", (file.size / 2 ** 20).toFixed(1), limits.largest >> 20));
+  if (file.size > limits.largest) {
+    return tell("", say("large", { size: (file.size / 2 ** 20).toFixed(1), most: limits.largest >> 20 }));
+  }
   tell(say("reading"));
   const { mono, cut } = await decoded(file).catch(() => ({}));
   const problem = mono ? problemOf(mono) : "";
@@ -148,7 +150,7 @@ async function take(file, called) {
   if (problem || got.error) return tell("", problem || got.error[language]);
   const here = box.contains(document.activeElement); // and not at another part of the page by now
   use(got.id, wav, called, got.seconds);
-  tell(say("added") + (cut ? ` ${say("cut", limits.seconds)}` : ""));
+  tell(say("added") + (cut ? ` ${say("cut", limits)}` : ""));
   if (here) play.focus({ preventScroll: true }); // the button that was pressed has gone
 }
 
@@ -191,7 +193,7 @@ function begin(stream) {
     const seconds = (performance.now() - began) / 1000;
     meter.getFloatTimeDomainData(heard);
     level.value = Math.min(1, 2 * heard.reduce((most, x) => Math.max(most, Math.abs(x)), 0));
-    clock.textContent = say("recording", Math.floor(seconds), limits.seconds);
+    clock.textContent = say("recording", { seconds: Math.floor(seconds), most: limits.seconds });
     if (seconds >= limits.seconds) end();
   }, 100);
   recorder = new MediaRecorder(stream);

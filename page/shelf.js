@@ -16,8 +16,7 @@ let kept = { history: [], presets: {} };
 
 const language = window.pageLanguage;
 const locale = ["zh-CN", "en"][language];
-const word = (key, ...values) =>
-  values.reduce((text, value, i) => text.replace(`{${i}}`, () => value), props.words[key][language]);
+const word = (key, facts = {}) => props.words[key][language].replace(/\{(\w+)\}/g, (_, name) => facts[name]);
 
 function make(tag, set = {}, ...children) {
   const node = document.createElement(tag);
@@ -42,7 +41,7 @@ function ago(when) {
 
 const duration = (seconds) =>
   seconds < 60
-    ? word("seconds", seconds.toFixed(1))
+    ? word("seconds", { seconds: seconds.toFixed(1) })
     : `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
 
 // --- messages: at the foot of the page, since a file may be dropped while another tab is open
@@ -74,7 +73,7 @@ function hide() {
 const say = (text, undo) => announce(status, text, undo);
 const fail = (pair, name) => {
   const text = typeof pair === "string" ? pair : pair[language];
-  announce(alert, name ? word("of", name, text) : text);
+  announce(alert, name ? word("of", { name, fault: text }) : text);
 };
 
 // --- the server, and the studio
@@ -119,7 +118,7 @@ async function replace(title, change) {
     return answer;
   };
   const undo = async () => (await replace(title, back)) && undone();
-  say(word("opened", title), before.cards.length || text.trim() ? undo : null);
+  say(word("opened", { name: title }), before.cards.length || text.trim() ? undo : null);
   return true;
 }
 
@@ -146,7 +145,7 @@ async function save() {
   const link = make("a", { href: URL.createObjectURL(content), download: `${name || "speech"}.bv2.json` });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
-  say(word("saved", link.download));
+  say(word("saved", { name: link.download }));
 }
 
 const base64 = (blob) =>
@@ -162,27 +161,27 @@ async function openFile(file) {
   try {
     if (ending === "json") await openProject(file);
     else if (SOUNDS.includes(ending) || file.type.startsWith("audio/")) await openSound(file);
-    else fail(word("unknown", file.name));
+    else fail(word("unknown", file));
   } catch {
-    fail(word("unreadable", file.name)); // it has gone, or is a folder
+    fail(word("unreadable", file)); // it has gone, or is a folder
   }
 }
 
 async function openProject(file) {
-  if (file.size > props.limits.project) return fail(word("large", file.name, props.limits.project >> 20));
+  if (file.size > props.limits.project) return fail(word("large", { name: file.name, most: props.limits.project >> 20 }));
   let project;
   try {
     project = JSON.parse((await file.text()).replace(/^\ufeff/, ""));
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
-    return fail(word("broken", file.name));
+    return fail(word("broken", file));
   }
   if (await ask("check_project", project, file.name)) await replace(file.name, (it) => it.open(project));
 }
 
 async function openSound(file) {
   const head = await base64(file.slice(0, props.limits.head)); // the recipe stands before the sound
-  say(word("reading", file.name));
+  say(word("reading", file));
   const got = await ask("read_recipe", head, file.name);
   if (!got) return;
   const { text, ...controls } = got.request ?? {};
@@ -261,7 +260,7 @@ async function savePreset(event) {
   const before = preset(name);
   if (!(await setPreset(name, window.studio.request()))) return;
   presetName.value = "";
-  say(word(before ? "preset.replaced" : "preset.saved", name), restorePreset(name, before));
+  say(word(before ? "preset.replaced" : "preset.saved", { name }), restorePreset(name, before));
 }
 
 async function applyPreset(name) {
@@ -269,7 +268,7 @@ async function applyPreset(name) {
   if (props.why && !(await ask("check_preset", { values: preset(name) }, name))) return; // an older page kept anything
   const before = window.studio.request();
   await window.studio.set(preset(name));
-  say(word("preset.applied", name), async () => {
+  say(word("preset.applied", { name }), async () => {
     await window.studio.set(before);
     undone();
   });
@@ -279,7 +278,7 @@ async function deletePreset(name) {
   const before = preset(name);
   if (!(await setPreset(name, null))) return;
   presetName.focus();
-  say(word("preset.deleted", name), restorePreset(name, before));
+  say(word("preset.deleted", { name }), restorePreset(name, before));
 }
 
 function drawPresets() {
@@ -315,7 +314,7 @@ async function deleteKept(entry, place) {
   if (!got) return refresh();
   drawHistory();
   (history.querySelectorAll(".shelf-open")[Math.min(place, kept.history.length - 1)] ?? historyTitle).focus();
-  say(word("history.deleted", entry.title), async () => {
+  say(word("history.deleted", { name: entry.title }), async () => {
     const { seconds, when, order } = entry;
     if (!(await ask("keep_project", { project: got.project, seconds, when, order }))) return;
     drawHistory();
@@ -324,7 +323,7 @@ async function deleteKept(entry, place) {
 }
 
 function askBeforeClearing() {
-  const question = word("history.sure", kept.history.length);
+  const question = word("history.sure", { count: kept.history.length });
   const back = () => {
     drawHistory();
     clearing.firstChild.focus();
@@ -356,9 +355,9 @@ function drawHistory() {
 
 // --- the panel
 
-const hint = (key, tag = "p") => make(tag, { className: "hint", textContent: word(key, props.most) });
+const hint = (key, tag = "p") => make(tag, { className: "hint", textContent: word(key, props) });
 const remover = (onclick, key, name) =>
-  button("×", onclick, { className: "shelf-remove", "aria-label": word(key, name), title: word(key, name) });
+  button("×", onclick, { className: "shelf-remove", "aria-label": word(key, { name }), title: word(key, { name }) });
 
 const presetName = make("input", { type: "text", maxLength: props.limits.name, autocomplete: "off" });
 presetName.placeholder = word("preset.name");

@@ -4,13 +4,14 @@ import hashlib
 import hmac
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
 
+from infer.files import Recent
 from page.guard import asker
+from words import message
 
 FREE = 5  # wrong passwords from one address before it has to wait; a name has ten times as many
 LONGEST, LONGEST_NAME = 60.0, 4.0  # seconds between two guesses, at most
@@ -23,23 +24,21 @@ class Guesses:
 
     def __init__(self, free: int, longest: float, clock: Callable[[], float]) -> None:
         self.free, self.longest, self.clock = free, longest, clock
-        self._made: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, when the last
+        self._made: Recent[str, tuple[int, float]] = Recent(REMEMBERED)  # how many, when the last
 
     def wait(self, key: str) -> float:
         """Seconds until the next guess is heard; 0: at once."""
-        made, last = self._made.get(key, (0, 0.0))
+        made, last = self._made.get(key) or (0, 0.0)
         pause = min(2.0 ** min(made - self.free, 30), self.longest) if made >= self.free else 0.0
         return max(0.0, last + pause - self.clock())
 
     def wrong(self, key: str) -> None:
-        made, last = self._made.pop(key, (0, 0.0))
+        made, last = self._made.get(key) or (0, 0.0)
         now = self.clock()
-        self._made[key] = (1 if now - last > FORGIVEN else made + 1), now
-        if len(self._made) > REMEMBERED:
-            self._made.popitem(last=False)
+        self._made.put(key, ((1 if now - last > FORGIVEN else made + 1), now))
 
     def right(self, key: str) -> None:
-        self._made.pop(key, None)
+        self._made.remove(key)
 
 
 class Door:
@@ -54,32 +53,26 @@ class Door:
         self.user, self.password = user.strip(), password
         self.addresses = Guesses(FREE, LONGEST, clock)
         self.names = Guesses(10 * FREE, LONGEST_NAME, clock)
-        self.known: OrderedDict[str, None] = OrderedDict()  # addresses that have signed in
+        self.owners: Recent[str, bool] = Recent(REMEMBERED)  # addresses from which somebody has signed in
         self._salt = secrets.token_bytes(16)
 
     def __call__(self, name: str, password: str) -> bool:
         """Raises HTTPException 429 for a guess that comes too early, be it right or wrong."""
         address = asker.get()
         share = str(int.from_bytes(self._hash(name)[:4]) % REMEMBERED)
-        wait = max(self.addresses.wait(address), 0.0 if address in self.known else self.names.wait(share))
+        wait = max(self.addresses.wait(address), 0.0 if address in self.owners else self.names.wait(share))
         if wait:
             seconds = int(wait) + 1
-            told = (
-                f"密码错误次数太多，请在 {seconds} 秒后再试。",
-                f"Too many wrong passwords; try again in {seconds} s.",
-            )
-            raise HTTPException(429, told, {"retry-after": str(seconds)})
-        known = hmac.compare_digest(self._hash(name), self._hash(self.user))
+            wrong = message("signin.too_early", seconds=seconds)
+            raise HTTPException(429, wrong.pair, {"retry-after": str(seconds)})
+        named = hmac.compare_digest(self._hash(name), self._hash(self.user))
         right = hmac.compare_digest(self._hash(password), self._hash(self.password))
-        if not (known and right):  # both were compared: the time tells nothing
+        if not (named and right):  # both were compared: the time tells nothing
             self.addresses.wrong(address)
             self.names.wrong(share)
             return False
         self.addresses.right(address)
-        self.known[address] = None
-        self.known.move_to_end(address)
-        if len(self.known) > REMEMBERED:
-            self.known.popitem(last=False)
+        self.owners.put(address, True)
         return True
 
     def _hash(self, word: str) -> bytes:

@@ -1,157 +1,98 @@
 """The tab of voices and models: what is here, what it lacks, the doctor's report, and model files by a click."""
 
 import html
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import gradio as gr
 
 from infer import log
-from infer.models import ITEMS, Item, Status, status
-from infer.pipeline import Engine
+from infer.engine.catalogue import VoiceInfo
+from infer.engine.pipeline import Engine
+from infer.files import bytes_in_words
+from infer.hub.download import ITEMS, Item, Status, status
 from infer.request import SpeechError
 from infer.settings import Settings
-from infer.voices import VoiceInfo
 from models.checkpoint.doctor import examine
 from models.config import plain
-from page import bytes_in_words, language_of, lines_html, private, shown
+from page import as_message, language_of, lines_html, panel, place_name, private, sentence
 from page.downloads import Download, Downloads
-from page.report import in_words, reason, report_html, some
+from page.report import report_html
+from words import Message, message
 
 TICK = 0.7  # seconds between two looks at the downloads, while there are any
+NAMES = 4  # of a voice's speakers that its card shows
 
-WORDS = {  # key -> Chinese, English
-    "tab.speak": ("朗读", "Speak"),
-    "tab.voices": ("音色与模型", "Voices and models"),
-    "voices": ("音色", "Voices"),
-    "models": ("模型", "Models"),
-    "refresh": ("刷新", "Refresh"),
-    "fetch": ("下载", "Download"),
-    "resume": ("继续下载", "Resume"),
-    "halt": ("停止下载", "Stop"),
-}
-SAID = {  # what handlers say; key -> Chinese, English
-    "put": (
-        "把音色的文件夹（内有 config.json 和 G_*.pth 或 G.safetensors）放进 {0}，再按“刷新”。",
-        "Put a voice's folder (config.json with G_*.pth or G.safetensors) into {0}, then press Refresh.",
-    ),
-    "none": ("还没有音色。", "There is no voice yet."),
-    "ready": ("可用", "ready"),
-    "lacks": ("缺模型", "lacks models"),
-    "broken": ("不能用", "unusable"),
-    "loaded": ("已载入", "loaded"),
-    "family": ("类型", "Family"),
-    "speakers": ("说话人", "Speakers"),
-    "count": ("{0} 位：{1}", "{0}: {1}"),
-    "more": ("{0} 等", "{0} …"),
-    "rate": ("采样率", "Sampling rate"),
-    "size": ("大小", "Size"),
-    "notice": (
-        "“{0}”还缺模型 {1}（约 {2:.1f} GB），下载后才能说话。",
-        "“{0}” needs the model {1} (about {2:.1f} GB) before it can speak.",
-    ),
-    "bring": ("去下载", "Download it"),
-    "lack": ("还不能说话：请在下面下载模型 {0}。", "It cannot speak yet: download {0} among the models below."),
-    "by hand": ("自己放文件，或不用模型", "Bring the files by hand, or do without"),
-    "comma": ("、", ", "),
-    "check": ("检查", "Check"),
-    "check of": ("检查音色 {0}", "Check the voice {0}"),
-    "checking": ("正在检查……", "Checking …"),
-    "unexpected": ("检查时出错（{0}），原因见终端。", "The check went wrong ({0}); the terminal has the cause."),
-    "about": ("约 {0}", "about {0}"),
-    "folder": ("位置", "Folder"),
-    "here": ("已齐备", "here"),
-    "part": ("下载了一部分", "partly here"),
-    "missing": ("未下载", "missing"),
-    "part.help": ("已有 {0}，会接着下载。", "{0} came before; a download goes on from there."),
-    "lacking": (
-        "模型仓库里没有 {0}，请自行放入。",
-        "The model repository does not have {0}: put it there yourself.",
-    ),
-    "ask": ("正在询问文件清单……", "Asking for the list of files …"),
-    "got": ("{0} / {1}（{2:.0%}）", "{0} of {1} ({2:.0%})"),
-    "speed": ("{0}/s", "{0}/s"),
-    "left": ("剩余约 {0}", "about {0} left"),
-    "verify": ("下载完成，正在校验（{0:.0%}）……", "Checking what came ({0:.0%}) …"),
-    "convert": ("正在转换为 safetensors……", "Turning it into safetensors …"),
-    "halting": ("正在停止……", "Stopping …"),
-    "halted": ("已停止，已下载的部分会保留。", "Stopped; what came stays."),
-    "refused": (
-        "本页对其他机器开放而没有密码，所以不能在这里下载：请设置 user 与 password，或在终端运行 "
-        "python -m infer.models。",
-        "Other machines reach this page without a password, so nothing can be fetched from here: set user and "
-        "password, or run python -m infer.models in a terminal.",
-    ),
-    "hours": ("{0} 小时 {1} 分", "{0} h {1} min"),
-    "minutes": ("{0} 分 {1} 秒", "{0} min {1} s"),
-    "seconds": ("{0} 秒", "{0} s"),
-}
-# A click on a card's button tells its voice; the cards come and go, so the list listens.
-ON_CLICK = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-voice]");
-  if (button) trigger("click", { voice: button.dataset.voice });
-});
-"""
-# The notice beside the controls leads to the row of the model that is missing; the tab's own button opens the tab.
-TO_MODEL = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-bring]");
-  if (!button) return;
-  document.getElementById("tab-voices-button")?.click();
-  const row = document.getElementById(`model-${button.dataset.bring}`);
-  new IntersectionObserver((seen, watch) => {
-    if (!row.offsetParent) return;
-    watch.disconnect();
-    row.scrollIntoView({ block: "center" });
-    row.querySelector("button")?.focus();
-  }).observe(row);
-});
-"""
+Line = tuple[Any, str]  # a sentence and its kind
+Rows = list[tuple[Message, Any]]
 
 
 class VoicesTab:
-    """The handlers. What is fetched is one matter for all listeners; a report is for the one who asked."""
+    """The handlers. What is fetched is one matter for all listeners; a report is for the one who asked.
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.settings = engine, engine.settings
+    rescan: the chosen voice -> updates of `speaking`, so many components, for other voices or models.
+    """
+
+    def __init__(self, engine: Engine, rescan: Callable[[str, gr.Request], Sequence[Any]], speaking: int) -> None:
+        self.engine, self.settings, self.rescan, self.speaking = engine, engine.settings, rescan, speaking
         self.downloads = Downloads(engine.settings)
-        self.items = tuple(item for item in ITEMS if self.settings.get(item.setting, item.folder))
+        self.items = tuple(item for item in ITEMS if getattr(self.settings, item.setting, item.folder))
+
+    def open(self, voice: str, request: gr.Request) -> list[Any]:
+        refused = lines_html([(message("voices.refused"), "notice")], language_of(request))
+        return [*self.refresh(voice, request), *self.models(request), refused]
+
+    def refresh(self, voice: str, request: gr.Request) -> list[Any]:
+        return [self.voices(request), *self.rescan(voice, request)]
+
+    def look(self, seen: int, voice: str, request: gr.Request, ticking: bool = False) -> list[Any]:
+        """seen: how many models have come, as this page knows. Who lacked one that has come lacks it no more."""
+        states = self.models(request, ticking)
+        news = [gr.skip()] * (1 + self.speaking) if states[-1] == seen else self.refresh(voice, request)
+        return [*news, *states]
+
+    def tick(self, seen: int, voice: str, request: gr.Request) -> list[Any]:
+        return self.look(seen, voice, request, ticking=True)
+
+    def button(self, act: Callable[[Item], None], item: Item) -> Callable[[int, str, gr.Request], list[Any]]:
+        def pressed(seen: int, voice: str, request: gr.Request) -> list[Any]:
+            act(item)
+            return self.look(seen, voice, request)
+
+        return pressed
 
     def voices(self, request: gr.Request, checked: str = "", report: str = "") -> str:
         """All voices as they are now, one of them with its report; of one that has gone it stands above all."""
         language = language_of(request)
-        folders = ("、", ", ")[language].join(
-            shown(self.settings.path(f), self.settings) for f in self.settings["voices"]
-        )
-        put = SAID["put"][language].format(folders)
+        folders = [place_name(self.settings.path(folder), self.settings) for folder in self.settings.voices]
+        put: Line = message("voices.put", folders=folders), "hint"
         try:
             infos = self.engine.voices()
         except SpeechError as error:
-            return lines_html([((error.zh, str(error))[language], "error"), (put, "hint")])
+            return lines_html([(error, "error"), put], language)
         cards = [
             voice_html(info, name in self.engine.loaded, language, report if name == checked else "")
             for name, info in infos.items()
         ]
         gone = report if checked not in infos else ""
-        return lines_html([(put, "hint")]) + gone + ("".join(cards) or lines_html([(SAID["none"][language], "notice")]))
+        none = lines_html([(message("voices.none"), "notice")], language)
+        return lines_html([put], language) + gone + ("".join(cards) or none)
 
     def check(self, event: gr.EventData, request: gr.Request) -> Iterator[str]:
         """The doctor's report in the card whose button was clicked. It reads the whole file, which takes its time."""
         name, language = str((event._data or {}).get("voice", "")), language_of(request)
-        yield self.voices(request, name, lines_html([(SAID["checking"][language], "checking")]))
+        yield self.voices(request, name, lines_html([(message("voices.checking"), "checking")], language))
         try:
             files = self.engine.files(name)
             report = examine(files.weights, files.config)
             missing = self.engine.features.missing(report.variant) if report.variant and report.usable else []
-            shown_report = report_html(report, missing, language)
+            result = report_html(report, [as_message(each) for each in missing], language)
         except SpeechError as error:  # it has gone meanwhile
-            shown_report = lines_html([((error.zh, str(error))[language], "error")])
+            result = lines_html([(error, "error")], language)
         except Exception as error:
             log.failure(f"checking the voice {plain(name)!r}", error)
-            shown_report = lines_html([(SAID["unexpected"][language].format(type(error).__name__), "error")])
-        yield self.voices(request, name, shown_report)
+            result = lines_html([(message("voices.unexpected", kind=type(error).__name__), "error")], language)
+        yield self.voices(request, name, result)
 
     def models(self, request: gr.Request, ticking: bool = False) -> list[Any]:
         """For each model its row and its two buttons, then the timer and how many models have come.
@@ -165,13 +106,13 @@ class VoicesTab:
         for state in status(self.settings, self.items):
             download = self.downloads.latest.get(state.item.name)
             busy = download is not None and download.running
-            begun = bool(state.part or state.here)
+            stopping = download is not None and download.stopped.is_set()
+            fetch = message("voices.resume" if state.part or state.here else "voices.fetch").say(language)
+            halt = message("voices.halt").say(language)
             updates += [
-                model_html(state, download, shown(state.folder, self.settings), language),
-                gr.Button(
-                    WORDS["resume" if begun else "fetch"][language], visible=allowed and not busy and not state.ready
-                ),
-                gr.Button(visible=allowed and busy, interactive=busy and not download.stopped.is_set()),
+                model_html(state, download, place_name(state.folder, self.settings), language),
+                gr.Button(fetch, visible=allowed and not busy and not state.ready),
+                gr.Button(halt, visible=allowed and busy, interactive=busy and not stopping),
             ]
         return [*updates, gr.Timer(active=running) if running or ticking else gr.skip(), arrived]
 
@@ -194,122 +135,150 @@ def may_fetch(settings: Settings) -> bool:
     return private(settings)
 
 
-def voice_html(info: VoiceInfo, loaded: bool, language: int, report: str = "") -> str:
-    """One voice as a card; every word of it that comes from its files is escaped."""
-    said = {key: pair[language] for key, pair in SAID.items()}
-    kind = "broken" if not info.family else "lacks" if info.missing else "ready"
-    facts = {}
-    if info.family:
-        names = some(info.speakers, said["more"], said["comma"], most=4)
-        facts = {
-            "family": info.family,
-            "speakers": said["count"].format(len(info.speakers), names),
-            "rate": f"{info.sampling_rate / 1000:g} kHz",
-            "size": bytes_in_words(info.size),
-        }
-    lines = [(reason(info.why, language), "why")] if info.why else []
-    lines += [(in_words(pair[1 - language], language), "error") for pair in info.missing if kind == "broken"]
-    below = report or lines_html(lines) + (lacks_html(info.missing, said, language) if kind == "lacks" else "")
-    badges = f'<span class="badge {kind}">{said[kind]}</span>'
-    badges += f'<span class="badge">{said["loaded"]}</span>' if loaded else ""
-    name = f" <small>{html.escape(info.id)}</small>" if info.id != info.title else ""
-    label = html.escape(said["check of"].format(info.title))
-    return (
-        f'<article class="card" data-card="{html.escape(info.id)}"><header><h3>{html.escape(info.title)}{name}</h3>'
-        f'{badges}<button class="small-button" data-voice="{html.escape(info.id)}" aria-label="{label}">{said["check"]}'
-        f"</button></header>{facts_html(facts, said)}{below}</article>"
+# --- as HTML: every word that comes from a file is escaped ------------------------------------------------------------
+
+
+def voice_html(info: VoiceInfo, loaded: bool, language: str, report: str = "") -> str:
+    """One voice as a card. report: in the place of what is wrong with it."""
+    missing = [as_message(each) for each in info.missing]
+    lines: list[Line] = [(info.why, "why")] if info.why else []
+    if not info.family:
+        badge, rows = ("voices.broken", "broken"), []
+        lines += [(each, "error") for each in missing]
+    else:
+        badge = ("voices.badge_lacks", "lacks") if missing else ("voices.ready", "ready")
+        names: Any = [plain(name) for name in info.speakers[:NAMES]]
+        if len(info.speakers) > NAMES:
+            names = message("voices.more", names=names)
+        rows = [
+            (message("voices.family"), info.family),
+            (message("voices.speakers"), message("voices.count", count=len(info.speakers), names=names)),
+            (message("voices.rate"), f"{info.sampling_rate / 1000:g} kHz"),
+            (message("voices.size"), bytes_in_words(info.size)),
+        ]
+    below = report or lines_html(lines, language) + (lacks_html(missing, language) if info.family else "")
+    badges = [(message(badge[0]), badge[1]), *([(message("voices.loaded"), "")] if loaded else [])]
+    label, id = _html(message("voices.check_of", voice=info.title), language), html.escape(info.id)
+    button = (
+        f'<button class="small-button" data-voice="{id}" aria-label="{label}">'
+        f"{_html(message('voices.check'), language)}</button>"
     )
+    name = info.id if info.id != info.title else ""
+    return card_html(f'data-card="{id}"', info.title, name, badges, button, rows, below, language)
 
 
-def lacks_html(missing: Sequence[tuple[str, str]], said: Mapping[str, str], language: int) -> str:
-    """What a voice lacks, by the names below, and the whole sentences for those who want to bring it by hand."""
-    sentences = lines_html([(pair[1 - language], "notice") for pair in missing])
-    items = lacking(missing)
-    if len(items) != len(missing):
-        return sentences
-    line = lines_html([(said["lack"].format(said["comma"].join(item.name for item in items)), "notice")])
-    return f"{line}<details><summary>{said['by hand']}</summary>{sentences}</details>"
-
-
-def lacking(missing: Sequence[tuple[str, str]]) -> list[Item]:
-    """The models that sentences of Features.missing name; none for a folder of the owner's own."""
-    names = [name for english, _ in missing for name in re.findall(r"python -m infer\.models (\w+)", english)]
-    return [item for name in names for item in ITEMS if item.name == name]
-
-
-def notice_html(info: VoiceInfo, language: int) -> str:
-    """Beside the controls: why this voice cannot speak, in a sentence, and a button to the model that it lacks."""
-    items = lacking(info.missing) if info.family else []
-    if not items or len(items) != len(info.missing):
-        return lines_html([(in_words(pair[1 - language], language), "notice") for pair in info.missing])
-    names = SAID["comma"][language].join(item.name for item in items)
-    words = SAID["notice"][language].format(info.title, names, sum(item.size for item in items) / 1e9)
-    button = f'<button class="small-button" data-bring="{items[0].name}">{SAID["bring"][language]}</button>'
-    return f'<p class="notice">{html.escape(words)} {button}</p>'
-
-
-def model_html(state: Status, download: Download | None, folder: str, language: int) -> str:
+def model_html(state: Status, download: Download | None, folder: str, language: str) -> str:
     """One model: what for, how large, where it goes, and how it stands, also while it comes."""
-    said = {key: pair[language] for key, pair in SAID.items()}
     item, have = state.item, sum(state.here.values()) + state.part
-    kind = "here" if state.ready else "part" if have else "missing"
-    facts = {
-        "size": bytes_in_words(have) if state.ready else said["about"].format(f"{item.size / 1e9:.1f} GB"),
-        "folder": folder,
-    }
+    badge = ("voices.missing", "missing")
+    if state.ready or have:
+        badge = ("voices.here", "here") if state.ready else ("voices.part", "part")
+    size = bytes_in_words(have) if state.ready else message("voices.about", size=f"{item.size / 1e9:.1f} GB")
+    rows: Rows = [(message("voices.size"), size), (message("voices.folder"), folder)]
     if download is not None and download.running:
         below = download_html(download, language)
     else:
-        lines = [(said["part.help"].format(bytes_in_words(have)), "hint")] if kind == "part" else []
+        lines: list[Line] = []
+        if badge[1] == "part":
+            lines = [(message("voices.part_help", size=bytes_in_words(have)), "hint")]
         if download is not None and not state.ready:
             if download.lacking:
-                lines = [(said["lacking"].format(said["comma"].join(download.lacking)), "notice")]
+                lines = [(message("voices.lacking", files=download.lacking), "notice")]
             if download.stopped.is_set():
-                lines = [(said["halted"], "hint"), *lines]
+                lines.insert(0, (message("voices.halted"), "hint"))
             if download.error:
-                lines = [(download.error[language], "error"), *lines]
-        below = lines_html(lines)
-    badge = f'<span class="badge {kind}">{said[kind]}</span>'
+                lines.insert(0, (download.error, "error"))
+        below = lines_html(lines, language)
+    badges = [(message(badge[0]), badge[1])]
+    use = as_message(item.use).say(language)
+    return card_html(f'data-model="{item.name}"', item.name, use, badges, "", rows, below, language)
+
+
+def card_html(
+    data: str, title: str, more: str, badges: Sequence[Line], button: str, rows: Rows, below: str, language: str
+) -> str:
+    """data: an attribute that names the card; it, `button` and `below` are HTML. more: in small letters."""
+    small = f" <small>{html.escape(more)}</small>" if more else ""
+    marks = "".join(f'<span class="badge {kind}">{_html(words, language)}</span>' for words, kind in badges)
+    cells = "".join(
+        f"<div><dt>{_html(label, language)}</dt><dd>{_html(value, language)}</dd></div>" for label, value in rows
+    )
+    facts = f'<dl class="facts">{cells}</dl>' if rows else ""
+    head = f"<header><h3>{html.escape(title)}{small}</h3>{marks}{button}</header>"
+    return f'<article class="card" {data}>{head}{facts}{below}</article>'
+
+
+def lacks_html(missing: Sequence[Message], language: str) -> str:
+    """What a voice lacks, by the names below, and the whole sentences for those who want to bring it by hand."""
+    sentences = lines_html([(each, "notice") for each in missing], language)
+    items = lacking(missing)
+    if not missing or len(items) != len(missing):
+        return sentences
+    line = lines_html([(message("voices.lack", models=[item.name for item in items]), "notice")], language)
+    return f"{line}<details><summary>{_html(message('voices.by_hand'), language)}</summary>{sentences}</details>"
+
+
+def lacking(missing: Sequence[Message]) -> list[Item]:
+    """The models that Features.missing names; none for a folder of the owner's own."""
+    commands = [str(each.facts.get("command", each)) for each in missing]
+    return [item for command in commands for item in ITEMS if f"python -m infer.models {item.name}" in command]
+
+
+def notice_html(info: VoiceInfo, language: str) -> str:
+    """Beside the controls: why this voice cannot speak, in a sentence, and a button to the model that it lacks."""
+    missing = [as_message(each) for each in info.missing]
+    items = lacking(missing) if info.family else []
+    if not items or len(items) != len(missing):
+        return lines_html([(each, "notice") for each in missing], language)
+    size = f"{sum(item.size for item in items) / 1e9:.1f} GB"
+    line = message("voices.notice", voice=info.title, models=[item.name for item in items], size=size)
+    bring = _html(message("voices.bring"), language)
+    button = f'<button class="small-button" data-bring="{items[0].name}">{bring}</button>'
+    return f'<p class="notice">{_html(line, language)} {button}</p>'
+
+
+def download_html(download: Download, language: str) -> str:
+    """A bar and a line: bytes, share, rate, time left."""
+    done, total, rate = download.done, download.total, download.rate()
+    share = done / total if total else 0.0
+    steps = {
+        "ask": message("voices.ask"),
+        "check": message("voices.verify", share=share),
+        "convert": message("voices.convert"),
+    }
+    if download.stopped.is_set():
+        line = [message("voices.halting")]
+    elif download.step in steps:
+        line = [steps[download.step]]
+    else:
+        line = [
+            message("voices.got", done=bytes_in_words(done), total=bytes_in_words(total), share=share),
+            message("voices.speed", rate=bytes_in_words(rate)),
+        ]
+        if rate >= 1:
+            line.append(message("voices.left", time=time_in_words((total - done) / rate)))
+    shares = download.step in ("fetch", "check") and total
+    bar = f'<progress max="1" value="{share:.4f}"></progress>' if shares else "<progress></progress>"
+    return f'{bar}<p class="progress">{"".join(f"<span>{_html(part, language)}</span>" for part in line)}</p>'
+
+
+def time_in_words(seconds: float) -> Message:
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 60:
+        return message("voices.hours", hours=minutes // 60, minutes=minutes % 60)
     return (
-        f'<article class="card" data-model="{item.name}"><header>'
-        f"<h3>{item.name} <small>{item.use[1 - language]}</small></h3>{badge}</header>"
-        f"{facts_html(facts, said)}{below}</article>"
+        message("voices.minutes", minutes=minutes, seconds=rest) if minutes else message("voices.seconds", seconds=rest)
     )
 
 
-def download_html(download: Download, language: int) -> str:
-    """A bar and a line: bytes, share, rate, time left."""
-    said = {key: pair[language] for key, pair in SAID.items()}
-    done, total, rate = download.done, download.total, download.rate()
-    share = done / total if total else 0.0
-    words = {"ask": said["ask"], "check": said["verify"].format(share), "convert": said["convert"]}
-    if download.stopped.is_set():
-        line = [said["halting"]]
-    elif download.step in words:
-        line = [words[download.step]]
-    else:
-        line = [said["got"].format(bytes_in_words(done), bytes_in_words(total), share)]
-        line += [said["speed"].format(bytes_in_words(rate))]
-        if rate >= 1:
-            line += [said["left"].format(time_in_words((total - done) / rate, said))]
-    known = download.step in ("fetch", "check") and total
-    bar = f'<progress max="1" value="{share:.4f}"></progress>' if known else "<progress></progress>"
-    return f'{bar}<p class="progress">{"".join(f"<span>{html.escape(part)}</span>" for part in line)}</p>'
+def _html(line: Any, language: str) -> str:
+    return html.escape(sentence(line, language))
 
 
-def time_in_words(seconds: float, said: Mapping[str, str]) -> str:
-    whole = round(seconds)
-    if whole >= 3600:
-        return said["hours"].format(whole // 3600, whole % 3600 // 60)
-    return said["minutes"].format(*divmod(whole, 60)) if whole >= 60 else said["seconds"].format(whole)
+# --- the tab ----------------------------------------------------------------------------------------------------------
 
 
-def facts_html(facts: Mapping[str, str], said: Mapping[str, str]) -> str:
-    cells = "".join(f"<div><dt>{said[key]}</dt><dd>{html.escape(value)}</dd></div>" for key, value in facts.items())
-    return f'<dl class="facts">{cells}</dl>' if facts else ""
-
-
-def build(
+def voices_tab(
     engine: Engine,
     i18n: gr.I18n,
     tab: gr.Tab,
@@ -321,60 +290,31 @@ def build(
 
     Nothing is looked at before the tab is opened: a page must not read every checkpoint's head for each listener.
     """
-    handlers = VoicesTab(engine)
+    handlers = VoicesTab(engine, rescan, len(speaking))
     with gr.Row(elem_classes="section"):
         gr.HTML(i18n("voices"), html_template="<h2>${value}</h2>")
         refresh = gr.Button(i18n("refresh"), elem_id="refresh", size="sm", scale=0, min_width=90)
-    voices = gr.HTML(js_on_load=ON_CLICK, elem_id="voices")
+    voices = panel("${value}", "voices.js", elem_id="voices")
     with gr.Row(elem_classes="section"):
         gr.HTML(i18n("models"), html_template="<h2>${value}</h2>")
     refused = gr.HTML(js_on_load=None, visible=not may_fetch(engine.settings), elem_id="refused")
-    rows: list[gr.components.Component] = []
-    buttons = []
+    rows: list[Any] = []
+    hidden: dict[str, Any] = {"size": "sm", "scale": 0, "min_width": 110, "visible": False}
     for item in handlers.items:
         with gr.Row(elem_id=f"model-{item.name}", elem_classes="model"):
-            row = gr.HTML(js_on_load=None, scale=1)
-            fetch = gr.Button(i18n("fetch"), size="sm", scale=0, min_width=110, visible=False, elem_classes="fetch")
-            halt = gr.Button(i18n("halt"), size="sm", scale=0, min_width=110, visible=False, elem_classes="halt")
-        rows += [row, fetch, halt]
-        buttons.append((item, fetch, halt))
+            rows.append(gr.HTML(js_on_load=None, scale=1))
+            rows += [gr.Button("", **hidden, elem_classes=kind) for kind in ("fetch", "halt")]
     timer, arrived = gr.Timer(TICK, active=False), gr.State(0)
-    rows += [timer, arrived]
     changing = [voices, *speaking]
-
-    def on_refresh(chosen: str, request: gr.Request) -> list[Any]:
-        return [handlers.voices(request), *rescan(chosen, request)]
-
-    def on_open(chosen: str, request: gr.Request) -> list[Any]:
-        sentence = lines_html([(SAID["refused"][language_of(request)], "notice")])
-        return [*on_refresh(chosen, request), *handlers.models(request), sentence]
-
-    def on_check(event: gr.EventData, request: gr.Request) -> Iterator[str]:
-        yield from handlers.check(event, request)
-
-    def look(seen: int, chosen: str, request: gr.Request, ticking: bool = False) -> list[Any]:
-        states = handlers.models(request, ticking)
-        if states[-1] == seen:
-            return [gr.skip()] * len(changing) + states
-        return on_refresh(chosen, request) + states  # a model has come: who lacked it lacks it no more
-
-    def on_tick(seen: int, chosen: str, request: gr.Request) -> list[Any]:
-        return look(seen, chosen, request, ticking=True)
-
-    def on_button(act: Callable[[Item], None], item: Item) -> Callable:
-        def pressed(seen: int, chosen: str, request: gr.Request) -> list[Any]:
-            act(item)
-            return look(seen, chosen, request)
-
-        return pressed
+    everything = [*changing, *rows, timer, arrived]
 
     # preprocess: the chosen voice may be one that Gradio has not offered to this page.
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "preprocess": False}
     at_once = quiet | {"queue": False}
-    tab.select(on_open, voice, [*changing, *rows, refused], **at_once)
-    refresh.click(on_refresh, voice, changing, **at_once)
-    voices.click(on_check, None, voices, **quiet, concurrency_limit=1)
-    timer.tick(on_tick, [arrived, voice], [*changing, *rows], **at_once)
-    for item, fetch, halt in buttons:
-        fetch.click(on_button(handlers.start, item), [arrived, voice], [*changing, *rows], **at_once)
-        halt.click(on_button(handlers.stop, item), [arrived, voice], [*changing, *rows], **at_once)
+    tab.select(handlers.open, voice, [*everything, refused], **at_once)
+    refresh.click(handlers.refresh, voice, changing, **at_once)
+    voices.click(handlers.check, None, voices, **quiet, concurrency_limit=1)
+    timer.tick(handlers.tick, [arrived, voice], everything, **at_once)
+    for item, fetch, halt in zip(handlers.items, rows[1::3], rows[2::3], strict=True):
+        for button, act in ((fetch, handlers.start), (halt, handlers.stop)):
+            button.click(handlers.button(act, item), [arrived, voice], everything, **at_once)

@@ -6,7 +6,7 @@ import torch
 
 from models import Synthesizer
 from tests.conftest import golden
-from tests.golden import load_folder
+from tests.parity import load_folder
 
 
 @cache

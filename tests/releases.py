@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from models import VARIANTS, Synthesizer, SynthesizerConfig
+from models.checkpoint import opened
 from tests.voices import CONFIG, FRAMES_PER_TOKEN, GENERATOR
 
 VERSIONS = {"extra-fix": "2.4", "zh-clap": "2.3", "extra": "2.3", "japanese-extra": "2.4", "v2.1-first": "2.1"}
@@ -55,3 +56,9 @@ def make_release(folder: Path, family: str, **model: object) -> Path:
     release = {"model": state_of(family, config), "iteration": 1, "optimizer": optimizer, "learning_rate": 1e-4}
     torch.save(release, folder / "models" / "G_100.pth")
     return folder / "models" / "G_100.pth"
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """All named tensors of a file, as stored."""
+    with opened(path) as file:
+        return {name: file.read(name) for name in file.described}

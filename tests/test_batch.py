@@ -1,12 +1,11 @@
-"""infer/batch.py: files in, items, files out; what is there is kept, what fails is told, nothing is half written."""
+"""documents/batch.py: files in, items, files out; what is there stays, what fails is told, nothing is half written."""
 
 import io
 import json
 import time
 import zipfile
+from contextlib import closing
 from dataclasses import replace
-from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +13,20 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import audio, batch, subtitles
-from infer.batch import Item, decode, fitted, items, main, run
-from infer.pipeline import Engine, speak
+from infer.cli import say
+from infer.cli.batch import main
+from infer.documents import audio, batch, subtitles
+from infer.documents.batch import Batch, Entry, Result, decode, fitted, read_entries
+from infer.engine.pipeline import Engine, speak
+from infer.engine.turns import Line
 from infer.request import BadRequest, SpeechRequest, Timed
 from infer.settings import load_settings
+from page.files import Files
+from page.sample import Samples
+from page.studio import Studio
 from tests.test_subtitles import said
 from tests.test_text_properties import ANY
+from tests.test_turns import hear, samples_of, saying
 from tests.voices import make_tiny_voice
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\n<i>你好，</i>\n世界。\n\n2\n00:00:04,000 --> 00:00:06,000\n再见。\n"
@@ -39,6 +45,14 @@ def engine(overrides):
 
 
 @pytest.fixture
+def call(overrides):
+    def run_command(*arguments, command=main):
+        return command([*map(str, arguments), *(f for o in overrides for f in ("--set", o))])
+
+    return run_command
+
+
+@pytest.fixture
 def file(tmp_path):
     """Writes a file to read from."""
 
@@ -50,20 +64,25 @@ def file(tmp_path):
     return write
 
 
+def run(engine, entries, *where, **how):
+    """What becomes of the entries."""
+    return (step for step in Batch(engine, *where, **how).steps(entries) if isinstance(step, Result))
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def test_lines_and_paragraphs(file):
     source = file("\ufeff一。\r\n\r\n  二。  \r\n三。\r\n \r\n\r\n四。")
-    assert [(i.number, i.text) for i in items(source)] == [(1, "一。"), (2, "二。"), (3, "三。"), (4, "四。")]
-    assert [i.text for i in items(source, paragraphs=True)] == ["一。", "二。\n三。", "四。"]
+    assert [(i.number, i.text) for i in read_entries(source)] == [(1, "一。"), (2, "二。"), (3, "三。"), (4, "四。")]
+    assert [i.text for i in read_entries(source, paragraphs=True)] == ["一。", "二。\n三。", "四。"]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_table(file, delimiter):
     rows = [["text", "Speaker", "speed", "name", "seed"], ["你好", "乙", "1.5", "开场", "7"], ["再见", "", "", "", ""]]
     source = file("\r\n".join(delimiter.join(row) for row in [*rows, [""] * 5]), "in.csv")
-    first, second = items(source)
+    first, second = read_entries(source)
     base = SpeechRequest("", speed=0.9)
     assert first.request(base) == SpeechRequest("你好", speaker="乙", speed=1.5, seed=7) and first.name == "开场"
     assert second.request(base) == SpeechRequest("再见", speed=0.9)
@@ -72,31 +91,34 @@ def test_a_table(file, delimiter):
 def test_what_is_wrong_with_a_row_is_its_own_fault(file):
     source = file('text,speed\n你好,fast\n你好，9\n你好,9\n一,1,二\n"有,逗号",1', "in.csv")
     messages = []
-    for item in items(source):
+    for item in read_entries(source):
         try:
             item.request(SpeechRequest(""))
             messages.append("")
         except BadRequest as error:
-            assert "\n" not in str(error) and error.zh != str(error)
+            assert "\n" not in str(error) and error.message.say("zh") != str(error)
             messages.append(str(error))
     assert ["must be a number, not 'fast'" in messages[0], messages[1], messages[4]] == [True, "", ""]
     assert "from 0.5 to 2" in messages[2] and "3 cells and there are 2 columns" in messages[3]
 
 
 def test_subtitles_are_read_in_order_of_time(file):
-    first, second = items(file(SRT, "in.srt"))
+    first, second = read_entries(file(SRT, "in.srt"))
     assert (first.text, first.slot) == ("你好， 世界。", (1.0, 2.5)) and (second.text, second.slot) == (
         "再见。",
         (4.0, 6.0),
     )
     vtt = "WEBVTT\n\n00:00:04.000 --> 00:00:06.000\n后\n\n00:01.000 --> 00:02.000\n先\n"
-    assert [i.text for i in items(file(vtt, "in.vtt"))] == ["先", "后"]
+    assert [i.text for i in read_entries(file(vtt, "in.vtt"))] == ["先", "后"]
     loose = "1\n0:0:1.5 --> 0:0:2\n{\\an8}3 < 5\n2\n00:00:03,000  -->  00:00:04,000 X1:5\n2024\n\n3\n"
     loose += "\n4\n00:00:05 --> 00:00:06\n\n空"
-    assert [(i.text, i.slot) for i in items(file(loose, "in.srt"))] == [("3 < 5", (1.5, 2.0)), ("2024", (3.0, 4.0))]
+    assert [(i.text, i.slot) for i in read_entries(file(loose, "in.srt"))] == [
+        ("3 < 5", (1.5, 2.0)),
+        ("2024", (3.0, 4.0)),
+    ]
     marked = "WEBVTT\n\nNOTE 注\n\n1\n00:01.000 --> 00:02.000 align:left\n<v 甲>a<00:00:01.500> &lt; b</v>\n"
-    assert [i.text for i in items(file(marked, "in.vtt"))] == ["a < b"]
-    (item,) = items(file("1\n00:00:04,000 --> 00:00:03,000\n反\n", "in.srt"))
+    assert [i.text for i in read_entries(file(marked, "in.vtt"))] == ["a < b"]
+    (item,) = read_entries(file("1\n00:00:04,000 --> 00:00:03,000\n反\n", "in.srt"))
     with pytest.raises(BadRequest, match="ends before it begins"):
         item.request(SpeechRequest(""))
 
@@ -104,26 +126,26 @@ def test_subtitles_are_read_in_order_of_time(file):
 @pytest.mark.parametrize("part", ["{", "<b ", "<font ", "<", "\n", "1", "00:00:01,000 --> ", " "])
 def test_no_subtitles_take_long(file, part):
     began = time.thread_time()
-    items(file("1\n00:00:01,000 --> 00:00:02,000\n好" + part * 200_000 + "\n好", "in.srt"))
+    read_entries(file("1\n00:00:01,000 --> 00:00:02,000\n好" + part * 200_000 + "\n好", "in.srt"))
     assert time.thread_time() - began < 5
 
 
 def test_numbers_of_characters_that_nobody_has_stay_as_they_are(file):
     written = f"WEBVTT\n\n00:01.000 --> 00:02.000\n&#{'1' * 5000}; &#22909; &amp;\n"
-    (item,) = items(file(written, "in.vtt"))
+    (item,) = read_entries(file(written, "in.vtt"))
     assert item.text == f"&#{'1' * 5000}; 好 &"
 
 
 def test_items_know_their_line(file):
-    assert [i.line for i in items(file("一\r\n\r\n二\n"))] == [1, 3]
-    assert [i.line for i in items(file("\n一\n二\n \n三"), paragraphs=True)] == [2, 5]
-    assert [i.line for i in items(file('\r\n\r\ntext\r\n"一\r\n一"\r\n\r\n二\r\n', "in.csv"))] == [4, 7]
-    assert [i.line for i in items(file(SRT, "in.srt"))] == [2, 7]
+    assert [i.line for i in read_entries(file("一\r\n\r\n二\n"))] == [1, 3]
+    assert [i.line for i in read_entries(file("\n一\n二\n \n三"), paragraphs=True)] == [2, 5]
+    assert [i.line for i in read_entries(file('\r\n\r\ntext\r\n"一\r\n一"\r\n\r\n二\r\n', "in.csv"))] == [4, 7]
+    assert [i.line for i in read_entries(file(SRT, "in.srt"))] == [2, 7]
 
 
 @given(st.text(st.sampled_from("他在2024年走过3.5的路看Hello，。、“”（）😀\n "), max_size=150))
 def test_our_own_subtitles_are_read_back(text):
-    for write in (subtitles.srt, subtitles.vtt, partial(subtitles.vtt, karaoke=True)):
+    for write in (subtitles.srt, subtitles.vtt):
         cues = subtitles.cues(said(text))
         read = batch._subtitles(write(said(text)))
         assert [item.text for item in read] == [cue.text for cue in cues]
@@ -131,8 +153,8 @@ def test_our_own_subtitles_are_read_back(text):
 
 
 def test_encodings(file):
-    (item,) = items(file("你好，世界。".encode("gb18030")))
-    assert item.text == "你好，世界。" and "read as GB18030" in item.notices[0][0]
+    (item,) = read_entries(file("你好，世界。".encode("gb18030")))
+    assert item.text == "你好，世界。" and "read as GB18030" in str(item.notices[0])
     for data in ("你好".encode(), "你好".encode("utf-8-sig"), "你好".encode("utf-16")):
         assert decode(data) == ("你好", ())
     for data in (b"\x00\x01\x02", b"\xff\xff\xff\xff"):
@@ -163,19 +185,19 @@ def test_encodings(file):
 )
 def test_a_file_at_fault_is_one_sentence(file, content, name, message):
     with pytest.raises(BadRequest, match=message) as caught:
-        items(file(content, name))
-    assert "\n" not in str(caught.value) and caught.value.zh != str(caught.value)
+        read_entries(file(content, name))
+    assert "\n" not in str(caught.value) and caught.value.message.say("zh") != str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("item", "name"),
     [
-        (Item(1, "你好，世界！"), "001-你好_世界.wav"),
-        (Item(2, "../../etc/passwd"), "002-etc_passwd.wav"),
-        (Item(3, "x", name="CON"), "003-CON.wav"),
-        (Item(4, "😀"), "004.wav"),
-        (Item(5, "银行[yin2 hang2]的行长"), "005-银行的行长.wav"),
-        (Item(6, "好" * 5000), f"006-{'好' * 24}.wav"),
+        (Entry(1, "你好，世界！"), "001-你好_世界.wav"),
+        (Entry(2, "../../etc/passwd"), "002-etc_passwd.wav"),
+        (Entry(3, "x", name="CON"), "003-CON.wav"),
+        (Entry(4, "😀"), "004.wav"),
+        (Entry(5, "银行[yin2 hang2]的行长"), "005-银行的行长.wav"),
+        (Entry(6, "好" * 5000), f"006-{'好' * 24}.wav"),
     ],
 )
 def test_names_of_files(item, name):
@@ -184,7 +206,7 @@ def test_names_of_files(item, name):
 
 @given(ANY, st.integers(1, 10_000))
 def test_no_text_makes_a_dangerous_name(text, number):
-    name = Item(number, text).file(10_000, "wav")
+    name = Entry(number, text).file(10_000, "wav")
     assert len(name.encode()) < 150 and name.startswith(f"{number:05}")
     assert not set(name) & set('/\\:*?"<>|\0\r\n') and not name.removesuffix(".wav").endswith((".", " "))
 
@@ -193,7 +215,11 @@ def test_no_text_makes_a_dangerous_name(text, number):
 
 
 def test_a_folder_goes_on_where_it_was(engine, tmp_path):
-    wanted = [Item(1, "你好。"), Item(2, "你好。", options={"speaker": "丁"}), Item(3, "再见。", options={"seed": "5"})]
+    wanted = [
+        Entry(1, "你好。"),
+        Entry(2, "你好。", options={"speaker": "丁"}),
+        Entry(3, "再见。", options={"seed": "5"}),
+    ]
     base = SpeechRequest("", speaker="乙")
     results = list(run(engine, wanted, tmp_path / "out", base))
     assert [r.status for r in results] == ["made", "failed", "made"] and "no speaker '丁'" in str(results[1].error)
@@ -208,11 +234,11 @@ def test_a_folder_goes_on_where_it_was(engine, tmp_path):
     }  # fmt: skip
     assert "丁" in lines[1]["zh"] and lines[3]["made"] == 2 and lines[3]["failed"] == 1
 
-    wanted[1] = Item(2, "你好。")
+    wanted[1] = Entry(2, "你好。")
     assert [r.status for r in run(engine, wanted, tmp_path / "out", base)] == ["skipped", "made", "skipped"]
     assert [r.status for r in run(engine, wanted, tmp_path / "out", base.but(pause=1.0))] == ["made"] * 3
     (tmp_path / "out" / "001-你好.wav").write_bytes(b"torn")
-    wanted[2] = Item(3, "再见。", options={"seed": "6"})
+    wanted[2] = Entry(3, "再见。", options={"seed": "6"})
     again = list(run(engine, wanted, tmp_path / "out", base.but(pause=1.0)))
     assert [r.status for r in again] == ["made", "skipped", "made"]
     assert [r.status for r in run(engine, wanted[:1], tmp_path / "out", base.but(pause=1.0), again=True)] == ["made"]
@@ -226,10 +252,10 @@ def test_a_recipe_is_read_however_long_the_text():
 
 def test_a_zip_goes_on_too(engine, tmp_path):
     out = tmp_path / "out.zip"
-    wanted = [Item(1, "你好。"), Item(2, "再见。")]
+    wanted = [Entry(1, "你好。"), Entry(2, "再见。")]
     assert [r.status for r in run(engine, wanted, out, format="ogg")] == ["made", "made"]
     assert sorted(zipfile.ZipFile(out).namelist()) == ["001-你好.ogg", "002-再见.ogg", "report.jsonl"]
-    assert [r.status for r in run(engine, [*wanted, Item(3, "😀")], out, format="ogg")] == [
+    assert [r.status for r in run(engine, [*wanted, Entry(3, "😀")], out, format="ogg")] == [
         "skipped",
         "skipped",
         "failed",
@@ -245,21 +271,21 @@ def test_a_zip_goes_on_too(engine, tmp_path):
 def test_what_is_packed_in_an_earlier_zip_is_made_anew(engine, tmp_path, damaged):
     """It could unpack to any number of bytes; we pack nothing."""
     out = tmp_path / "out.zip"
-    list(run(engine, [Item(1, "你好")], tmp_path))
+    list(run(engine, [Entry(1, "你好")], tmp_path))
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(tmp_path / "001-你好.wav", "001-你好.wav")
     if damaged:
         content = bytearray(out.read_bytes())
         content[30 + len("001-你好.wav".encode())] ^= 0xFF
         out.write_bytes(content)
-    assert [result.status for result in run(engine, [Item(1, "你好")], out)] == ["made"]
+    assert [result.status for result in run(engine, [Entry(1, "你好")], out)] == ["made"]
     with zipfile.ZipFile(out) as archive:
         assert archive.read("001-你好.wav")[:4] == b"RIFF" and not archive.testzip()
 
 
 def test_joined_with_pauses(engine, tmp_path):
     out = tmp_path / "out.flac"
-    results = list(run(engine, [Item(1, "你好。"), Item(2, "再见。")], out, SpeechRequest("", paragraph_pause=0.5)))
+    results = list(run(engine, [Entry(1, "你好。"), Entry(2, "再见。")], out, SpeechRequest("", paragraph_pause=0.5)))
     samples, rate = soundfile.read(out, dtype="int16")
     one, other = (audio.to_pcm16(speak(engine, SpeechRequest(text))[0]) for text in ("你好。", "再见。"))
     assert np.array_equal(samples, np.concatenate([one, np.zeros(round(0.5 * rate), np.int16), other]))
@@ -272,33 +298,33 @@ def test_subtitles_lie_at_their_times_and_fit(engine, tmp_path):
     long, short = seconds["今天天气很好。"], seconds["再见。"]
     slots = [(0.5, 0.5 + 0.7 * long), (3.0, 3.0 + 0.1 * long), (3.2, 9.0), (20.0, 20.0 + 2 * short)]
     texts = ["今天天气很好。", "今天天气很好。", "再见。", "再见。"]
-    wanted = [Item(i, text, slot=slot) for i, (text, slot) in enumerate(zip(texts, slots, strict=True), 1)]
+    wanted = [Entry(i, text, slot=slot) for i, (text, slot) in enumerate(zip(texts, slots, strict=True), 1)]
     results = list(run(engine, wanted, tmp_path / "out", SpeechRequest("")))
     fits, over, free, calm = results
     assert 1 < fits.speed < 2 and 0.6 * long < fits.seconds <= 0.7 * long and not fits.notices
-    assert over.speed == 2 and "at speed 2 and has" in over.notices[0][0]
+    assert over.speed == 2 and "at speed 2 and has" in str(over.notices[0])
     assert free.speed == calm.speed == 1 and calm.seconds == short
     assert [r.status for r in run(engine, wanted, tmp_path / "out")] == ["skipped"] * 4
-    wider = [Item(1, "今天天气很好。", slot=(0.5, 9.0)), *wanted[1:]]
+    wider = [Entry(1, "今天天气很好。", slot=(0.5, 9.0)), *wanted[1:]]
     assert [r.status for r in run(engine, wider, tmp_path / "out")] == ["made", *["skipped"] * 3]
 
     out = tmp_path / "out.wav"
     results = list(run(engine, wanted, out))
     assert [r.start for r in results] == [0.5, 3.0, 3.0 + results[1].seconds, 20.0]
-    assert "late" in results[2].notices[0][0]
+    assert "late" in str(results[2].notices[0])
     samples, rate = soundfile.read(out)
     assert not samples[: round(0.5 * rate)].any() and not samples[round(15 * rate) : round(20 * rate)].any()
     assert np.abs(samples[round(20 * rate) :]).max() > 0.01 and len(samples) / rate == pytest.approx(
         20 + short, abs=1e-3
     )
-    (late,) = run(engine, [Item(1, "你好。", slot=(1e6, 1e6 + 1))], tmp_path / "b.wav")
+    (late,) = run(engine, [Entry(1, "你好。", slot=(1e6, 1e6 + 1))], tmp_path / "b.wav")
     assert "4 hours" in str(late.error) and not (tmp_path / "b.wav").exists()
 
 
 def test_the_speed_that_fits_leaves_pauses_alone(tmp_path):
     (plain,) = said("好")
 
-    def stream(request, _):
+    def stream(request):
         tried.append(request.speed)
         frames = np.ceil(4 / request.speed) / 4  # coarse, as durations are
         phones = Timed("h", 0, frames * 1.5), Timed("ao", 1, frames * 3)
@@ -306,7 +332,7 @@ def test_the_speed_that_fits_leaves_pauses_alone(tmp_path):
 
     def fit(request, slot):
         tried.clear()
-        trying = fitted(SimpleNamespace(stream=stream), request, slot, tmp_path / "out.wav", lambda: False)
+        trying = fitted(stream, request, slot, tmp_path / "out.wav", lambda: False)
         assert [piece.request.speed for piece in trying] == tried and not list(tmp_path.glob(".*"))
         info = soundfile.info(tmp_path / "out.wav")
         return tried[-1], info.frames / 100
@@ -321,35 +347,47 @@ def test_the_speed_that_fits_leaves_pauses_alone(tmp_path):
 
 def test_other_rates_are_brought_to_the_first(tmp_path):
     for name, rate in (("a.wav", 22050), ("b.wav", 44100)):
-        audio.write(tmp_path / name, np.full(rate, 0.25, np.float32), rate)
-    results = [batch.Result(Item(i, "好"), "made", name, 1.0, 1.0, i) for i, name in enumerate(("a.wav", "b.wav"))]
+        (tmp_path / name).write_bytes(audio.encode(np.full(rate, 0.25, np.float32), rate))
+    results = [Result(Entry(i, "好"), "made", name, 1.0, 1.0, i) for i, name in enumerate(("a.wav", "b.wav"))]
     for name, rate in (("out.mp3", 22050), ("out.opus", 24000)):
-        list(batch._join(results, tmp_path, tmp_path / name))
+        joining = Batch(None, tmp_path / name)
+        (tmp_path / f"{name}.parts").symlink_to(tmp_path)
+        list(joining._join(results))
         info = soundfile.info(tmp_path / name)
         assert info.samplerate == rate and info.duration == pytest.approx(2, abs=0.1)
 
 
 def test_a_cancelled_run_keeps_what_is_done(engine, tmp_path):
     made = []
-    for result in run(engine, [Item(1, "你好。"), Item(2, "再见。")], tmp_path / "out", cancelled=lambda: bool(made)):
+    for result in run(engine, [Entry(1, "你好。"), Entry(2, "再见。")], tmp_path / "out", cancelled=lambda: bool(made)):
         made.append(result.file)
     assert made == ["001-你好.wav"] and not (tmp_path / "out" / "002-再见.wav").exists()
-    running = run(engine, [Item(1, "早。"), Item(2, "晚。")], tmp_path / "b.zip")
+    running = run(engine, [Entry(1, "早。"), Entry(2, "晚。")], tmp_path / "b.zip")
     next(running)
     running.close()
     assert (tmp_path / "b.zip.parts" / "001-早.wav").exists() and not (tmp_path / "b.zip").exists()
-    assert [r.status for r in run(engine, [Item(1, "早。"), Item(2, "晚。")], tmp_path / "b.zip")] == [
+    assert [r.status for r in run(engine, [Entry(1, "早。"), Entry(2, "晚。")], tmp_path / "b.zip")] == [
         "skipped",
         "made",
     ]
 
 
+def test_every_face_makes_the_same_samples(engine, call, tmp_path, monkeypatch):
+    """The command line, a batch and the page, which says a card."""
+    text, options = "你好，世界。再见！\n完了。", {"seed": 7, "pause": 0.3, "speaker": "乙"}
+    flags = [str(flag) for name, value in options.items() for flag in (f"--{name}", value)]
+    assert call(text, "-q", "-o", tmp_path / "say.wav", *flags, command=say.main) == 0
+    (result,) = run(engine, [Entry(1, text)], tmp_path / "batch", SpeechRequest("", **options))
+    assert (tmp_path / "batch" / result.file).read_bytes() == (tmp_path / "say.wav").read_bytes()
+    monkeypatch.setattr(engine, "line", Line(workers=0))
+    with closing(Files()) as files:
+        studio = Studio(engine, files, Samples())
+        parts, _ = hear(studio, studio.speak(saying(text, **options))["run"])
+    samples, _ = soundfile.read(tmp_path / "say.wav", dtype="int16")
+    assert np.array_equal(samples_of(parts), samples)
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def call(overrides):
-    return lambda *arguments: main([*map(str, arguments), *(f for o in overrides for f in ("--set", o))])
 
 
 def test_the_command_reports_and_goes_on(call, file, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks import speed
-from infer import devices
+from infer.engine import devices
 from models import VARIANTS, Synthesizer, SynthesizerConfig
 from tests.releases import config_of
 from tests.voices import GENERATOR

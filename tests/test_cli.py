@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer import audio
-from infer.__main__ import main
-from infer.pipeline import Engine, speak
+from infer.cli.say import main
+from infer.documents import audio
+from infer.engine.pipeline import Engine, speak
 from infer.request import SpeechRequest
 from infer.settings import load_settings
 from tests.test_files import PATIENT, python
@@ -123,7 +123,7 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(run, tmp_path, monkeypatch, 
     for name in ("large.txt", "large.json"):
         with Path(name).open("wb") as file:
             file.truncate(13 << 30)  # without a block on the disk
-    audio.write(Path("sound.wav"), np.zeros(9), 22050)
+    Path("sound.wav").write_bytes(audio.encode(np.zeros(9), 22050))
     before = sorted(tmp_path.rglob("*"))
     assert run(*arguments, "-q") == code
     error = capsys.readouterr().err
@@ -174,11 +174,11 @@ def test_the_folder_is_made(run, tmp_path):
 FULL = """
 import resource, sys
 from pathlib import Path
-from infer import __main__, batch
+from infer.cli import batch, say
 voices, out = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 settings = ["--set", f"voices=[{voices}]", "--set", "webui.device=cpu", "--set", "cache_path=", "-q"]
-print(__main__.main(["你好。", "-o", f"{out}/a.wav", *settings]), flush=True)
+print(say.main(["你好。", "-o", f"{out}/a.wav", *settings]), flush=True)
 for where in (["-o", f"{out}/b"], ["--join", f"{out}/c.wav"]):
     print(batch.main([f"{out}/in.txt", *where, *settings]), flush=True)
 """

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from infer import audio, clips, decoder
-from infer.clips import read_clip
+from infer.documents import audio, clips, decoder
+from infer.documents.clips import read_clip
 from infer.request import BadRequest, SpeechRequest
 from tests import hostile_sounds as hostile
 
@@ -25,7 +25,7 @@ limited = pytest.mark.skipif(sys.platform != "linux", reason="this system limits
 def refused(data: bytes, words: str) -> None:
     with pytest.raises(BadRequest, match=words) as caught:
         read_clip(data)
-    assert caught.value.zh.startswith("读不了情感样本：") and "BytesIO" not in str(caught.value)
+    assert caught.value.message.say("zh").startswith("读不了情感样本：") and "BytesIO" not in str(caught.value)
 
 
 def shut_out(monkeypatch) -> None:

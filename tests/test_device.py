@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import bert
-from infer import audio, devices, machine, selftest
-from infer.pipeline import Engine, speak
-from infer.record import KEPT, Record, Spoken
+from infer.cli.selftest import main
+from infer.documents import audio
+from infer.engine import devices, machine, selftest
+from infer.engine.pipeline import Engine, speak
+from infer.engine.record import KEPT, Record, Spoken
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
 from tests.voices import loaded, make_tiny_voice
@@ -55,7 +57,7 @@ def test_who_is_speaking_goes_on_and_the_next_request_has_the_new_backend(engine
     assert engine.load() is not old and type(engine.load().backend).__name__ == "TorchBackend"
     assert engine.loaded == {"tiny"}  # others are loaded anew when they are asked for
     assert engine.features is of_bert  # gigabytes, which another backend does not move
-    assert (engine.settings["webui.device"], engine.settings["backend"]) == ("cpu", "torch")
+    assert (engine.settings.webui.device, engine.settings.backend) == ("cpu", "torch")
     other, _ = speak(engine, request)
     assert other.shape == whole.shape and np.abs(other - whole).max() < 1e-3
     assert np.abs(speak(engine, SpeechRequest("你好。", voice="other"))[0]).max() > 0
@@ -116,7 +118,7 @@ def test_a_driver_that_throws_is_a_sentence_and_nothing_changes(engine, monkeypa
     def broken(*_):
         raise RuntimeError("no memory at /home/somebody")
 
-    monkeypatch.setattr("infer.backends.make", broken)
+    monkeypatch.setattr("infer.engine.backends.make", broken)
     with pytest.raises(SpeechError, match=r"cannot be loaded on cpu with torch .*; cpu with onnx stays") as refusal:
         engine.use("cpu", "torch")
     assert "/home" not in str(refusal.value) + refusal.value.zh and "无法" in refusal.value.zh
@@ -131,7 +133,7 @@ def test_the_self_test_passes(engine, backend):
     assert report.passed and engine.report is report and engine.backend == backend
     assert set(report.differences) == set(report.rtf) == {"encode", "flow", "decode"}
     assert report.worst < 1e-4 and all(rtf > 0 for rtf in report.rtf.values()) and report.seconds > 0.5
-    assert report.sentence[0].startswith("Passed: ") and report.sentence[1].startswith("通过：")
+    assert str(report.sentence).startswith("Passed: ") and report.sentence.say("zh").startswith("通过：")
     engine.use("cpu", backend)
     assert engine.report is None  # it was about what had been loaded before
 
@@ -155,7 +157,7 @@ def test_a_backend_that_computes_wrong_is_found_and_left(engine, monkeypatch, ca
     assert all(difference < 1e-4 for name, difference in report.differences.items() if name != stage)
     assert engine.report is report and engine.reason == report.sentence
     assert (engine.device.torch.type, engine.backend) == ("cpu", "torch")
-    assert "goes on with torch on the CPU" in caplog.text and "已改用 CPU 上的 torch" in report.sentence[1]
+    assert "goes on with torch on the CPU" in caplog.text and "已改用 CPU 上的 torch" in report.sentence.say("zh")
     assert selftest.check(engine).passed
 
 
@@ -179,7 +181,7 @@ def test_a_backend_that_throws_is_found_and_left(engine, monkeypatch):
     monkeypatch.setattr(loaded(engine).backend, "flow", broken)
     report = selftest.check(engine)
     assert report.error == "RuntimeError" and not report.passed and engine.backend == "torch"
-    assert "stops with RuntimeError" in report.sentence[0] and "/home" not in "".join(report.sentence)
+    assert "stops with RuntimeError" in str(report.sentence) and "/home" not in "".join(report.sentence.pair)
 
 
 def test_what_is_safe_has_nothing_to_fall_back_to(engine, monkeypatch):
@@ -189,7 +191,7 @@ def test_what_is_safe_has_nothing_to_fall_back_to(engine, monkeypatch):
     monkeypatch.setattr(voice.backend, "flow", lambda *given: right(*given) + 1)
     report = selftest.check(engine)
     assert not report.passed and not report.fell_back and engine.load() is voice
-    assert "report this line" in report.sentence[0]
+    assert "report this line" in str(report.sentence)
 
 
 def test_which_devices_are_tested_at_the_start(engine):
@@ -204,13 +206,13 @@ def test_which_devices_are_tested_at_the_start(engine):
 def test_the_self_test_in_a_terminal(folder, capsys, monkeypatch):
     for name, value in {"VOICES": f"[{folder / 'voices'}]", "WEBUI_DEVICE": "cpu", "CACHE_PATH": ""}.items():
         monkeypatch.setenv(f"BV2_{name}", value)
-    assert selftest.main(["other"]) == 0
+    assert main(["other"]) == 0
     said = capsys.readouterr().out
     assert "voice other, " in said and "decode " in said and "Passed: onnx on CPU agrees" in said
-    assert selftest.main(["nobody"]) == 1
+    assert main(["nobody"]) == 1
     assert "There is no voice 'nobody'" in capsys.readouterr().err
     monkeypatch.setattr(selftest, "LIMITS", dict.fromkeys(selftest.LIMITS, -1.0))
-    assert selftest.main([]) == 1
+    assert main([]) == 1
     assert "Failed: onnx on CPU" in capsys.readouterr().out
 
 
@@ -267,6 +269,6 @@ def test_a_machine_without_proc(monkeypatch):
 def test_what_bert_computes_in_is_said_in_chinese():
     for half, eight_bit in ((True, False), (False, True), (True, True)):
         chosen = devices.choose("cpu", half, eight_bit)
-        dtype, note = bert.precision("cpu", half, eight_bit)
-        assert note in chosen.note and devices.BERT_ZH[dtype] in chosen.note_zh
+        _, note = bert.precision("cpu", half, eight_bit)
+        assert note.say("en") in chosen.note and note.say("zh") in chosen.note_zh
     assert "cuda:9" in devices.choose("cuda:9").note_zh

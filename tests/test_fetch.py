@@ -25,10 +25,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 import bert
-from infer import models
-from infer.models import ITEMS, FetchError, convert, fetch, look_up, main, place, status
+from infer.cli import models as command
+from infer.cli.models import main
+from infer.engine.voice import Features
+from infer.hub import download as models
+from infer.hub.download import ITEMS, FetchError, convert, fetch, look_up, place, status
 from infer.settings import load_settings
-from infer.voice import Features
 from tests.conftest import golden
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -199,7 +201,7 @@ def settings(tmp_path: Path):
 
 @pytest.fixture
 def folder(settings) -> Path:
-    return settings.path(settings["bert_path"])
+    return settings.path(settings.bert_path)
 
 
 @pytest.fixture
@@ -287,7 +289,7 @@ def test_an_interrupted_download_goes_on_the_next_time(hub, item, settings, fold
     with pytest.raises(FetchError, match=r"answers 503 for tiny/bert: .*; what is here already stays"):
         fetch(item, settings, then_the_hub_is_down)
     hub.errors.clear()
-    assert bert.missing_files(folder) == ["model.safetensors or pytorch_model.bin"]
+    assert list(map(str, bert.missing_files(folder))) == ["model.safetensors or pytorch_model.bin"]
     [now] = status(settings, [item])
     assert not now.ready and now.part == size // 2
     assert look_up(item, settings).size == size - size // 2
@@ -321,7 +323,7 @@ def test_control_c_leaves_what_can_go_on(hub, tmp_path):
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=60)
     assert process.returncode == 130 and "Interrupted: run it again" in error and "Traceback" not in error
-    assert bert.missing_files(folder) == ["model.safetensors or pytorch_model.bin"]
+    assert list(map(str, bert.missing_files(folder))) == ["model.safetensors or pytorch_model.bin"]
     hub.delay = 0.0
     process = start(hub, tmp_path, "bert", "--repo", "bert=tiny/bert")
     assert "is here)" in process.communicate(timeout=120)[0] and process.returncode == 0
@@ -421,7 +423,7 @@ def test_a_hostile_bin_is_refused_and_does_not_run(hub, item, settings, folder, 
     with pytest.raises(FetchError, match=r"is not a plain table of tensors .* nothing in it was run"):
         fetch(replace(item, sha256={}), settings)
     assert not (tmp_path / "ran").exists()
-    assert bert.missing_files(folder) == ["model.safetensors or pytorch_model.bin"]
+    assert list(map(str, bert.missing_files(folder))) == ["model.safetensors or pytorch_model.bin"]
     assert not list(folder.glob("*.bin*")) and not list(folder.glob("*.safetensors*"))
 
 
@@ -526,7 +528,7 @@ def test_g2pw_takes_what_there_is_and_says_what_is_not(hub, settings):
     item = replace(next(item for item in ITEMS if item.name == "g2pw"), repo="tiny/g2pw")
     plan = look_up(item, settings)
     assert plan.lacking == ("MONOPHONIC_CHARS.txt", "bopomofo_to_pinyin_wo_tune_dict.json")
-    assert any("MONOPHONIC_CHARS.txt is not there: put it here yourself" in line for line in models.outline(plan))
+    assert any("MONOPHONIC_CHARS.txt is not there: put it here yourself" in line for line in command.outline(plan))
     fetch(item, settings)
     assert names(settings.path("text/G2PWModel")) == {"g2pw.onnx", "POLYPHONIC_CHARS.txt", "vocab.txt"}
     [now] = status(settings, [item])
@@ -559,7 +561,7 @@ def test_the_list_needs_no_terminal_and_no_hub(tmp_path):
 
 @pytest.mark.usefixtures("hub")
 def test_at_a_terminal_one_picks_from_the_list(item, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(models, "ITEMS", (item, *ITEMS[1:]))
+    monkeypatch.setattr(command, "ITEMS", (item, *ITEMS[1:]))
     monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     arguments = ["--set", f"bert_path={tmp_path / 'bert'}"]
@@ -589,7 +591,7 @@ def test_a_mistake_is_a_sentence_and_exit_code_2(hub, capsys, arguments, message
 
 
 def test_another_repository_or_revision():
-    items = {item.name: item for item in models.altered(["bert=a/b"], ["clap=v1.0"])}
+    items = {item.name: item for item in command.altered(["bert=a/b"], ["clap=v1.0"])}
     assert (items["bert"].repo, items["bert"].sha256) == ("a/b", {})  # the known hash is of another repository's file
     assert items["clap"].revision == "v1.0" and items["clap"].sha256
     assert items["roberta"] in ITEMS

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infer import files
-from infer.files import TemporaryFolder, alone, clear_away, decode, read, whole, write_whole
+from infer.files import Recent, TemporaryFolder, alone, bytes_in_words, clear_away, decode, read, whole, write_whole
 from infer.request import BadRequest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -79,7 +79,7 @@ def test_a_pipe_is_read_to_its_end_and_not_waited_for(tmp_path):
 def test_what_cannot_be_read_is_one_sentence(tmp_path, name):
     with pytest.raises(BadRequest, match="cannot be read") as refused:
         read(tmp_path / name)
-    assert refused.value.zh.startswith("读不了") and "\n" not in str(refused.value)
+    assert refused.value.message.say("zh").startswith("读不了") and "\n" not in str(refused.value)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -242,3 +242,24 @@ def test_folders_of_other_users_stay(monkeypatch):
         patched.setattr(os, "getuid", lambda: -1)
         assert clear_away("speech-") == 0 and Path(folder.name).exists()
     assert clear_away("speech-") == 1 and not Path(folder.name).exists()
+
+
+# --- in memory -------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_used_longest_ago_makes_room():
+    recent: Recent[str, bytes] = Recent(10, len)
+    for key in "abc":
+        recent.put(key, bytes(3))
+    assert recent.get("a") == bytes(3) and recent.weight == 9
+    recent.put("d", bytes(5))
+    assert [key for key in "abcd" if key in recent] == ["a", "d"] and recent.weight == 8
+    recent.put("a", bytes(1))
+    recent.remove("none")
+    assert recent.get("b") is None and (len(recent), recent.weight) == (2, 6)
+    recent.put("large", bytes(11))
+    assert (len(recent), recent.weight) == (0, 0)
+
+
+def test_bytes_in_words():
+    assert [bytes_in_words(count) for count in (7, 3e3, 12.5e6, 1.3e9)] == ["7 B", "3 kB", "12.5 MB", "1.30 GB"]

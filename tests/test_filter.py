@@ -6,13 +6,14 @@ from functools import cache
 import pytest
 import torch
 
-from infer import devices, shapes
-from infer.backends.torch import TorchBackend
-from infer.decoding import decode
-from infer.pipeline import with_source
+from infer.engine import devices, shapes
+from infer.engine.backends.torch_backend import TorchBackend
+from infer.engine.decoding import decode
+from infer.engine.stages import noise
 from models import Synthesizer, SynthesizerConfig, halos, load_checkpoint
 from models.config import SMALL
 from models.filter import MinimumPhase, Transform
+from models.stages import with_source
 from tests.voices import CONFIG, make_tiny_voice
 
 
@@ -31,14 +32,16 @@ def given(network: Synthesizer, frames: int) -> tuple[torch.Tensor, torch.Tensor
     """A random latent with its pulses and noise, and a speaker."""
     random = torch.Generator().manual_seed(frames)
     z = torch.randn(1, network.config.inter_channels, frames, generator=random)
-    return with_source(z, network.config, frames, 0), torch.randn(1, network.config.gin_channels, 1, generator=random)
+    return with_source(z, network.config, noise(frames, 0)), torch.randn(
+        1, network.config.gin_channels, 1, generator=random
+    )
 
 
 @pytest.mark.parametrize(("window", "step"), [(512, 64), (256, 64), (256, 32), (128, 32), (160, 32), (8, 2)])
 def test_a_flat_magnitude_changes_nothing(window, step):
     transform, steps = Transform(window, step), 40
     wave = torch.randn(1, 1, steps * step, generator=torch.Generator().manual_seed(window))
-    same = transform.filtered(wave, torch.ones(1, window // 2 + 1, steps))
+    same = transform(wave, torch.ones(1, window // 2 + 1, steps))
     inside = slice(window, -window)
     assert same.shape == wave.shape and (same - wave)[..., inside].abs().max() < 1e-5
 
@@ -54,10 +57,10 @@ def test_a_minimum_phase_answers_a_pulse_after_it(window, step):
     transform, phase = Transform(window, step), MinimumPhase(window)
     wave = torch.zeros(1, 1, 40 * step)
     wave[..., 20 * step] = 1.0
-    heard = transform.filtered(wave, logs.exp(), phase(logs))[0, 0, 20 * step :].double()
+    heard = transform(wave, logs.exp(), phase(logs))[0, 0, 20 * step :].double()
     assert (heard[: window // 4] - answer[: window // 4]).abs().max() < 0.05  # the window takes some of its end
-    causal = transform.filtered(wave, logs.exp(), phase(logs))[0, 0, : 20 * step]
-    zero = transform.filtered(wave, logs.exp())[0, 0, : 20 * step]
+    causal = transform(wave, logs.exp(), phase(logs))[0, 0, : 20 * step]
+    zero = transform(wave, logs.exp())[0, 0, : 20 * step]
     assert causal.abs().max() < 1e-3 < 0.1 < zero.abs().max()
 
 
@@ -103,7 +106,7 @@ def test_silence_stays_silence():
 @pytest.mark.parametrize("size", [0.0, 1.0, 100.0, 1e4, 1e30])
 def test_any_latent_gives_samples(size, phase):
     z, speaker = given(voice(), 20)
-    z = with_source(size * z[:, : voice().config.inter_channels], voice().config, 0, 0)
+    z = with_source(size * z[:, : voice().config.inter_channels], voice().config, noise(0, 0))
     wave = voice(phase).dec(z, speaker)
     assert wave.shape == (1, 1, 20 * voice().config.hop) and wave.isfinite().all() and wave.abs().max() <= 1
 

@@ -19,8 +19,8 @@ from fastapi import HTTPException
 from starlette.datastructures import Headers
 
 import webui
-from infer import audio
-from infer.pipeline import Engine
+from infer.documents import audio
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest
 from infer.settings import load_settings
 from page import batch, guard, sample
@@ -427,7 +427,7 @@ class Site:
         kept = [f"glossary={folder / 'words.txt'}", f"history={folder / 'history'}"]
         settings = load_settings(overrides=[*own, *kept, *overrides], environment={})
         self.files = Files()
-        self.blocks = webui.build(Engine(settings), self.files)
+        self.blocks = webui.lay_out(Engine(settings), self.files)
         webui.launch(self.blocks, self.files, settings)
         self.port = urlsplit(self.blocks.local_url).port
         self.contract = guard.Contract(self.blocks)
@@ -639,5 +639,5 @@ def test_guesses_at_the_page_are_slowed_down(locked):
     statuses = [sign_in(locked, f"guess {i}") for i in range(FREE + 3)]
     assert [status for status, _ in statuses[:FREE]] == [400] * FREE
     assert statuses[-1][0] == 429 and int(statuses[-1][1]["retry-after"]) >= 1
-    locked.blocks.app.auth.addresses._made.clear()
+    locked.blocks.app.auth.addresses._made._values.clear()
     assert sign_in(locked, "secret")[0] == 200

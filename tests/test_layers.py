@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("words", "text", "models", "bert", "emotional", "infer", "train", "page")
+PACKAGES = ("words", "text", "models", "pretrained", "bert", "emotional", "infer", "train", "page")
 FACES = ("webui.py", "server.py")
 SOURCES = sorted(
     file
@@ -29,8 +29,9 @@ FORBIDDEN = {leaf: (LEAVES - {leaf}) | PAGE | {"infer", "train", "benchmarks"} f
     "server": {"train"},
 }
 FORBIDDEN["words"] = LEAVES | PAGE | {"infer", "train", "benchmarks", "torch", "numpy"}
-FORBIDDEN["text"] |= {"torch", "torchaudio", "transformers", "safetensors"}
-FORBIDDEN["models"] |= {"transformers"}
+FORBIDDEN["pretrained"] = LEAVES | PAGE | {"infer", "train", "benchmarks"}  # below bert and emotional
+FORBIDDEN["text"] |= {"pretrained", "torch", "torchaudio", "transformers", "safetensors"}
+FORBIDDEN["models"] |= {"pretrained", "transformers"}
 
 # At import a value may be built, but nothing may be read, fetched, loaded, shown or started.
 WORK = ("open", "read", "load", "download", "from_pretrained", "print", "input", "getenv", "write", "mkdir", "unlink")
@@ -205,7 +206,7 @@ def test_text_needs_no_torch(tmp_path: Path) -> None:
 
 
 def test_infer_needs_no_page(tmp_path: Path) -> None:
-    loaded = probe(tmp_path, "models", "bert", "emotional", "infer.pipeline", "infer.__main__")
+    loaded = probe(tmp_path, "models", "bert", "emotional", "infer.engine.pipeline", "infer.__main__")
     assert {"infer", "torch"} <= loaded
     assert not loaded & FORBIDDEN["infer"]
 

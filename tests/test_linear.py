@@ -19,10 +19,10 @@ from re import _parser
 import pytest
 
 from emotional import table
-from infer import batch
+from infer.documents import batch
+from infer.engine.voice import parse_mix
 from infer.request import BadRequest
-from infer.voice import parse_mix
-from page import glossary, report
+from page import glossary
 from text import Glossary, analyse, english_sounds, numbers, parse_glossary, reading_rules, tables
 from text.markup import parse
 from text.numbers.patterns import pattern_of
@@ -38,8 +38,7 @@ LONG = 3000
 # Patterns that are put together where they are used; the tests below know them by another way.
 MADE = {
     "emotional/table.py: re.compile(either)",
-    "infer/models.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
-    "page/report.py: re.fullmatch(pattern, sentence, re.DOTALL)",
+    "infer/hub/download.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
     "text/english_sounds.py: re.compile(pattern)",
     "text/numbers/__init__.py: pattern_of(''.join(rule['at']))",
     "text/numbers/patterns.py: re.compile(with_parts(pattern, _parts()))",
@@ -315,12 +314,6 @@ def test_files_of_lines(unit):
 def test_names_of_files():
     name = lambda text: batch.Item(1, text).file(1, "wav")  # noqa: E731
     assert all(is_linear(name, make, 5 * LONG) for make in of("a", "好", "a\u0301\u0316", "[", "-", "好[hao3]"))
-
-
-def test_sentences_of_the_doctor():
-    for pattern, _ in report.IN_CHINESE:
-        shape = re.sub(r"\(\?:|[()\\+*]", "", pattern)
-        assert all(is_linear(lambda text: report.in_words(text, 0), make, LONG, 0.05) for make in of(shape, shape[:9]))
 
 
 def test_pieces_of_what_has_no_pause():

@@ -13,13 +13,14 @@ import pytest
 from PIL import Image
 from scipy.signal import chirp, spectrogram
 
-from infer import audio
-from infer.look import BANDS, COLUMNS, RANGE_DB, Look, look, mel_spectrogram, pitch
-from infer.pipeline import Engine
+from infer.documents import audio
+from infer.documents.picture import BANDS, COLUMNS, RANGE_DB, Picture, mel_spectrogram, picture_of, pitch
+from infer.engine.pipeline import Engine
 from infer.request import Speech, SpeechRequest
 from infer.settings import load_settings
-from page.look import WORDS
+from words import pairs
 
+WORDS = pairs("picture")
 PAGE = Path(__file__).resolve().parents[1] / "page"
 TEXT = "妈麻马骂。你好，世界！今天天气真好。"
 
@@ -36,8 +37,8 @@ def pieces(engine) -> list[Speech]:
 
 
 @pytest.fixture(scope="module")
-def seen(pieces) -> Look:
-    return look(pieces)
+def seen(pieces) -> Picture:
+    return picture_of(pieces)
 
 
 # --- pitch -----------------------------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ def test_what_has_no_pitch():
 @pytest.mark.parametrize("speaker", ["小雨", "石磊"])
 def test_the_embedded_voice_s_tones_are_seen(engine, speaker):
     """Tone 1 is high, 2 rises, 3 is low and 4 falls: semitones between the first and the last third of each voiced."""
-    result = look(list(engine.stream(SpeechRequest(TEXT, speaker=speaker, seed=3))))
+    result = picture_of(list(engine.stream(SpeechRequest(TEXT, speaker=speaker, seed=3))))
     levels, rises = {}, {}
     for character in result.characters:
         begin, end = (round(t * len(result.pitch) / result.duration) for t in (character.start, character.end))
@@ -129,7 +130,7 @@ def test_columns_are_bounded_and_hold_the_extremes(pieces):
     for seconds in (0.003, 0.5, 8.0, 100.0):
         samples = np.zeros(max(1, round(seconds * rate)), np.float32)
         samples[-1:] = -0.5
-        result = look([replace(pieces[0], samples=samples)])
+        result = picture_of([replace(pieces[0], samples=samples)])
         columns = len(result.pitch)
         assert columns == min(COLUMNS, math.ceil(seconds / 0.005))
         assert result.mel.shape == (BANDS, columns) and result.envelope.shape == (columns, 2)
@@ -153,19 +154,19 @@ def test_phones_and_characters_carry_their_tones_and_times(seen):
 
 def test_a_part_of_a_speech_begins_at_zero(pieces, seen):
     second = [p for p in pieces if p.sentence == 1]
-    part = look(second)
+    part = picture_of(second)
     assert "".join(c.text for c in part.characters) == "你好,世界!"
     whole = next(c for c in seen.characters if c.text == "你")
     assert part.characters[0].start == pytest.approx(whole.start - second[0].start)
     assert part.duration == pytest.approx(sum(p.duration for p in second))
-    assert "".join(c.text for c in look(pieces[:1]).characters) in TEXT.replace("。", "."), (
+    assert "".join(c.text for c in picture_of(pieces[:1]).characters) in TEXT.replace("。", "."), (
         "a sentence still being made"
     )
 
 
 def test_without_sound_there_is_nothing_to_see():
     with pytest.raises(ValueError, match="no sound"):
-        look([])
+        picture_of([])
 
 
 def test_the_dict_is_json_and_small(seen):

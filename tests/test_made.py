@@ -82,7 +82,7 @@ def test_files_are_forgotten_after_their_time(made):
 
 
 @pytest.mark.parametrize(
-    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), BadRequest("No."), KeyboardInterrupt()]
+    "error", [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), BadRequest("shelf.unnamed"), KeyboardInterrupt()]
 )
 def test_a_write_that_fails_leaves_no_file(made, error):
     def write(path):
@@ -94,7 +94,9 @@ def test_a_write_that_fails_leaves_no_file(made, error):
         made.offer("speech.wav", write)
     assert on_disk(made) == [] and made._made == {}
     if expected is SpeechError:
-        assert "No space left" in str(told.value) and made._folder.name not in str(told.value) + told.value.zh
+        assert "No space left" in str(told.value) and made._folder.name not in str(told.value) + told.value.message.say(
+            "zh"
+        )
 
 
 def test_nothing_is_written_onto_a_disk_that_is_nearly_full(made, monkeypatch):

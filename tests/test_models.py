@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from models import VARIANTS, Synthesizer, SynthesizerConfig, UnknownCheckpoint, detect
+from models import VARIANTS, Synthesizer, SynthesizerConfig, UnknownCheckpoint, detect, halos
 from models.checkpoint import fold_weight_norm, inference_state, misfits, outline
 from models.flow import Flow
-from models.generator import receptive_field
-from tests import golden as runner
+from tests import parity as runner
 from tests.conftest import golden
 from tests.networks import golden_network
 from tests.voices import CONFIG, GENERATOR
@@ -76,7 +75,7 @@ def test_a_release_of_full_size_is_recognised_and_fits(family):
     assert misfits(network, inference_state(state)) == []
     assert network.config.hop == 512
     del state["dec.conv_post.weight"]
-    assert misfits(network, inference_state(state)) == ["lacks dec.conv_post.weight"]
+    assert list(map(str, misfits(network, inference_state(state)))) == ["lacks dec.conv_post.weight"]
 
 
 @pytest.mark.parametrize("family", [f for f in RELEASED if not f.startswith(("extra", "zh-clap", "v2.0", "v2.3"))])
@@ -86,7 +85,7 @@ def test_shapes_alone_tell_most_families(family):
     for version in ("", "2.4", "9"):
         found, why = detect(shapes(state), version)
         assert found.name == family
-        assert ("although" in why) == bool(version and not version.startswith(found.versions))
+        assert ("although" in str(why)) == bool(version and not version.startswith(found.versions))
 
 
 @pytest.mark.parametrize(
@@ -100,14 +99,14 @@ def test_shapes_alone_tell_most_families(family):
 def test_the_version_decides_where_shapes_cannot(family, version, found):
     variant, why = detect(shapes(released(family)[0]), version)
     assert variant.name == found
-    assert (f"version {version}" if version else "decides nothing, so the newest") in why
+    assert (f"version {version}" if version else "decides nothing, so the newest") in str(why)
 
 
 def test_code_books_decide_where_the_version_cannot():
     special = shapes(released("extra-fix")[0])
     assert detect(special, "", unit_codes=True)[0].name == "extra-fix"
     assert detect(special, "9", unit_codes=False)[0].name == "zh-clap"
-    assert "length 1" in detect(special, "", unit_codes=True)[1]
+    assert "length 1" in str(detect(special, "", unit_codes=True)[1])
     assert detect(special, "2.4", unit_codes=False)[0].name == "extra-fix"  # the version comes first
 
 
@@ -215,10 +214,10 @@ def test_an_impossible_config_is_one_sentence(change, message):
 
 
 @pytest.mark.parametrize("resblock", ["1", "2"])
-def test_the_receptive_field_is_what_the_decoder_has(resblock):
-    """A change beyond it changes nothing; at released sizes it is 13 frames, and the 13th is really used."""
+def test_the_decoder_looks_no_further_than_its_halos(resblock):
+    """A change beyond them changes nothing; at released sizes they are 13 frames, and the 13th is really used."""
     network = golden_network("extra-fix") if resblock == "1" else _tiny_network()
-    halo = receptive_field(network.config)
+    halo = sum(halos(network.config))
     decoder, width = network.dec.double(), network.config.inter_channels
     speaker = torch.zeros(1, network.config.gin_channels, 1, dtype=torch.double)
     z = torch.randn(1, width, 4 * halo, dtype=torch.double, generator=torch.Generator().manual_seed(1))
@@ -235,9 +234,8 @@ def test_the_receptive_field_is_what_the_decoder_has(resblock):
         inside = [heard(middle - halo), heard(middle + halo)]
     network.dec.float()
     assert max(outside) == 0
-    assert max(inside) > 0
     if resblock == "1":
-        assert halo == 13
+        assert halo == 13 and max(inside) > 0
 
 
 def _tiny_network():

@@ -14,12 +14,12 @@ import pytest
 import soundfile
 from playwright.sync_api import Page, expect
 
-from infer import audio
-from infer.pipeline import speak
+from infer.documents import audio
+from infer.engine.pipeline import speak
+from infer.engine.turns import Line, Turn
 from infer.request import BadRequest, Busy, SpeechRequest
-from infer.turns import Line, Turn
 from page import batch, guard
-from page.batch import Batches, Work, found
+from page.batch import Batches, Work, entries_from
 from page.files import Files
 from page.sample import Samples
 from tests import test_page_sample
@@ -100,15 +100,15 @@ def downloaded(page: Page, name: str) -> tuple[str, bytes]:
 @pytest.fixture
 def slow(engine, monkeypatch):
     """Lets every text wait for a word; what is spoken meanwhile is counted."""
-    gate, spoken, stream = threading.Event(), [], engine.stream
+    gate, spoken, speak_lines = threading.Event(), [], engine.speak
 
-    def waiting(request, cancelled=lambda: False):
-        spoken.append(request)
+    def waiting(lines, cancelled=lambda: False):
+        spoken.extend(lines)
         while len(spoken) > 1 and not gate.wait(0.02) and not cancelled():
             pass
-        return stream(request, cancelled)
+        return speak_lines(lines, cancelled)
 
-    monkeypatch.setattr(engine, "stream", waiting)
+    monkeypatch.setattr(engine, "speak", waiting)
     yield gate, spoken
     gate.set()
 
@@ -326,8 +326,8 @@ def test_paragraphs_text_that_is_code_and_the_example(visit):
     page.locator(".batch summary").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download an example csv").click()
-    items = found("example.csv", Path(download.value.path()).read_bytes())
-    assert len(items) == 3 and [item.request(SpeechRequest("")).speed for item in items] == [1.0, 1.1, 0.9]
+    entries = entries_from("example.csv", Path(download.value.path()).read_bytes())
+    assert len(entries) == 3 and [entry.request(SpeechRequest("")).speed for entry in entries] == [1.0, 1.1, 0.9]
 
 
 # --- without a browser -------------------------------------------------------------------------------------------
@@ -372,8 +372,10 @@ def test_equal_batches_are_one_and_others_are_apart(batches, engine):
 
 
 def test_the_sample_is_used_and_what_was_made_with_it_is_kept(batches, engine, monkeypatch):
-    heard, stream = [], engine.stream
-    monkeypatch.setattr(engine, "stream", lambda r, c: heard.append(r.emotion_audio) or stream(r, c))
+    heard, speak_lines = [], engine.speak
+    monkeypatch.setattr(
+        engine, "speak", lambda lines, c: heard.extend(r.emotion_audio for r in lines) or speak_lines(lines, c)
+    )
     data = sound(tone(1))
     ask = asked(request=CONTROLS | {"sample": batches.samples.add(data)})
     assert finish(batches.start(ask))["counts"] == {"made": 2, "skipped": 0, "failed": 0}
@@ -387,15 +389,15 @@ def test_the_sample_is_used_and_what_was_made_with_it_is_kept(batches, engine, m
 def test_what_is_finished_is_taken_again_without_a_copy(batches, joined):
     job = batches.start(asked(joined=joined))
     assert finish(job)["counts"]["made"] == 2
-    address = batches.take(job, "sound")
-    assert batches.take(job, "sound") == address and job.out.stat().st_nlink == 2
+    address = batches.take(job.id, "sound")
+    assert batches.take(job.id, "sound") == address and job.out.stat().st_nlink == 2
     again = batches.start(asked(joined=joined))
     told = finish(again)
     assert told["counts"] == {"made": 0, "skipped": 2, "failed": 0} and told["size"] == job.out.stat().st_size
     job.out.unlink()
     again.offered.clear()
     with pytest.raises(BadRequest, match="start the batch again"):
-        batches.take(again, "sound")
+        batches.take(again.id, "sound")
 
 
 @pytest.mark.parametrize(
@@ -419,7 +421,7 @@ def test_what_no_page_asks_for_is_refused(batches, change, message):
 def test_no_name_leaves_its_folder(batches, name):
     job = batches.start(asked(name=name))
     assert finish(job)["state"] == "done"
-    address = batches.take(job, "sound")
+    address = batches.take(job.id, "sound")
     assert address.startswith("made/") and ".." not in address and address.count("/") == 2
 
 
@@ -428,10 +430,10 @@ def test_a_full_disk_and_a_fault_of_ours_are_sentences(batches, monkeypatch):
         raise OSError(28, "No space left on device", str(batches.work.root))
         yield
 
-    monkeypatch.setattr(batch, "steps", full)
+    monkeypatch.setattr(batch.Batch, "steps", full)
     told = finish(batches.start(asked()))
     assert told["state"] == "failed" and "No space left" in told["error"][1]
-    monkeypatch.setattr(batch, "steps", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(batch.Batch, "steps", lambda *_, **__: 1 / 0)
     other = finish(batches.start(asked("好。")))
     assert "ZeroDivisionError" in other["error"][1]
     assert str(batches.work.root) not in str([told, other])
@@ -488,7 +490,7 @@ def test_one_listener_has_two_of_the_ten_places(batches, monkeypatch):
     jobs = [batches.start(asked("一。" * (i + 1))) for i in range(batch.EACH)]
     with pytest.raises(Busy, match="2 batches of yours") as refusal:
         batches.start(asked("三。"))
-    assert "等其中一个完成" in refusal.value.zh
+    assert "等其中一个完成" in refusal.value.message.say("zh")
     jobs.append(batches.start(asked(listener="another")))
     assert len(batches.jobs) == 3 and sum(thread.name == "batch" for thread in threading.enumerate()) == 0
     with pytest.raises(BadRequest, match="1 to 64 characters"):
@@ -496,7 +498,7 @@ def test_one_listener_has_two_of_the_ten_places(batches, monkeypatch):
     gate.set()
     for job in jobs:
         finish(job)
-        assert job.order.items == (), "its texts are let go of"
+        assert job.order.entries == (), "its texts are let go of"
     batches.start(asked("三。"))
 
 

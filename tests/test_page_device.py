@@ -11,15 +11,17 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from infer import devices, machine, selftest
-from infer.pipeline import Engine, speak
+from infer.engine import devices, machine, selftest
+from infer.engine.pipeline import Engine, speak
 from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
-from page.device import PRECISIONS, SAID, WORDS, DeviceTab
+from page.device import PRECISIONS, DeviceTab
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
 from tests.voices import loaded, make_tiny_voice
+from words import pairs
 
-CHANGE = {"device": "cpu", "backend": "torch", "precision": ""}
+ZH, EN = {"language": 0}, {"language": 1}  # how a script asks
+CHANGE = {"device": "cpu", "backend": "torch", "precision": ""} | EN
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +184,7 @@ def test_a_server_that_is_gone_is_said_and_the_figures_stay(visit):
 @pytest.mark.parametrize("locale", ["zh-CN", "en-US"])
 def test_every_look_of_it_can_be_read(visit, scheme, locale):
     page = visit(locale=locale, color_scheme=scheme)
-    page.get_by_role("button", name=WORDS["test"][locale == "en-US"]).click()
+    page.get_by_role("button", name=pairs("device")["test"][locale == "en-US"]).click()
     page.locator(".device tbody").wait_for()
     page.wait_for_timeout(300)  # colours fade
     found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
@@ -203,8 +205,8 @@ def settings(voices, root, *changes):
 
 def test_a_page_for_others_shows_all_and_changes_nothing(voices, tmp_path, visit):
     shared = DeviceTab(Engine(settings(voices, tmp_path, "host=0.0.0.0")))
-    assert "user 与 password" in shared.look(0)["refused"] and shared.look(1)["use"]["facts"]
-    for refused in (shared.test, lambda: shared.use(CHANGE, 0)):
+    assert "user 与 password" in shared.look(ZH)["refused"] and shared.look(EN)["use"]["facts"]
+    for refused in (lambda: shared.test(ZH), lambda: shared.use(CHANGE)):
         with pytest.raises(BadRequest, match="without a password"):
             refused()
     assert shared.engine.backend == "onnx" and shared.engine.report is None
@@ -224,14 +226,14 @@ def test_a_page_for_others_shows_all_and_changes_nothing(voices, tmp_path, visit
 def test_one_at_a_time(engine, monkeypatch):
     tab, begun, go_on = DeviceTab(engine), threading.Event(), threading.Event()
     monkeypatch.setattr(selftest, "check", lambda _: begun.set() or go_on.wait(60))
-    tester = threading.Thread(target=tab.test)
+    tester = threading.Thread(target=tab.test, args=(EN,))
     tester.start()
     assert begun.wait(60)
     with pytest.raises(BadRequest, match="under way"):
-        tab.use(CHANGE, 1)
+        tab.use(CHANGE)
     go_on.set()
     tester.join(60)
-    tab.use(CHANGE, 1)
+    tab.use(CHANGE)
     assert engine.backend == "torch"
 
 
@@ -239,11 +241,11 @@ def test_a_failure_is_shown_with_what_it_came_to(engine, monkeypatch):
     tab = DeviceTab(engine)
     backend = loaded(engine).backend
     monkeypatch.setattr(backend, "flow", lambda z, mask, _: z * mask)
-    tab.test()
+    tab.test(EN)
     for language, words in enumerate(("未通过", "Failed")):
-        shown = tab.look(language)
+        shown = tab.look({"language": language})
         assert not shown["report"]["passed"] and shown["report"]["sentence"].startswith(words)
-        assert shown["use"]["badges"] == [[SAID["failed"][language], "broken"]]
+        assert shown["use"]["badges"] == [[pairs("device")["failed"][language], "broken"]]
         assert shown["report"]["sentence"] not in [line for line, _ in shown["use"]["lines"]]  # once is enough
         assert shown["choices"]["backend"][0] == "torch"
 
@@ -251,15 +253,15 @@ def test_a_failure_is_shown_with_what_it_came_to(engine, monkeypatch):
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_precisions_are_the_two_flags(engine, precision):
     tab = DeviceTab(engine)
-    done = tab.use(CHANGE | {"precision": precision}, 1)
-    flags = engine.settings["webui.fp16_run"], engine.settings["webui.int8_run"]
+    done = tab.use(CHANGE | {"precision": precision})["done"]
+    flags = engine.settings.webui.fp16_run, engine.settings.webui.int8_run
     assert flags == ("half" in precision, "int8" in precision)
     assert f"fp16_run: {str(flags[0]).lower()}, int8_run: {str(flags[1]).lower()}" in done
-    assert tab.look(0)["choices"]["precision"][0] == precision
-    of_bert = dict(tab.look(1)["use"]["facts"])["Precision"]
+    assert tab.look(ZH)["choices"]["precision"][0] == precision
+    of_bert = dict(tab.look(EN)["use"]["facts"])["Precision"]
     assert ("8-bit weights" in of_bert) == flags[1]
     with pytest.raises(BadRequest):
-        tab.use(CHANGE | {"precision": "double"}, 1)
+        tab.use(CHANGE | {"precision": "double"})
 
 
 def test_other_machines_are_described_too(engine, monkeypatch):
@@ -270,17 +272,17 @@ def test_other_machines_are_described_too(engine, monkeypatch):
     monkeypatch.setattr(machine, "openvino", lambda: {"CPU": "Core", "GPU.0": "Arc", "NPU": "AI Boost"})
     monkeypatch.setattr(machine, "packages", lambda: {"openvino": "2026.4"})
     tab = DeviceTab(engine)
-    shown = dict(tab.look(1)["machine"]["facts"])
+    shown = dict(tab.look(EN)["machine"]["facts"])
     assert shown["GPUs (torch)"] == "xpu:0 Intel(R) Arc(TM) A770 (17.18 GB)" and shown["OpenVINO"].endswith("AI Boost")
-    assert tab.look(1)["machine"]["lines"] == []
-    choices = tab.look(1)["choices"]
+    assert tab.look(EN)["machine"]["lines"] == []
+    choices = tab.look(EN)["choices"]
     assert [value for value, _ in choices["device"][1]] == ["auto", "xpu:0", "cpu"]
     assert [value for value, _ in choices["backend"][1]][-3:] == ["openvino:cpu", "openvino:gpu", "openvino:npu"]
 
-    engine.settings = engine.settings.but({"webui.device": "auto"})
+    engine.settings = engine.settings.but({"device": "auto"})
     engine.device, engine.backend = replace(engine.device, torch=torch.device("xpu")), "torch"
     monkeypatch.setattr(devices.Device, "name", arc.name)
-    assert [line for line, _ in tab.look(1)["use"]["lines"]] == [
+    assert [line for line, _ in tab.look(EN)["use"]["lines"]] == [
         "Device auto: the best of xpu:0, cpu.",
         "Backend auto: torch, since the device is xpu.",
     ]
@@ -288,17 +290,11 @@ def test_other_machines_are_described_too(engine, monkeypatch):
 
 def test_a_slow_warm_up_and_a_failed_one_are_told(engine):
     tab, voice = DeviceTab(engine), loaded(engine)
-    assert "warmed up" in dict(tab.look(1)["now"]["facts"])["Voice tiny"]
+    assert "warmed up" in dict(tab.look(EN)["now"]["facts"])["Voice tiny"]
     voice.warmth.done = 1
-    assert f"warming up 1 of {voice.warmth.total}" in dict(tab.look(1)["now"]["facts"])["Voice tiny"]
+    assert f"warming up 1 of {voice.warmth.total}" in dict(tab.look(EN)["now"]["facts"])["Voice tiny"]
     voice.warmth.error = "RuntimeError: /home/somebody"
-    told = dict(tab.look(1)["now"]["facts"])["Voice tiny"]
+    told = dict(tab.look(EN)["now"]["facts"])["Voice tiny"]
     assert "stopped at 1" in told and "(RuntimeError)" in told and "/home" not in told
     speak(engine, SpeechRequest("好。"))
-    assert "the last sentence" in dict(tab.look(1)["now"]["facts"])["Measured over"]
-
-
-def test_every_word_is_there_twice():
-    for key, pair in (SAID | WORDS).items():
-        chinese, english = (sorted(re.findall(r"\{\d\}", words)) for words in pair)
-        assert all(pair) and chinese == english, key
+    assert "the last sentence" in dict(tab.look(EN)["now"]["facts"])["Measured over"]

@@ -18,8 +18,8 @@ from gradio.context import Context
 from playwright.sync_api import Page, expect
 
 import webui
-from infer import clips
-from infer.pipeline import Engine
+from infer.documents import clips
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest
 from infer.settings import load_settings
 from page import batch, sample
@@ -268,7 +268,7 @@ def test_a_reload_keeps_the_sample_while_the_server_does(visit, parts):
     page.get_by_role("tab").nth(1).click()
     expect(page.locator(".sample-name")).to_have_text("happy.wav · 1.5 s")
     assert page.evaluate("window.sample.id") == before
-    parts.samples._kept.clear()
+    parts.samples._samples.clear()
     page.reload()
     page.get_by_role("tab").nth(1).click()
     expect(page.locator(".sample [role=alert]")).to_contain_text("no longer here; choose or record it again")
@@ -321,10 +321,10 @@ def test_forsaken_samples_make_room():
     assert is_kept(samples, used)
     now[0] = IDLE + 1
     samples.add(b"2" * 10, "c")  # fits beside them, so nothing has to go
-    assert forsaken in samples._kept
+    assert forsaken in samples._samples
     with pytest.raises(BadRequest, match="no room"):
         samples.add(b"3" * 21, "d")
-    assert forsaken in samples._kept, "what is refused has cost nobody anything"
+    assert forsaken in samples._samples, "what is refused has cost nobody anything"
     new = samples.add(b"3" * 10, "d")
     assert is_kept(samples, used) and is_kept(samples, new) and not is_kept(samples, forsaken)
 
@@ -344,7 +344,7 @@ def test_what_goes_up_is_checked_again():
     ):
         with pytest.raises(BadRequest, match=sentence) as caught:
             prepared(data)
-        assert caught.value.zh != str(caught.value)
+        assert caught.value.message.say("zh") != str(caught.value)
 
 
 def test_many_channels_of_silence_stay_small():

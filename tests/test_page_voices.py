@@ -1,6 +1,7 @@
 """The tab of voices and models as a person uses it, with model files from a hub on this machine."""
 
 import json
+import re
 import shutil
 import signal
 import threading
@@ -14,11 +15,11 @@ import torch
 from playwright.sync_api import Page, expect
 
 import bert
-from infer import models
-from infer.models import ITEMS, ROBERTA
-from infer.pipeline import Engine
+from infer.engine.catalogue import VoiceInfo
+from infer.engine.pipeline import Engine
+from infer.hub import download as models
+from infer.hub.download import ITEMS, ROBERTA
 from infer.settings import load_settings
-from infer.voices import VoiceInfo
 from models import VARIANTS
 from models.checkpoint.doctor import Report, examine
 from page import downloads, report, voices
@@ -27,6 +28,7 @@ from tests.test_fetch import Hub
 from tests.test_hostile import POINTER
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
 from tests.voices import make_tiny_voice
+from words import LANGUAGES, message
 
 EVIL = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 REPO = bert.REPOSITORIES[ROBERTA]
@@ -233,9 +235,9 @@ def test_no_hub_is_a_sentence(tmp_path, monkeypatch, offline, endpoint, chinese,
     all_of_them = downloads.Downloads(settings)
     download = all_of_them.start(ITEMS[0])
     wait(download)
-    assert chinese in download.error[0] and english in download.error[1]
+    assert chinese in download.error.say("zh") and english in str(download.error)
     [state] = models.status(settings, ITEMS[:1])
-    for language, sentence in enumerate((chinese, english)):
+    for language, sentence in zip(LANGUAGES, (chinese, english), strict=True):
         assert sentence in voices.model_html(state, download, "bert", language)
     assert all_of_them.arrived == 0 and not all_of_them.running
 
@@ -254,8 +256,8 @@ def test_one_model_is_never_fetched_twice_at_once(tmp_path, monkeypatch):
     assert all_of_them.start(ITEMS[0]) is first and all_of_them.start(ITEMS[1]) is not first
     gate.set()
     wait(first)
-    assert asked.count(ITEMS[0]) == 1 and "RuntimeError" in first.error[1]
-    assert str(tmp_path) not in "".join(first.error)
+    assert asked.count(ITEMS[0]) == 1 and "RuntimeError" in str(first.error)
+    assert str(tmp_path) not in "".join(first.error.pair)
     assert all_of_them.start(ITEMS[0]) is not first
 
 
@@ -280,10 +282,10 @@ def test_progress_is_of_all_files_and_an_earlier_try_is_no_speed(monkeypatch):
         now[0] = float(step)
         download.progress("bert: model.safetensors", 5_000_000 + step * 500_000, 9_000_000)
     assert (download.done, download.total, download.rate()) == (7_001_000, 9_001_000, 500_000)
-    shown = voices.download_html(download, 1)
+    shown = voices.download_html(download, "en")
     assert "7.0 MB of 9.0 MB (78%)" in shown and "500 kB/s" in shown and "about 4 s left" in shown
     download.progress("bert: model.safetensors (checking)", 3, 4)
-    assert "正在校验（75%）" in voices.download_html(download, 0)
+    assert "正在校验（75%）" in voices.download_html(download, "zh")
 
 
 @pytest.mark.parametrize(
@@ -299,21 +301,24 @@ def test_strangers_cannot_fill_the_disk(folder, monkeypatch, changes, allowed):
     begun = []
     monkeypatch.setattr(downloads.Downloads, "start", lambda _, item: begun.append(item))
     settings = load_settings(overrides=[f"voices=[{folder / 'voices'}]", "voice=tiny", *changes], environment={})
-    tab = voices.VoicesTab(Engine(settings))
+    tab = voices.VoicesTab(Engine(settings), lambda *_: (), 0)
     tab.start(ITEMS[1])
     assert voices.may_fetch(settings) is allowed and bool(begun) is allowed
 
 
 def test_what_files_say_is_escaped(tmp_path):
     evil = "<img src=x>"
-    info = VoiceInfo(evil, f"{evil}!", (evil,) * 9, (), 22050, ((evil, evil),), evil, evil, 5)
-    shown = voices.voice_html(info, True, 0) + voices.voice_html(info, False, 1)
-    about = Report(evil, 1, why=evil, variant=VARIANTS["small"], speakers=(evil,), problems=(evil,), notes=(evil,))
-    shown += report.report_html(about, [(evil, evil)], 0)
+    why = message("checkpoint.list", names=evil)
+    info = VoiceInfo(evil, f"{evil}!", (evil,) * 9, (), 22050, ((evil, evil),), evil, why, 5)
+    shown = voices.voice_html(info, True, "zh") + voices.voice_html(info, False, "en")
+    about = Report(evil, 1, why=why, variant=VARIANTS["small"], speakers=(evil,), problems=(why,), notes=(why,))
+    shown += report.report_html(about, [why], "zh")
     settings = load_settings(environment={}, root=tmp_path)
     [state] = models.status(settings, ITEMS[:1])
-    download = downloads.Download(ITEMS[0], running=False, error=(evil, evil), lacking=(evil,))
-    shown += voices.model_html(state, download, evil, 0)
+    download = downloads.Download(
+        ITEMS[0], running=False, error=message("voices.went_wrong", model=evil, kind=evil), lacking=(evil,)
+    )
+    shown += voices.model_html(state, download, evil, "zh")
     assert "<img" not in shown and shown.count("&lt;img") >= 20
 
 
@@ -321,23 +326,24 @@ def test_a_voice_that_cannot_speak_says_why_in_one_sentence():
     item = ITEMS[0]
     lacks = (f"This voice needs it: run make models or python -m infer.models {item.name}, or …", "缺")
     info = VoiceInfo("a", EVIL, ("甲",), (), 22050, (lacks,), "small")
-    for language, words in ((0, f"还缺模型 {item.name}（约"), (1, f"needs the model {item.name} (about")):
+    for language, words in (("zh", f"还缺模型 {item.name}（约"), ("en", f"needs the model {item.name} (about")):
         shown = voices.notice_html(info, language)
         assert words in shown and f'data-bring="{item.name}"' in shown and shown.count("<p") == 1
         assert "<script" not in shown and "make models" not in shown
     broken = VoiceInfo("a", "a", (), (), 0, (("The voice 'a' cannot be used: it <b>", "音色 'a' 不能用：它 <b>"),))
-    assert voices.notice_html(broken, 0) == "<p class=\"notice\">音色 'a' 不能用：它 &lt;b&gt;</p>".replace(
+    assert voices.notice_html(broken, "zh") == "<p class=\"notice\">音色 'a' 不能用：它 &lt;b&gt;</p>".replace(
         "'", "&#x27;"
     )
-    assert "<button" not in voices.notice_html(broken, 1)
+    assert "<button" not in voices.notice_html(broken, "en")
 
 
 @pytest.mark.parametrize("family", VARIANTS)
 def test_why_it_is_of_its_family_is_said_in_chinese(family, tmp_path):
     about = examine(make_release(tmp_path, family))
     for sentence in (about.why, *about.problems, *about.notes):
-        assert report.in_words(sentence, 0) != sentence and report.in_words(sentence, 1) == sentence
-    assert "检查完毕" in report.report_html(about, (), 0) or not about.usable
+        chinese, english = sentence.pair
+        assert re.search("[\u4e00-\u9fff]", chinese) and not re.search("[\u4e00-\u9fff]", english)
+    assert "检查完毕" in report.report_html(about, (), "zh") or not about.usable
 
 
 def test_what_is_wrong_is_said_in_chinese(tmp_path):
@@ -386,4 +392,5 @@ def test_what_is_wrong_is_said_in_chinese(tmp_path):
         about = examine(file)
         assert about.problems, file
         for sentence in about.problems:
-            assert report.in_words(sentence, 0) != sentence, sentence
+            chinese = sentence.say("zh")
+            assert re.search("[\u4e00-\u9fff]", chinese) and chinese in report.report_html(about, (), "zh")

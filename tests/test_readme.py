@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pypinyin.contrib.tone_convert import to_tone
 
-from infer.__main__ import parser
+from infer.cli.say import parser
 from infer.settings import load_settings
 from text import analyse
 
@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 INFER = ".venv/bin/python -m infer "
 TEXT = ".venv/bin/python -m text "
 BATCH = ".venv/bin/python -m infer.batch "
-DOCTORS = (".venv/bin/python -m infer.doctor ", ".venv/bin/python -m models.checkpoint ")
+DOCTORS = (".venv/bin/python -m infer.doctor ",)
 
 
 def blocks(language: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 import pytest
 
+from infer.engine.voice import parse_mix
 from infer.request import MOST_TEXT, BadRequest, SpeechRequest
-from infer.voice import parse_mix
 
 
 @pytest.mark.parametrize(

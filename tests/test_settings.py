@@ -82,44 +82,44 @@ def complaint(root: Path, *arguments, **named) -> str:
 def test_defaults_are_the_files(tmp_path: Path) -> None:
     settings = load_settings(environment={}, root=tmp_path)
     written = yaml.safe_load((ROOT / "default_config.yml").read_text(encoding="utf-8"))
-    assert {f"webui.{key}": value for key, value in written.pop("webui").items()} | written == dict(settings)
-    assert settings["webui.port"] == 7860
-    assert settings["host"] == "127.0.0.1"
+    assert {f"webui.{key}": value for key, value in written.pop("webui").items()} | written == settings.flat()
+    assert settings.webui.port == 7860
+    assert settings.host == "127.0.0.1"
 
 
 def test_precedence(tmp_path: Path) -> None:
     file, variable, flag = "webui: {port: 1}", {"BV2_WEBUI_PORT": "2"}, ["webui.port=3"]
-    assert load(tmp_path)["webui.port"] == 7860
-    assert load(tmp_path, file)["webui.port"] == 1
-    assert load(tmp_path, file, variable)["webui.port"] == 2
-    assert load(tmp_path, file, variable, flag)["webui.port"] == 3
-    assert load(tmp_path, file, variable, [*flag, "webui.port=4"])["webui.port"] == 4
+    assert load(tmp_path).webui.port == 7860
+    assert load(tmp_path, file).webui.port == 1
+    assert load(tmp_path, file, variable).webui.port == 2
+    assert load(tmp_path, file, variable, flag).webui.port == 3
+    assert load(tmp_path, file, variable, [*flag, "webui.port=4"]).webui.port == 4
 
 
 def test_a_source_changes_only_what_it_names(tmp_path: Path) -> None:
     settings = load(tmp_path, "webui: {port: 1}", {"BV2_MAX_CHARACTERS": "7", "PATH": "/bin"}, ["user=me"])
     defaults = load(tmp_path)
-    changed = {path for path in settings if settings[path] != defaults[path]}
+    changed = {path for path, value in settings.flat().items() if value != defaults.flat()[path]}
     assert changed == {"webui.port", "max_characters", "user"}
 
 
 def test_an_owners_config_works_as_it_is(tmp_path: Path) -> None:
     settings = load(tmp_path, OWNERS)
-    assert {key: settings[f"webui.{key}"] for key in ("device", "model", "config_path", "port", "fp16_run")} == {
+    assert {key: getattr(settings.webui, key) for key in ("device", "model", "config_path", "port", "fp16_run")} == {
         "device": "cuda",
         "model": "models/G_8000.pth",
         "config_path": "config.json",
         "port": 7865,
         "fp16_run": True,
     }
-    assert settings["dataset_path"] == "Data/mine"
-    assert set(settings) == set(load(tmp_path))
+    assert settings.dataset_path == "Data/mine"
+    assert settings.flat().keys() == load(tmp_path).flat().keys()
 
 
 def test_another_file_by_name(tmp_path: Path) -> None:
     (tmp_path / "other.yml").write_text("voice: mine", encoding="utf-8")
     (tmp_path / "config.yml").write_text("voice: not this", encoding="utf-8")
-    assert load_settings(tmp_path / "other.yml", environment={}, root=tmp_path)["voice"] == "mine"
+    assert load_settings(tmp_path / "other.yml", environment={}, root=tmp_path).voice == "mine"
     with pytest.raises(SettingsError, match=r"nowhere\.yml does not exist"):
         load_settings(tmp_path / "nowhere.yml", environment={}, root=tmp_path)
 
@@ -178,7 +178,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["gbk", "utf-16"])
 def test_a_file_as_editors_on_windows_save_it_is_read(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "config.yml").write_bytes("voice: 我的".encode(encoding))
-    assert load_settings(environment={}, root=tmp_path)["voice"] == "我的"
+    assert load_settings(environment={}, root=tmp_path).voice == "我的"
 
 
 @pytest.mark.parametrize("override", ["threads=-5", "threads=99999999999", "max_seconds=-1", "windows=[15, -1]"])
@@ -193,32 +193,32 @@ def test_a_flag_that_is_no_setting(tmp_path: Path, override: str) -> None:
 
 def test_variables_and_flags_are_read_as_yaml(tmp_path: Path) -> None:
     settings = load(tmp_path, "", {"BV2_WEBUI_SHARE": "true", "BV2_WINDOWS": "[32, 64]"}, ["webui.device=cuda:1"])
-    assert (settings["webui.share"], settings["windows"], settings["webui.device"]) == (True, [32, 64], "cuda:1")
+    assert (settings.webui.share, settings.windows, settings.webui.device) == (True, [32, 64], "cuda:1")
 
 
 def test_one_folder_stands_for_a_list_of_one(tmp_path: Path) -> None:
-    assert load(tmp_path, "voices: mine")["voices"] == ["mine"]
+    assert load(tmp_path, "voices: mine").voices == ["mine"]
 
 
 def test_a_number_stands_for_text(tmp_path: Path) -> None:
-    assert load(tmp_path, "password: 1234")["password"] == "1234"
+    assert load(tmp_path, "password: 1234").password == "1234"
 
 
 @pytest.mark.parametrize("password", ["0123", "yes", "a: b", "null"])
 def test_text_from_the_command_line_and_the_environment_stays_as_it_is(tmp_path: Path, password: str) -> None:
     given = load_settings(overrides=[f"password={password}"], environment={}, root=tmp_path)
-    assert given["password"] == password
+    assert given.password == password
     given = load_settings(environment={"BV2_PASSWORD": password}, root=tmp_path)
-    assert given["password"] == password
+    assert given.password == password
 
 
 def test_a_mark_from_windows_editors_does_no_harm(tmp_path: Path) -> None:
-    assert load(tmp_path, "\ufeffvoice: 我的")["voice"] == "我的"
+    assert load(tmp_path, "\ufeffvoice: 我的").voice == "我的"
 
 
 @pytest.mark.parametrize("section", ["", "webui: {}", "webui:", "webui:\n  # port: 1\n", "# nothing"])
 def test_an_empty_section_changes_nothing(tmp_path: Path, section: str) -> None:
-    assert dict(load(tmp_path, section)) == dict(load(tmp_path))
+    assert load(tmp_path, section) == load(tmp_path)
 
 
 def test_relative_paths_start_at_the_project(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infer import devices, shapes
-from infer.backends.torch import TorchBackend
-from infer.decoding import decode
-from models.generator import halos, receptive_field
+from infer.engine import devices, shapes
+from infer.engine.backends.torch_backend import TorchBackend
+from infer.engine.decoding import decode
+from models.generator import halos
 from tests.networks import golden_network
 
 HALO, SIZES = 13, (32, 48)  # small windows, so that every edge is near
@@ -61,9 +61,9 @@ def test_a_bucket_holds_its_length_and_wastes_little(length):
 @torch.inference_mode()
 def test_windows_give_the_whole_decoder_s_samples(frames):
     network = golden_network("extra-fix")
-    assert halos(network.config) == (11, 2) and receptive_field(network.config) == HALO
+    assert halos(network.config) == (11, 2) and sum(halos(network.config)) == HALO
     z = torch.randn(1, network.config.inter_channels, frames, generator=torch.Generator().manual_seed(frames))
-    speaker = network.speaker(torch.eye(network.config.n_speakers)[:1])
+    speaker = network.emb_g.weight[:1].unsqueeze(-1)
     whole = network.dec(z, speaker)[0, 0]
     backend = TorchBackend(copy.deepcopy(network), devices.choose("cpu"))
     for first in (True, False):
@@ -77,7 +77,7 @@ def test_a_narrower_halo_is_heard():
     network = copy.deepcopy(golden_network("extra-fix")).double()
     config = network.config
     z = torch.randn(1, config.inter_channels, 60, dtype=torch.double, generator=torch.Generator().manual_seed(0))
-    speaker = network.speaker(torch.eye(config.n_speakers, dtype=torch.double)[:1])
+    speaker = network.emb_g.weight[:1].unsqueeze(-1)
     x, rate, hop = network.dec.head(z, speaker), config.upsample_rates[0], config.hop
     wave = network.dec.tail(x)
 
@@ -97,7 +97,7 @@ def test_one_frame_less_of_context_is_heard():
     z = torch.randn(
         1, network.config.inter_channels, 60, dtype=torch.double, generator=torch.Generator().manual_seed(0)
     )
-    speaker = network.speaker(torch.eye(network.config.n_speakers, dtype=torch.double)[:1])
+    speaker = network.emb_g.weight[:1].unsqueeze(-1)
     whole, hop = network.dec(z, speaker)[0, 0], network.config.hop
 
     def error(halo):
@@ -113,7 +113,7 @@ def test_one_frame_less_of_context_is_heard():
 def test_a_padded_flow_is_the_unpadded_one(frames):
     network = golden_network("extra-fix")
     z_p = torch.randn(1, network.config.inter_channels, frames, generator=torch.Generator().manual_seed(frames))
-    speaker = network.speaker(torch.eye(network.config.n_speakers)[1:2])
+    speaker = network.emb_g.weight[1:2].unsqueeze(-1)
     plain = network.flow(z_p, shapes.mask(frames, frames), speaker)
     size = shapes.bucket(frames, shapes.FRAME_BUCKETS)
     padded = network.flow(shapes.pad(z_p, size), shapes.mask(frames, size), speaker)

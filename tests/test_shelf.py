@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import text
-from infer import audio
-from infer.project import Card, Project
+from infer.documents import audio
+from infer.documents.project import Card, Project
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import load_settings
 from page import answering, glossary, shelf
@@ -441,38 +441,38 @@ def encoded(data: bytes) -> str:
 def test_a_sound_made_here_says_how(format):
     request = SpeechRequest("银行行长说：“你好！”" * 20, speaker="乙", seed=7, speed=1.25)
     sound = audio.encode(np.zeros(24000 * 60, np.float32), 24000, format, request)
-    assert shelf.recipe(encoded(sound[: shelf.HEAD])) == {"request": request.as_dict()}
+    assert shelf.recipe_of(encoded(sound[: shelf.HEAD])) == {"request": request.as_dict()}
 
 
 def test_a_project_in_a_sound_comes_back(monkeypatch):
     monkeypatch.setattr(audio, "metadata", lambda _: project(seed=3))
-    assert shelf.recipe(encoded(b"RIFF")) == {"project": project(seed=3)}
+    assert shelf.recipe_of(encoded(b"RIFF")) == {"project": project(seed=3)}
     monkeypatch.setattr(audio, "metadata", lambda _: project() | {"version": 99})
     with pytest.raises(BadRequest, match="version 99"):
-        shelf.recipe(encoded(b"RIFF"))
+        shelf.recipe_of(encoded(b"RIFF"))
 
 
 @pytest.mark.parametrize("data", [b"", b"no sound", b"RIFF" * 100, audio.encode(np.zeros(99), 22050, "wav")])
 def test_a_sound_from_elsewhere_is_one_sentence(data):
     with pytest.raises(BadRequest, match="does not say how it was made"):
-        shelf.recipe(encoded(data))
+        shelf.recipe_of(encoded(data))
 
 
 @pytest.mark.parametrize("data", [None, 3, "§§", "长", encoded(bytes(shelf.HEAD + 1))])
 def test_what_does_not_come_whole_is_refused(data):
     with pytest.raises(BadRequest):
-        shelf.recipe(data)
+        shelf.recipe_of(data)
 
 
 def test_server_functions_answer_in_sentences(caplog):
     def work(data):
         if data == "bad":
-            raise BadRequest("No.", "不行。")
+            raise BadRequest("shelf.unnamed")
         return {"got": data["x"]}
 
     ask = answering(work)
     assert ask({"x": 1}) == {"got": 1}
-    assert ask("bad") == {"error": ["不行。", "No."]}
+    assert ask("bad") == {"error": ("请先给预设起个名字。", "Give the preset a name first.")}
     assert "KeyError" in ask({})["error"][0] and "Traceback" in caplog.text
 
 
@@ -498,7 +498,7 @@ def test_a_line_at_fault_is_named_and_nothing_is_lost(words):
     glossary.save(words, "单 shan4", base="")
     with pytest.raises(glossary.BadLine, match=r"Line 3 .*重庆 chong2") as fault:
         glossary.save(words, "单 shan4\n\n重庆 chong2\n好 hao", base="单 shan4")
-    assert fault.value.number == 3 and "第 3 行“重庆 chong2”" in fault.value.zh
+    assert fault.value.message.facts["number"] == 3 and "第 3 行“重庆 chong2”" in fault.value.zh
     assert words.read_text() == "单 shan4"
     with pytest.raises(BadRequest, match="limit"):
         glossary.save(words, "#" * (glossary.LARGEST + 1), base="单 shan4")

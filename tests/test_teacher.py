@@ -14,7 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from infer.pipeline import tokenise, word_starts
+from infer.engine.stages import tokenise, word_starts
 from text import analyse
 from text.phones import is_spoken, syllable_phones
 from text.symbols import SYMBOLS_V2
@@ -306,13 +306,3 @@ def test_shards_are_of_one_size(tmp_path):
         shards.add(record(str(k)), utterance(4))
     assert [len(records(path)) for path in sorted(tmp_path.iterdir())] == [SHARD, 1]
     assert Shards(tmp_path).count == SHARD + 1
-
-
-def test_opinions_know_noise_from_a_tone_that_is_voiced():
-    pytest.importorskip("distillmos")
-    pytest.importorskip("speechmos")
-    from train.opinion import Opinion
-
-    hiss = np.random.default_rng(0).normal(0, 0.1, 24_000)
-    scores = Opinion()(hiss, 24_000)
-    assert len(scores) == 2 and all(0.5 < score < 2.5 for score in scores)

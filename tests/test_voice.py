@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from infer import audio
-from infer.pipeline import Engine
+from infer.documents import audio
+from infer.engine.pipeline import Engine
 from infer.request import SpeechRequest
 from infer.settings import load_settings
 from train.features import pitch

@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 
-from infer import log, voices
-from infer.__main__ import main
-from infer.pipeline import Engine
+from infer import log
+from infer.cli.say import main
+from infer.engine import catalogue as voices
+from infer.engine.catalogue import BrokenVoice, Catalogue
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest, SpeechError
 from infer.settings import Settings, load_settings
-from infer.voices import BrokenVoice, Catalogue
 from tests.conftest import golden, writable_copy
 from tests.voices import CONFIG, make_tiny_voice
 
@@ -303,7 +304,7 @@ def test_no_permission_is_told_and_noticed_when_it_comes(forbidden):
 OVERWRITTEN = """
 import sys
 from pathlib import Path
-from infer.pipeline import Engine, speak
+from infer.engine.pipeline import Engine, speak
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
 folder = Path(sys.argv[1])

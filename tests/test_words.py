@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from infer.pipeline import Engine, SpeechRequest, speak
+from infer.engine.pipeline import Engine, SpeechRequest, speak
 from infer.settings import load_settings
 from models import load_checkpoint
 from models.config import SMALL, SynthesizerConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from infer.pipeline import Engine
-from infer.voice import Voice
+from infer.engine.pipeline import Engine
+from infer.engine.voice import Voice
 from models.config import SMALL, SynthesizerConfig
 from models.synthesizer import Synthesizer
 

@@ -6,23 +6,22 @@ curves of all stages in RUNS/report. With --recordings the voice is trained on a
 weights of --from.
 """
 
-import argparse
 import os
 import subprocess
 import sys
+from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
 
-from train.common import load
-from train.data import RUNS
+from train.loop import RUNS, load, options
 
 # Steps of the recipe, in the order of need; those of one row do not wait for each other.
-RECIPE = (
+RECIPE: tuple[dict[str, int], ...] = (
     {"ear": 1_600, "decoder": 4_000},
     {"prosody": 16_000, "recognise": 10_000},
     {"rhythm": 4_000, "finetune": 6_000},
 )
-OWN = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 2_000})
+OWN: tuple[dict[str, int], ...] = ({"ear": 800}, {"prosody": 5_000}, {"rhythm": 1_500, "finetune": 2_000})
 STATES = {"recognise": "recogniser.pt"}  # the others are named as their stage
 STARTS_FROM_A_VOICE = ("prosody", "finetune", "rhythm")
 
@@ -36,7 +35,7 @@ def python(module: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", f"train.{module}", *map(str, arguments)]
 
 
-def stage(name: str, steps: int, args: argparse.Namespace) -> list[str]:
+def stage(name: str, steps: int, args: Namespace) -> list[str]:
     """Its command line."""
     line = python(name, "--resume", "--runs", args.runs, "--steps", steps, "--device", args.device)
     if args.recordings and name in STARTS_FROM_A_VOICE:
@@ -50,37 +49,26 @@ def run(jobs: dict[str, list[str]], runs: Path) -> None:
     """Side by side, lines on the terminal and in logs. Raises SystemExit if one fails, once all have ended."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
 
-    def follow(name: str, process: subprocess.Popen) -> None:
+    def follow(name: str) -> int:
+        print(f"python {' '.join(jobs[name][1:])}", flush=True)
+        process = subprocess.Popen(jobs[name], env=environment, stdout=subprocess.PIPE)
+        assert process.stdout
         with (runs / f"{name}.log").open("ab") as log:
             for line in process.stdout:
                 log.write(line)
                 log.flush()
                 print(f"{name}: {line.decode('utf-8', 'replace').rstrip()}", flush=True)
+        return process.wait()
 
-    threads, processes = [], {}
-    for name, line in jobs.items():
-        print(f"python {' '.join(line[1:])}", flush=True)
-        processes[name] = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE)
-        threads.append(Thread(target=follow, args=(name, processes[name])))
-        threads[-1].start()
-    for thread in threads:
-        thread.join()
-    failed = [f"train.{name}" for name, process in processes.items() if process.wait()]
+    with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+        failed = [f"train.{name}" for name, code in zip(jobs, pool.map(follow, jobs), strict=True) if code]
     if failed:
         raise SystemExit(f"{' and '.join(failed)} ended with an error, see above; the same command goes on from there")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m train", description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="where the voice is written: voices/NAME")
-    parser.add_argument(
-        "--recordings", type=Path, metavar="FILELIST", help="own ones: path|speaker|language|text a line"
-    )
-    parser.add_argument("--from", dest="voice", type=Path, default=Path("voices/xiaoyu"), help="where own ones start")
-    parser.add_argument("--runs", type=Path, help="folder of data and states (train/runs/NAME)")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda or another one of torch's")
-    parser.add_argument("--scale", type=float, default=1.0, help="of steps and minutes: 0.01 tries the whole way")
-    args = parser.parse_args()
+    voice = Path("voices/xiaoyu")
+    args = options(__doc__, "folder", recordings=None, voice=voice, runs=None, device="cpu", scale=1.0)
     args.runs = args.runs or RUNS / args.folder.name
     args.runs.mkdir(parents=True, exist_ok=True)
     if not (args.runs / "data" / "speakers.json").exists():
@@ -91,12 +79,8 @@ def main() -> None:
             data = python("data", "--runs", args.runs, *lengths)
         run({"data": data}, args.runs)
     for row in OWN if args.recordings else RECIPE:
-        wanted = {name: max(2, round(steps * args.scale)) for name, steps in row.items()}
-        jobs = {
-            name: stage(name, steps, args)
-            for name, steps in wanted.items()
-            if steps_done(name, args.runs) < wanted[name]
-        }
+        steps = {name: max(2, round(count * args.scale)) for name, count in row.items()}
+        jobs = {name: stage(name, n, args) for name, n in steps.items() if steps_done(name, args.runs) < n}
         for part in [jobs] if args.device == "cpu" else [{name: line} for name, line in jobs.items()]:
             run(part, args.runs)
     run({"export": python("export", args.folder, "--runs", args.runs)}, args.runs)

@@ -6,12 +6,10 @@ runs/data/<split>-<speaker>/wav.npy      int16 samples, all utterances one after
                             items.json   one Item a line
 """
 
-import argparse
 import json
 import random
-from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +17,12 @@ from tqdm import tqdm
 
 from train.espeak import Event, Style, Teacher
 from train.features import HOP, SAMPLE_RATE, latent
-from train.sentences import Token, sentences
+from train.loop import RUNS, options
+from train.sentences import is_syllable, sentences
 from train.speakers import EMOTIONS, SPEAKERS, write_cast
 
-RUNS = Path(__file__).parent / "runs"
 LEAD, TAIL = 4, 9  # frames of silence around an utterance: blank, "_", blank; and the end's mark, blank, "_", blank
 JITTER = 0.25  # the rate varies by up to this much either way, so that length_scale is inside the data
-
-
 ENDS = (".", "?", "!", "…")
 # By the mark at a sentence's end: semitones by which its last syllable, the one before … are moved, and its first ones.
 # Only near an end: the text side sees a few syllables far, and what it cannot foretell blurs its pitch.
@@ -53,7 +49,7 @@ class Item:
     samples: int = 0
 
 
-def melody(tokens: list[Token]) -> list[float]:
+def melody(tokens: list[str]) -> list[float]:
     """Semitones by which each token is spoken higher than the teacher would, who speaks all sentences alike.
 
     A sentence begins a little higher and falls at its end; a question rises there; before a comma it stays.
@@ -61,37 +57,32 @@ def melody(tokens: list[Token]) -> list[float]:
     out: list[float] = []
     while len(out) < len(tokens):
         rest = tokens[len(out) :]
-        length = next((i + 1 for i, token in enumerate(rest) if token.text in ENDS), len(rest))
-        last, first = SHAPES.get(rest[length - 1].text, SHAPES["."])
-        spoken, count = 0, sum(not token.is_mark for token in rest[:length])
-        for token in rest[:length]:
-            spoken += not token.is_mark
-            out.append(
-                sum(moves[k] for moves, k in ((last, count - spoken), (first, spoken - 1)) if 0 <= k < len(moves))
-            )
+        length = next((i + 1 for i, token in enumerate(rest) if token in ENDS), len(rest))
+        last, first = SHAPES.get(rest[length - 1], SHAPES["."])
+        spoken = list(accumulate(map(is_syllable, rest[:length])))
+        places = (((last, spoken[-1] - n), (first, n - 1)) for n in spoken)
+        out += [sum(moves[k] for moves, k in place if 0 <= k < len(moves)) for place in places]
     return out
 
 
-def pinyin(tokens: list[Token], raised: list[float] | None = None, pitch: int = 50) -> str:
+def pinyin(tokens: list[str], raised: list[float] | None = None, pitch: int = 50) -> str:
     """What espeak-ng reads; a quotation mark is silent, and the last mark must not start another pause.
 
     raised: semitones of each token above `pitch`, the slider's place.
     """
     out = []
     for i, token in enumerate(tokens):
-        if not token.is_mark:
+        if is_syllable(token):
             place = round(pitch + raised[i] / SEMITONE) if raised else pitch
-            out.append(token.text if place == pitch else f'<prosody pitch="{place}"> {token.text} </prosody>')
-        elif token.text == "'" or i == len(tokens) - 1 or all(t.is_mark for t in tokens[i:]):
-            continue
-        else:
-            out.append("," if token.text in ",-" else ";")
+            out.append(token if place == pitch else f'<prosody pitch="{place}"> {token} </prosody>')
+        elif token != "'" and any(map(is_syllable, tokens[i:])):
+            out.append("," if token in ",-" else ";")
     return " ".join(out) + " . "
 
 
 def syllable_intervals(events: list[Event], count: int) -> list[tuple[int, int, int]]:
     """(start, end of the initial, end) in samples of each syllable; raises ValueError if they cannot be matched."""
-    rows, start, phonemes = [], 0, []
+    rows, start, phonemes = [], 0, list[int]()
     for event in events:
         if event.kind == "word":
             start, phonemes = event.sample, []
@@ -111,7 +102,7 @@ def vowel_first(syllable: str) -> bool:
     return syllable[0] in "aeo"
 
 
-def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[list[int], np.ndarray, int]:
+def timing(tokens: list[str], intervals: list[tuple[int, int, int]]) -> tuple[list[int], np.ndarray, int]:
     """Frames of every phone and blank, the sample at each frame's centre, samples of the whole.
 
     Each initial, final and pause is rounded to whole frames by itself, and its frames are spread over it. So a phone
@@ -131,12 +122,11 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
         reach(edges[-1] + sum(parts), samples[-1] + sum(parts) * HOP)
 
     rest([1, LEAD - 2, 1])  # blank, "_", blank
-    ahead = iter(intervals)
-    upcoming = next(ahead, None)
-    for is_mark, group in groupby(tokens, lambda token: token.is_mark):
-        if is_mark:
+    syllables = [(start + LEAD * HOP, split + LEAD * HOP, end + LEAD * HOP) for start, split, end in intervals]
+    for spoken, group in groupby(tokens, is_syllable):
+        if not spoken:
             count = len(list(group))
-            until = upcoming[0] + LEAD * HOP if upcoming else samples[-1] + (TAIL - 4) * HOP
+            until = syllables[0][0] if syllables else samples[-1] + (TAIL - 4) * HOP
             left = max(2 * count, round((until - samples[-1]) / HOP))
             reach(edges[-1] + left, until)
             for k in range(count, 0, -1):
@@ -146,16 +136,13 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
                 durations += [share - blank, blank]
             continue
         for token in group:
-            start, split, end = (sample + LEAD * HOP for sample in upcoming)
-            upcoming = next(ahead, None)
-            if vowel_first(token.text):
+            start, split, end = syllables.pop(0)
+            if vowel_first(token):
                 split = start + (end - start) // 4
             initial = max(1, round((split - samples[-1]) / HOP))
             if initial > 2:  # its end is what is heard: there frames keep their distance
                 reach(edges[-1] + 2, split - (initial - 2) * HOP)
-                reach(edges[-1] + initial - 2, split)
-            else:
-                reach(edges[-1] + initial, split)
+            reach(edges[-1] + initial - 2 * (initial > 2), split)
             final = max(3, round((end - samples[-1]) / HOP))
             reach(edges[-1] + final, end)
             durations += [initial, final // 3, final - 2 * (final // 3), final // 3]
@@ -163,74 +150,67 @@ def timing(tokens: list[Token], intervals: list[tuple[int, int, int]]) -> tuple[
     return durations, np.interp(np.arange(edges[-1]) + 0.5, edges, samples).astype(np.int32), samples[-1]
 
 
-def utterance(teacher: Teacher, tokens: list[Token], speaker: int, style: Style):
+def utterance(
+    teacher: Teacher, tokens: list[str], speaker: int, style: Style
+) -> tuple[np.ndarray, list[int], np.ndarray]:
     """-> samples int16, durations, the sample at each frame's centre."""
     samples, events = teacher.say(pinyin(tokens, melody(tokens), style.pitch), f"s{speaker}", style)
-    durations, centres, length = timing(tokens, syllable_intervals(events, sum(not t.is_mark for t in tokens)))
+    durations, centres, length = timing(tokens, syllable_intervals(events, sum(map(is_syllable, tokens))))
     wav = np.zeros(length, np.int16)
-    spoken = samples[: length - LEAD * HOP]
-    wav[LEAD * HOP : LEAD * HOP + len(spoken)] = spoken
+    inside = samples[: length - LEAD * HOP]
+    wav[LEAD * HOP : LEAD * HOP + len(inside)] = inside
     return wav, durations, centres
 
 
-def write(folder: Path, made: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]]) -> None:
+def write(folder: Path, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]]) -> None:
     """Waves int16, the samples of their frames' centres, latents, and who says what: the layout that corpus() reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    waves, centres, latents, items = zip(*made, strict=True)
+    waves, centres, latents, items = zip(*rows, strict=True)
     np.save(folder / "wav.npy", np.concatenate(waves))
     np.save(folder / "centres.npy", np.concatenate(centres).astype(np.int32))
     np.save(folder / "latent.npy", np.concatenate(latents).astype(np.float16))
-    starts, firsts = (np.cumsum([0, *map(len, parts)]) for parts in (latents, waves))
-    placed = [
-        replace(item, start=int(starts[i]), frames=len(latents[i]), first=int(firsts[i]), samples=len(waves[i]))
-        for i, item in enumerate(items)
-    ]
-    lines = [json.dumps(asdict(item), ensure_ascii=False) for item in placed]
-    (folder / "items.json").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    starts, firsts = (np.cumsum([0, *map(len, parts)]).tolist() for parts in (latents, waves))
+    with (folder / "items.json").open("w", encoding="utf-8") as file:
+        for item, start, first, values, wav in zip(items, starts[:-1], firsts[:-1], latents, waves, strict=True):
+            placed = replace(item, start=start, frames=len(values), first=first, samples=len(wav))
+            file.write(json.dumps(asdict(placed), ensure_ascii=False) + "\n")
 
 
 def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, folder: Path) -> None:
+    """The data of one speaker, moods in turn. jitter: of the rate."""
     folder.mkdir(parents=True, exist_ok=True)
-    teacher = Teacher(folder, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)})
+    teacher, person = Teacher(folder, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)}), SPEAKERS[speaker]
     assert teacher.sample_rate == SAMPLE_RATE
-    rng = random.Random(seed)
-    made, heights, done, failed = [], defaultdict(list), 0, 0
-    wanted = int(minutes * 60 * SAMPLE_RATE / HOP)
-    with tqdm(total=wanted, desc=f"{split} {SPEAKERS[speaker].name}", unit="frame", mininterval=10) as bar:
-        for n, tokens in enumerate(sentences(seed)):
-            emotion = n % len(EMOTIONS)
-            base = list(EMOTIONS.values())[emotion]
-            rate = (1 + jitter) ** rng.uniform(-1, 1)
-            style = Style(round(base.rate * rate), base.pitch, base.range, base.volume)
+    rng, source, styles = random.Random(seed), enumerate(sentences(seed)), list(EMOTIONS.values())
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]] = []
+    done, failed, most = 0, 0, int(minutes * 60 * SAMPLE_RATE / HOP)  # frames, sentences, frames
+    heights: list[list[np.ndarray]] = [[np.zeros(0)] for _ in EMOTIONS]
+    with tqdm(total=most, desc=f"{split} {person.name}", unit="frame", mininterval=10) as bar:
+        while done < most or not rows:
+            n, tokens = next(source)
+            emotion, rate = n % len(styles), (1 + jitter) ** rng.uniform(-1, 1)
+            style = replace(styles[emotion], rate=round(styles[emotion].rate * rate))
             try:
                 wav, durations, centres = utterance(teacher, tokens, speaker, style)
             except ValueError:
                 failed += 1
                 continue
-            values, f0 = latent(wav / 32768.0, SPEAKERS[speaker].low, SPEAKERS[speaker].high, centres)
-            item = Item([t.text for t in tokens], durations, speaker, emotion, style.rate / base.rate)
-            made.append((wav, centres, values.astype(np.float16), item))
+            values, f0 = latent(wav / 32768.0, person.low, person.high, centres)
+            item = Item(tokens, durations, speaker, emotion, style.rate / styles[emotion].rate)
+            rows.append((wav, centres, values.astype(np.float16), item))
             heights[emotion].append(f0[f0 > 0])
             done += len(f0)
             bar.update(len(f0))
-            if done >= wanted:
-                break
-    write(folder, made)
-    for e, name in enumerate(EMOTIONS):
-        f0 = np.concatenate(heights[e] or [np.zeros(1)])
-        print(f"{SPEAKERS[speaker].name} {name}: F0 median {np.median(f0):.1f} Hz, "
-              f"5-95 % {np.percentile(f0, [5, 95]).round(0)}")  # fmt: skip
-    print(f"{len(made)} utterances, {done * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")
+    write(folder, rows)
+    for name, parts in zip(EMOTIONS, heights, strict=True):
+        f0 = np.concatenate(parts)
+        low, middle, high = np.percentile(f0, [5, 50, 95]) if len(f0) else (0, 0, 0)
+        print(f"{person.name} {name}: F0 median {middle:.1f} Hz, 5-95 % {low:.0f} to {high:.0f}")
+    print(f"{len(rows)} utterances, {done * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--speaker", type=int, choices=range(len(SPEAKERS)), help="only this one (default: all)")
-    parser.add_argument("--minutes", type=float, default=100, help="of speech for each speaker")
-    parser.add_argument("--test-minutes", type=float, default=5)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of data and states")
-    args = parser.parse_args()
+    args = options(__doc__, speaker=int, minutes=100.0, test_minutes=5.0, seed=1, runs=RUNS)
     folder = args.runs / "data"
     for speaker in range(len(SPEAKERS)) if args.speaker is None else [args.speaker]:
         seed = 1000 * args.seed + 10 * speaker

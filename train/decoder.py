@@ -1,28 +1,28 @@
 """Stage 1: the decoder on the teacher's latents. `python -m train.decoder --resume`"""
 
-import argparse
-from collections.abc import Iterable
-
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.filter import Filter
-from models.source import driven
+from models.source import excite
 from models.synthesizer import Synthesizer
-from train.common import Average, Clock, Utterance, arguments, build, corpus, keep, speakers, start
+from train.common import Utterance, corpus, initials, network, speakers
+from train.ear import frame_labels
 from train.features import HOP
-from train.losses import cut, cut_at, log_mels, mel_loss, stft_loss
-from train.speakers import read_cast
+from train.loop import Run, adam, stage_options, warm_up
+from train.losses import EDGE, cut, cut_at, log_mels, mel_loss, stft_loss
 
 FRAMES = 40  # of a training segment
 MEL = 2.0  # weight of the mels' distance, beside that of short spectra
+INITIALS = 3.0  # what a frame of an initial counts: they are short, and most of what is misheard
 QUIET = (-1.5, -5.0)  # log magnitudes of pulses and noise that training begins with
 
 
 def sound(net: Synthesizer, latent: Tensor, noise: Tensor, who: Tensor) -> Tensor:
     """Latent [B, C, F], noise [B, HOP, F], speakers [B] -> wave [B, F * HOP]."""
-    given = driven(latent, noise, net.config.pitch, net.config.sampling_rate)
+    assert net.config.pitch
+    given = excite(latent, noise, net.config.pitch, net.config.sampling_rate)
     return net.dec(given, speakers(net, who)).flatten(1)
 
 
@@ -31,70 +31,50 @@ def windows(u: Utterance, start: int) -> list[np.ndarray]:
     return cut_at(u.wav / np.float32(32768), u.sample(start + np.arange(FRAMES * HOP) / HOP))
 
 
-def stack(columns: Iterable[Iterable[np.ndarray]], device: torch.device) -> list[Tensor]:
-    """Segments' parts -> a tensor of each."""
-    return [torch.from_numpy(np.stack(column)).to(device) for column in zip(*columns, strict=True)]
+def segments(
+    data: list[Utterance], latents: list[np.ndarray] | None, rng: np.random.Generator, size: int, device: torch.device
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Random ones of `size` utterances; latents: [C, F] of each, or else the teacher's.
 
-
-def batch(data: list[Utterance], step: int, size: int, device: torch.device) -> tuple[Tensor, ...]:
-    """Segments of random utterances, the same for the same step -> latent [B, C, F], noise [B, HOP, F],
-    speaker [B], windows of the teacher's wave."""
-    rng = np.random.default_rng(step)
+    -> latent and the teacher's [B, C, F], noise [B, HOP, F], speaker [B], inside the edges phones and weights [B, F];
+    windows of the teacher's wave.
+    """
     rows = []
     for k in rng.integers(len(data), size=size):
-        start = rng.integers(data[k].item.frames - FRAMES + 1)
-        latent = data[k].latent[start : start + FRAMES].T.astype(np.float32)
+        u, start = data[k], rng.integers(data[k].item.frames - FRAMES + 1)
+        segment, inside = slice(start, start + FRAMES), slice(start + EDGE, start + FRAMES - EDGE)
+        teacher = u.latent[segment].T.astype(np.float32)
+        latent = latents[k][:, segment].astype(np.float32) if latents else teacher
         noise = rng.standard_normal((HOP, FRAMES), np.float32)
-        rows.append((latent, noise, np.array(data[k].item.speaker), *windows(data[k], start)))
-    latent, noise, who, *real = stack(rows, device)
-    return latent, noise, who, real
+        heavy = np.repeat(np.where(initials(u.tones), INITIALS, 1).astype(np.float32), u.durations.numpy())
+        who = np.array(u.item.speaker)
+        rows.append((latent, teacher, noise, who, frame_labels(u)[inside], heavy[inside], *windows(u, start)))
+    parts = [torch.from_numpy(np.stack(column)).to(device) for column in zip(*rows, strict=True)]
+    return parts[:6], parts[6:]
 
 
 @torch.no_grad()
-def level(dec: Filter) -> None:
+def level(dec: nn.Module) -> None:
     """Begin with filters that are flat and about as loud as speech."""
+    assert isinstance(dec, Filter) and dec.conv_post.bias is not None
     dec.conv_post.weight.mul_(0.1)
     level = torch.cat([torch.full((bins,), quiet) for bins, quiet in zip(dec.bins, QUIET, strict=True)])
     dec.conv_post.bias.copy_(level.repeat(dec.rates[0]))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=4_000)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    args = arguments(parser, "decoder.pt")
-    device = args.device
-    net = build(read_cast(args.runs / "data"))
+    args = stage_options(__doc__, "decoder.pt", steps=4_000, batch=8, lr=1e-3)
+    net = network(args)
     data = [u for u in corpus("train", args.runs / "data") if u.item.frames >= FRAMES]
     level(net.dec)
-    net.to(device)
-    optimizer = torch.optim.AdamW(net.dec.parameters(), args.lr, betas=(0.8, 0.99), weight_decay=0.0)
-    step, seconds = start(args, net, ("dec",), optimizer)
-    step = max(0, step)
-    average = Average(net.dec, args.out if step else None, decay=0.998)
-    clock, seen = Clock(seconds), []
-    while step < args.steps:
-        latent, noise, who, real = batch(data, step, args.batch, device)
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * min(1, (step + 1) / 50) * (1 - 0.9 * step / args.steps)
+
+    def learn(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        (latent, _, noise, who, *_), real = segments(data, None, np.random.default_rng(step), args.batch, args.device)
         fake = cut(sound(net, latent, noise, who))
-        parts = torch.stack((stft_loss(fake, real), mel_loss(log_mels(fake), log_mels(real))))
-        loss = parts[0] + MEL * parts[1]
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(net.dec.parameters(), 1.0)
-        optimizer.step()
-        average.update()
-        seen.append(parts.tolist())
-        step += 1
-        say, store = clock.tick()
-        if say:
-            magnitude, mel = np.mean(seen, 0)
-            print(f"step {step}  magnitude {magnitude:.3f}  mel {mel:.3f}  {clock.spent:.0f} s", flush=True)
-            seen = []
-        if store or step == args.steps:
-            keep(args.out, net, ("dec",), optimizer, step, clock.spent, average=average.weights)
+        magnitude, mel = stft_loss(fake, real), mel_loss(log_mels(fake), log_mels(real))
+        return magnitude + MEL * mel, {"magnitude": magnitude, "mel": mel}
+
+    Run(args, {"dec": net.dec}, adam(net.dec, args.lr), decay=0.998).loop(learn, warm_up(args))
 
 
 if __name__ == "__main__":

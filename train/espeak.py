@@ -8,32 +8,26 @@ import ctypes
 import ctypes.util
 import shutil
 from dataclasses import dataclass, replace
+from itertools import count, takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 VOICE = "cmn-latn-pinyin"
 SYNCHRONOUS, PHONEME_EVENTS = 2, 1
 UTF8, SSML = 1, 0x10  # flags of a synthesis
-WORD, PHONEME = 1, 7  # event types
-RATE, VOLUME, PITCH, RANGE = 1, 2, 3, 4  # parameters
-
-
-class _Id(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
+PHONEME = 7
+KINDS = {1: "word", PHONEME: "phoneme"}  # by type of event
+PARAMETERS = {"rate": 1, "volume": 2, "pitch": 3, "range": 4}  # of Style
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [
-        ("type", ctypes.c_int),
-        ("unique_identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
+    _fields_ = (
+        *((name, ctypes.c_int) for name in "type identifier text_position length audio_position sample".split()),
         ("user_data", ctypes.c_void_p),
-        ("id", _Id),
-    ]
+        ("name", ctypes.c_char * 8),  # of a phoneme; in others a number or a pointer
+    )
 
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
@@ -41,12 +35,12 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Style:
-    """espeak-ng's four sliders: words per minute, pitch 0-99, pitch range 0-100, volume (100 or more clips)."""
+    """espeak-ng's four sliders."""
 
-    rate: int
-    pitch: int
-    range: int
-    volume: int
+    rate: int  # words a minute
+    pitch: int  # 0-99
+    range: int  # of pitch, 0-100
+    volume: int  # 100 or more clips
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,6 @@ class Event:
     kind: str  # "word" or "phoneme"
     sample: int
     name: str  # the phoneme's name; "" for a word
-    position: int  # character position in the text, counted from 1
 
 
 class Teacher:
@@ -75,18 +68,14 @@ class Teacher:
         self._callback = _Callback(self._receive)  # kept: the library holds only a pointer
         self._lib.espeak_SetSynthCallback(self._callback)
 
-    def _receive(self, wav, count, events) -> int:
-        if wav and count:
-            self._samples.append(np.ctypeslib.as_array(wav, shape=(count,)).copy())
-        i = 0
-        while events[i].type:
-            event = events[i]
-            if event.type == WORD:
-                self._events.append(Event("word", event.sample, "", event.text_position))
-            elif event.type == PHONEME:
-                name = event.id.string.decode("utf-8", "replace")
-                self._events.append(Event("phoneme", event.sample, name, event.text_position))
-            i += 1
+    def _receive(self, wav: Any, samples: int, events: Any) -> int:
+        """espeak-ng calls it with a piece of sound and what happens in it."""
+        if wav and samples:
+            self._samples.append(np.ctypeslib.as_array(wav, shape=(samples,)).copy())
+        for event in takewhile(lambda event: event.type, (events[i] for i in count())):
+            if event.type in KINDS:
+                name = event.name.decode("utf-8", "replace") if event.type == PHONEME else ""
+                self._events.append(Event(KINDS[event.type], event.sample, name))
         return 0
 
     def say(self, pinyin: str, variant: str, style: Style) -> tuple[np.ndarray, list[Event]]:
@@ -97,9 +86,8 @@ class Teacher:
         """
         if self._lib.espeak_SetVoiceByName(f"{VOICE}+{variant}".encode()) != 0:
             raise RuntimeError(f"espeak-ng does not know the voice {VOICE}+{variant}")
-        for parameter, value in ((RATE, style.rate), (PITCH, style.pitch), (RANGE, style.range)):
-            self._lib.espeak_SetParameter(parameter, value, 0)
-        self._lib.espeak_SetParameter(VOLUME, style.volume, 0)
+        for name, parameter in PARAMETERS.items():
+            self._lib.espeak_SetParameter(parameter, getattr(style, name), 0)
         self._samples, self._events = [], []
         text = pinyin.encode()
         self._lib.espeak_Synth(text, ctypes.c_size_t(len(text) + 1), 0, 1, 0, UTF8 | SSML, None, None)
@@ -110,26 +98,24 @@ class Teacher:
 
 def without_gaps(samples: np.ndarray, events: list[Event]) -> tuple[np.ndarray, list[Event]]:
     """Zeros between the end of a word and what follows at once are no pause of the teacher's."""
-    kept, moved, gone, start = [], [], 0, 0
-    for event, following in zip(events, [*events[1:], None], strict=True):
+    keep, moved, gone = np.ones(len(samples), bool), [], 0
+    for event, following in zip(events, [*events[1:], *events[-1:]], strict=True):
         moved.append(replace(event, sample=event.sample - gone))
-        between = samples[event.sample : following.sample] if following and event.name == "_|" else samples[:0]
-        if len(between) and not between.any():
-            kept.append(samples[start : event.sample])
-            start = following.sample
-            gone += len(between)
-    return np.concatenate([*kept, samples[start:]]), moved
+        between = slice(event.sample, following.sample)
+        if event.name == "_|" and not samples[between].any():
+            keep[between] = False
+            gone += len(samples[between])
+    return samples[keep], moved
 
 
-def _private_data(library, folder: Path, variants: dict[str, str]) -> Path:
+def _private_data(library: ctypes.CDLL, folder: Path, variants: dict[str, str]) -> Path:
     """espeak-ng-data with our variants in voices/!v: links to the system's files, no copy of them."""
     library.espeak_Info.restype = ctypes.c_char_p
     where = ctypes.c_char_p()
     library.espeak_Info(ctypes.byref(where))
-    system = next(
-        (p for p in (Path((where.value or b"").decode()), *_usual_places()) if (p / "phontab").exists()), None
-    )
-    if system is None:
+    usual = [*Path("/usr/lib").glob("*/espeak-ng-data"), Path("/usr/share/espeak-ng-data")]
+    places = (place for place in (Path((where.value or b"").decode()), *usual) if (place / "phontab").exists())
+    if not (system := next(places, None)):
         raise RuntimeError("espeak-ng-data was not found; install the Debian package espeak-ng-data")
     data = folder.resolve() / "espeak-ng-data"
     shutil.rmtree(data, ignore_errors=True)
@@ -140,7 +126,3 @@ def _private_data(library, folder: Path, variants: dict[str, str]) -> Path:
     for name, text in variants.items():
         (data / "voices" / "!v" / name).write_text(text)
     return data
-
-
-def _usual_places() -> list[Path]:
-    return [*Path("/usr/lib").glob("*/espeak-ng-data"), Path("/usr/share/espeak-ng-data")]

@@ -7,9 +7,9 @@ are counted too, for the voice and for the teacher's own audio. It measures fait
 naturalness: look at the pictures in the report's folder as well.
 """
 
-import argparse
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,71 +18,20 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
-from models.synthesizer import Synthesizer, align, sample_prior
-from train.common import Utterance, corpus, speakers, tokens_to_ids
-from train.data import RUNS
+from models.stages import Sliders
+from train.common import Utterance, corpus, speak, tokens_to_ids
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
-from train.recognise import Recogniser, bare, count, labels, matched, wanted
+from train.loop import RUNS, options
+from train.pictures import curves, spectrograms, tones
+from train.recognise import Recogniser, bare, count, labels, match, reference_labels
+from train.sentences import is_syllable
 from train.speakers import EMOTIONS, Speaker, read_cast
 
 FRAME_RATE = SAMPLE_RATE / HOP
 SOME = 8  # sentences of each speaker and emotion where every slider is tried
 LEVEL = ["ta1 jin1 tian1 zhong1 gong1 kai1 che1", "ma1 ma1 chi1 xi1 gua1", "san1 feng1 shu1 xin1 du1 ji1 chu1"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The sliders of a rendering. The rhythm is the plain predictor's but where it is what is measured."""
-
-    length_scale: float = 1.0
-    noise_scale: float = 0.6
-    sdp_ratio: float = 0.0
-    noise_w: float = 0.8
-    seed: int = 0
-
-
-def is_syllable(token: str) -> bool:
-    return token[-1].isdigit()
-
-
-@torch.inference_mode()
-def speak(
-    net: Synthesizer, tokens: list[str], speaker: int, emotion: int, how: Settings, sound: bool = True
-) -> tuple[np.ndarray, Tensor]:
-    """-> float samples (none without sound), durations [T]."""
-    phones, tones = (torch.tensor([ids]) for ids in tokens_to_ids(tokens))
-    g, mask = speakers(net, torch.tensor([speaker])), torch.ones(1, 1, phones.shape[1])
-    generator = torch.Generator().manual_seed(how.seed)
-    rhythm = how.noise_w * torch.randn(1, 2, phones.shape[1], generator=generator)
-    mood = torch.eye(len(EMOTIONS))[[emotion]]
-    prior = net.encode(phones, tones, torch.zeros_like(phones), mask, (), mood, g, rhythm, how.sdp_ratio)
-    durations = align(prior.log_durations, mask, how.length_scale)[0]
-    if not sound:
-        return np.zeros(0), durations
-    noise = torch.randn(prior.mean.shape[1], int(durations.sum()), generator=generator)
-    z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, how.noise_scale)[None]
-    breath = torch.randn(1, HOP, z_p.shape[-1], generator=generator)
-    return net.decode(z_p, torch.ones(1, 1, z_p.shape[-1]), g, breath)[0, 0].numpy().astype(np.float64), durations
-
-
-def warp(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Dynamic time warping of [N, C] and [M, C], L1: the matched indices of both."""
-    n, m = len(a), len(b)
-    cost = np.abs(a[:, None] - b[None]).mean(2)
-    total = np.full((n + 1, m + 1), np.inf)
-    total[0, 0] = 0
-    for d in range(2, n + m + 1):  # one anti-diagonal after another
-        i = np.arange(max(1, d - m), min(n, d - 1) + 1)
-        j = d - i
-        best = np.minimum(np.minimum(total[i - 1, j], total[i, j - 1]), total[i - 1, j - 1])
-        total[i, j] = cost[i - 1, j - 1] + best
-    i, j, path = n, m, []
-    while i and j:
-        path.append((i - 1, j - 1))
-        step = np.argmin((total[i - 1, j - 1], total[i - 1, j], total[i, j - 1]))
-        i, j = (i - 1, j - 1) if step == 0 else (i - 1, j) if step == 1 else (i, j - 1)
-    left, right = np.array(path[::-1]).T
-    return left, right
+USUAL = Sliders()  # the rhythm is the plain predictor's but where it is what is measured
+Cell = tuple[int, int]  # speaker, emotion
 
 
 def final_frames(tones: Tensor, durations: Tensor) -> list[tuple[int, int, int]]:
@@ -108,15 +57,20 @@ def loudness(wav: np.ndarray) -> float:
     return float(10 * np.log10(power[power >= np.median(power)].mean() + 1e-12))
 
 
-def compare(u: Utterance, wav: np.ndarray, speaker: Speaker) -> dict:
+Contours = dict[int, list[tuple[np.ndarray, np.ndarray]]]  # by tone, semitones of finals: teacher, voice
+
+
+def compare(u: Utterance, wav: np.ndarray, speaker: Speaker, contours: Contours) -> dict[str, float]:
+    """Figures of a sentence of the voice beside the teacher's; its finals are added to `contours`."""
+    from librosa.sequence import dtw  # here, since it takes a while
+
     teacher = u.wav / 32768.0
     mel_t, mel_v = log_mel(teacher), log_mel(wav)
-    i, j = warp(mel_t, mel_v)
+    i, j = dtw(mel_t.T, mel_v.T, metric="cityblock")[1][::-1].T
     f0_t, _ = pitch(teacher, speaker.low, speaker.high)
     f0_v, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
     a, b = f0_t[i], f0_v[j]
     both = (a > 0) & (b > 0)
-    contours = defaultdict(list)
     for tone, *ends in final_frames(u.tones, u.durations):
         start, end = u.sample(np.array(ends)) / HOP  # in even frames
         inside = both & (i + 0.5 >= start) & (i + 0.5 < end)
@@ -132,30 +86,35 @@ def compare(u: Utterance, wav: np.ndarray, speaker: Speaker) -> dict:
         "locked_teacher": locked(f0_t),
         "loudness": loudness(wav),
         "loudness_teacher": loudness(teacher),
-        "contours": contours,
     }
 
 
 def groups_of(tokens: list[str]) -> list[set[str]]:
     """What each syllable is looked at for."""
-    words = [token for token in tokens if is_syllable(token)]
+    words = list(filter(is_syllable, tokens))
     out = []
     for i, word in enumerate(words):
         initial, _ = labels(word)
         beside = [words[k][-1] for k in (i - 1, i + 1) if 0 <= k < len(words)]
-        named = {
+        groups = {
             "third tones in a chain": word[-1] == "3" and "3" in beside,
             "neutral tones": word[-1] == "5",
             "initials m, n": initial in ("m", "n") and not word.startswith(("a", "e", "o")),
             "er": word[:-1] == "er",
         }
-        out.append({name for name, inside in named.items() if inside})
+        out.append({name for name, inside in groups.items() if inside})
     return out
 
 
 def percent(errors: np.ndarray) -> str:
+    """What count() gives, two cells of a table."""
     wrong, phones, off, tones = errors
     return f"{100 * wrong / max(phones, 1):.1f} % | {100 * off / max(tones, 1):.1f} %"
+
+
+def table(header: str, rows: Iterable[Sequence[str]]) -> list[str]:
+    """Markdown. header: with | between, as cells that stand for several."""
+    return [f"| {header} |", "|" + "---|" * (header.count("|") + 1), *(f"| {' | '.join(row)} |" for row in rows)]
 
 
 class Measures:
@@ -175,67 +134,70 @@ class Measures:
             if any(map(is_syllable, u.item.tokens)):
                 cells[u.item.speaker, u.item.emotion].append(u)
         each = max(1, sentences // len(cells))
-        self.chosen = {cell: rows[:each] for cell, rows in sorted(cells.items())}
-        self.results: dict[tuple[int, int], list[dict]] = defaultdict(list)
-        self.contours: dict[int, list] = defaultdict(list)
-        self.errors, self.grouped = defaultdict(lambda: np.zeros(4)), defaultdict(lambda: np.zeros(4))
-        self.mistaken: dict[str, Counter] = defaultdict(Counter)
+        self.chosen: dict[Cell, list[Utterance]] = {cell: rows[:each] for cell, rows in sorted(cells.items())}
+        self.results = defaultdict[Cell, list[dict[str, float]]](list)
+        self.contours: Contours = defaultdict(list)
+        self.errors = defaultdict[tuple, np.ndarray](lambda: np.zeros(4))  # of voice and teacher, by cell and by group
+        self.groups = dict[str, None]()
+        self.mistakes = defaultdict[str, Counter](Counter)
 
-    def heard(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
-        return matched(wanted(tokens), self.recogniser.hear(wav))
+    def pairs(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
+        """What is said and what is heard, side by side."""
+        assert self.recogniser
+        return match(reference_labels(tokens), self.recogniser.hear(wav))
 
-    def misheard(self, how: Settings, rows: list[tuple[list[str], int, int]]) -> np.ndarray:
+    def misheard(self, how: Sliders, rows: list[tuple[list[str], int, int]]) -> str:
         """Of (tokens, speaker, emotion) spoken in one way."""
         total = np.zeros(4)
-        for tokens, speaker, emotion in tqdm(rows, desc=str(how), mininterval=10, leave=False):
-            total += count(self.heard(speak(self.net, tokens, speaker, emotion, how)[0], tokens))
-        return total
+        for tokens, s, e in tqdm(rows, desc=str(how), mininterval=10, leave=False):
+            total += count(self.pairs(speak(self.net, tokens, s, e, how)[0], tokens))
+        return percent(total)
 
     def listen(self, pictures: Path | None) -> None:
         """Speak all chosen sentences and keep what the tables are made of."""
         for (s, e), rows in tqdm(self.chosen.items(), desc="speakers x emotions", mininterval=10):
             for n, u in enumerate(rows):
-                wav, _ = speak(self.net, u.item.tokens, s, e, Settings())
-                row = compare(u, wav, self.cast[s])
-                for tone, pairs in row.pop("contours").items():
-                    self.contours[tone] += pairs
-                self.results[s, e].append(row)
-                for who, samples in (("voice", wav), ("teacher", u.wav / 32768.0)) if self.recogniser else ():
-                    pairs = self.heard(samples, u.item.tokens)
-                    self.errors[who, s, e] += count(pairs)
-                    self.mistaken[who].update((bare(a), bare(b)) for a, b in pairs if bare(a) != bare(b))
-                    spoken = [pair for pair in pairs if pair[0]]
-                    for k, names in enumerate(groups_of(u.item.tokens)):
-                        for name in names:
-                            self.grouped[name, who] += count(spoken[2 * k : 2 * k + 2])
+                teacher, wav = u.wav / 32768.0, speak(self.net, u.item.tokens, s, e, USUAL)[0]
+                self.results[s, e].append(compare(u, wav, self.cast[s], self.contours))
+                if self.recogniser:
+                    self.judge("voice", (s, e), wav, u.item.tokens)
+                    self.judge("teacher", (s, e), teacher, u.item.tokens)
                 if pictures and n == 0 and e == s % len(EMOTIONS):
-                    from train.pictures import spectrograms
+                    spectrograms(pictures / f"spectrogram-{s}.png", u.item.tokens, teacher, wav)
 
-                    spectrograms(pictures / f"spectrogram-{s}.png", u.item.tokens, u.wav / 32768.0, wav)
+    def judge(self, who: str, cell: Cell, wav: np.ndarray, tokens: list[str]) -> None:
+        """Count what is misheard of a sentence."""
+        pairs = self.pairs(wav, tokens)
+        self.errors[who, *cell] += count(pairs)
+        self.mistakes[who].update((bare(a), bare(b)) for a, b in pairs if bare(a) != bare(b))
+        spoken = [pair for pair in pairs if pair[0]]
+        for k, names in enumerate(groups_of(tokens)):
+            for name in names:
+                self.groups[name] = None
+                self.errors[who, name] += count(spoken[2 * k : 2 * k + 2])
 
-    def table(self) -> list[str]:
+    def mean(self, key: str, cells: Iterable[Cell]) -> float:
+        return float(np.mean([row[key] for cell in cells for row in self.results[cell]]))
+
+    def by_speaker_and_emotion(self) -> list[str]:
         """A line for each speaker and emotion, each speaker, each emotion, and all."""
-        names = "speaker, emotion, phones, tones, teacher's phones, tones, log-mel L1, F0 gross, voicing, length"
-        out = [f"| {names.replace(', ', ' | ')} |", "|" + "---|" * 10]
 
-        def line(name: str, mood: str, cells: list[tuple[int, int]]) -> None:
-            rows = [row for cell in cells for row in self.results[cell]]
-            mean = {key: np.mean([row[key] for row in rows]) for key in ("mel", "gross", "voicing", "length")}
-            voice, teacher = (sum(self.errors[who, *cell] for cell in cells) for who in ("voice", "teacher"))
-            figures = f"{mean['mel']:.3f} | {100 * mean['gross']:.1f} % | {100 * mean['voicing']:.1f} %"
-            out.append(
-                f"| {name} | {mood} | {percent(voice)} | {percent(teacher)} | {figures} | {mean['length']:.2f} |"
-            )
+        def line(name: str, mood: str, cells: list[Cell]) -> list[str]:
+            errors = [percent(np.sum([self.errors[who, *cell] for cell in cells], 0)) for who in ("voice", "teacher")]
+            mel, gross, voicing, length = (self.mean(key, cells) for key in ("mel", "gross", "voicing", "length"))
+            figures = f"{mel:.3f} | {100 * gross:.1f} % | {100 * voicing:.1f} % | {length:.2f}"
+            return [name, mood, *errors, figures]
 
-        moods = list(EMOTIONS)
+        rows, moods = [], list(EMOTIONS)
         for s, speaker in enumerate(self.cast):
             mine = [cell for cell in self.chosen if cell[0] == s]
-            for cell in mine:
-                line(speaker.name, moods[cell[1]], [cell])
-            line(f"**{speaker.name}**", "all", mine)
+            rows += [line(speaker.name, moods[cell[1]], [cell]) for cell in mine]
+            rows.append(line(f"**{speaker.name}**", "all", mine))
         for e in sorted({e for _, e in self.chosen}):
-            line("all", moods[e], [cell for cell in self.chosen if cell[1] == e])
-        line("**all**", "all", list(self.chosen))
+            rows.append(line("all", moods[e], [cell for cell in self.chosen if cell[1] == e]))
+        rows.append(line("**all**", "all", list(self.chosen)))
+        header = "speaker, emotion, phones, tones, teacher's phones, tones, log-mel L1, F0 gross, voicing, length"
+        out = table(header.replace(", ", " | "), rows)
         if self.recogniser:
             phones = np.mean([self.errors["voice", *cell][1] for cell in self.chosen])
             chance = 200 * (0.02 * 0.98 / phones) ** 0.5
@@ -248,53 +210,51 @@ class Measures:
         voice, teacher = (100 * np.array([row[key] for row in rows]) for key in ("locked", "locked_teacher"))
         chance = 2 * (voice - teacher).std() / len(rows) ** 0.5
         shares = f"{voice.mean():.1f} % of frames, teacher {teacher.mean():.1f} %, difference ± {chance:.1f}"
-        out = [f"F0 within 1 % of a multiple of the frame rate: {shares}", ""]
-        columns = [(name, {c for c in self.chosen if c[1] == e}) for e, name in enumerate(EMOTIONS)]
-        columns += [(person.name, {c for c in self.chosen if c[0] == s}) for s, person in enumerate(self.cast)]
-        columns = [(name, cells) for name, cells in columns if cells]
-        out.append("| loudness, dB | " + " | ".join(name for name, _ in columns) + " | sentence to sentence |")
-        out.append("|" + "---|" * (len(columns) + 2))
+        columns = {name: [c for c in self.chosen if c[1] == e] for e, name in enumerate(EMOTIONS)}
+        columns |= {person.name: [c for c in self.chosen if c[0] == s] for s, person in enumerate(self.cast)}
+        columns = {name: cells for name, cells in columns.items() if cells}
+        lines = []
         for key, who in (("loudness", "voice"), ("loudness_teacher", "teacher")):
             by_cell = {cell: [row[key] for row in rows] for cell, rows in self.results.items()}
-            means = [f"{np.mean([np.mean(by_cell[cell]) for cell in cells]):.1f}" for _, cells in columns]
-            spread = np.mean([np.std(values) for values in by_cell.values()])
-            out.append(f"| {who} | {' | '.join(means)} | ±{spread:.1f} |")
-        return out
+            means = [f"{np.mean([np.mean(by_cell[cell]) for cell in cells]):.1f}" for cells in columns.values()]
+            lines.append([who, *means, f"±{np.mean([np.std(values) for values in by_cell.values()]):.1f}"])
+        header = " | ".join(["loudness, dB", *columns, "sentence to sentence"])
+        return [f"F0 within 1 % of a multiple of the frame rate: {shares}", "", *table(header, lines)]
 
     def tones(self) -> list[str]:
-        out = ["| F0 by tone | finals | RMSE, semitones | median distance | correlation |", "|" + "---|" * 5]
+        """How far the pitch of finals is from the teacher's."""
+        rows = []
         for tone, pairs in sorted(self.contours.items()):
-            rmse = np.sqrt(np.mean(np.concatenate([(a - b) ** 2 for a, b in pairs])))
-            middle = np.median(np.concatenate([np.abs(a - b) for a, b in pairs]))
+            apart = np.concatenate([a - b for a, b in pairs])
             r = np.mean([np.corrcoef(a, b)[0, 1] for a, b in pairs if a.std() > 0.2 and b.std() > 0.05] or [0])
-            out.append(f"| {tone} | {len(pairs)} | {rmse:.2f} | {middle:.2f} | {r:.2f} |")
-        return out
+            distances = f"{np.sqrt(np.mean(apart**2)):.2f}", f"{np.median(np.abs(apart)):.2f}"
+            rows.append([str(tone), str(len(pairs)), *distances, f"{r:.2f}"])
+        return table("F0 by tone | finals | RMSE, semitones | median distance | correlation", rows)
 
-    def groups(self) -> list[str]:
+    def confusions(self) -> list[str]:
         """What is known to be hard, and what is misheard most."""
-        out = ["| group | syllables | phones | tones | teacher's phones | tones |", "|" + "---|" * 6]
-        for name in dict.fromkeys(name for name, _ in self.grouped):
-            voice, teacher = self.grouped[name, "voice"], self.grouped[name, "teacher"]
-            out.append(f"| {name} | {voice[1] / 2:.0f} | {percent(voice)} | {percent(teacher)} |")
-        for who, mistaken in self.mistaken.items():
-            worst = (f"{a or 'nothing'} as {b or 'nothing'} {n}" for (a, b), n in mistaken.most_common(12))
+        rows = []
+        for name in self.groups:
+            voice, teacher = self.errors["voice", name], self.errors["teacher", name]
+            rows.append([name, f"{voice[1] / 2:.0f}", percent(voice), percent(teacher)])
+        out = table("group | syllables | phones | tones | teacher's phones | tones", rows)
+        for who, mistakes in self.mistakes.items():
+            worst = (f"{a or 'nothing'} as {b or 'nothing'} {n}" for (a, b), n in mistakes.most_common(12))
             out += ["", f"Heard of the {who}: {', '.join(worst)}"]
         return out
 
     def conditions(self) -> list[str]:
         """Phone and tone errors over the sliders, and of long sentences."""
         rows = [(u.item.tokens, s, e) for (s, e), us in self.chosen.items() for u in us[:SOME]]
-        usual = Settings()
         ways = {
-            "as above": usual,
-            "length scale 0.8": replace(usual, length_scale=0.8),
-            "length scale 1.25": replace(usual, length_scale=1.25),
-            "noise scale 0": replace(usual, noise_scale=0.0),
-            "noise scale 0.667": replace(usual, noise_scale=0.667),
-            "SDP ratio 1, noise_w 0.8": replace(usual, sdp_ratio=1.0),
+            "as above": USUAL,
+            "length scale 0.8": replace(USUAL, length_scale=0.8),
+            "length scale 1.25": replace(USUAL, length_scale=1.25),
+            "noise scale 0": replace(USUAL, noise_scale=0.0),
+            "noise scale 0.667": replace(USUAL, noise_scale=0.667),
+            "SDP ratio 1, noise_w 0.8": replace(USUAL, sdp_ratio=1.0),
         }
-        out = [f"| {len(rows)} sentences | phones | tones |", "|---|---|---|"]
-        out += [f"| {name} | {percent(self.misheard(how, rows))} |" for name, how in ways.items()]
+        lines = [[name, self.misheard(how, rows)] for name, how in ways.items()]
         long = []
         for (s, e), us in self.chosen.items():
             tokens: list[str] = []
@@ -303,69 +263,58 @@ class Measures:
                 if sum(map(is_syllable, tokens)) >= 30:
                     long.append((tokens, s, e))
                     break
-        out.append(f"| {len(long)} of 30 syllables and more | {percent(self.misheard(usual, long))} |")
-        return out
+        lines.append([f"{len(long)} of 30 syllables and more", self.misheard(USUAL, long)])
+        return table(f"{len(rows)} sentences | phones | tones", lines)
 
     def melodies(self) -> list[str]:
         """How a sentence of first tones ends, as a statement and as a question."""
-        out = ["| last syllable less the first, semitones | statement | question |", "|---|---|---|"]
+
+        def move(s: int, tokens: list[str]) -> float:
+            """Semitones from the first syllable to the last; nan: it hums nowhere."""
+            wav, durations = speak(self.net, tokens, s, 0, Sliders(noise_scale=0.0))
+            f0, _ = pitch(wav, self.cast[s].low * 0.8, self.cast[s].high * 1.3)
+            finals = final_frames(torch.tensor(tokens_to_ids(tokens)[1]), durations)
+            heights = [np.median(semitones(x[x > 0])) for _, a, b in finals if (x := f0[a:b]).any()]
+            return float(heights[-1] - heights[0]) if heights else np.nan
+
+        rows = []
         for s, speaker in enumerate(self.cast):
-            moves = []
-            for mark in (".", "?"):
-                change = []
-                for text in LEVEL:
-                    tokens = [*text.split(), mark]
-                    wav, durations = speak(self.net, tokens, s, 0, Settings(noise_scale=0.0))
-                    f0, _ = pitch(wav, speaker.low * 0.8, speaker.high * 1.3)
-                    finals = final_frames(torch.tensor(tokens_to_ids(tokens)[1]), durations)
-                    heights = [np.median(semitones(x[x > 0])) for _, a, b in finals if (x := f0[a:b]).any()]
-                    change.append(heights[-1] - heights[0] if heights else np.nan)  # nan: it hums nowhere
-                moves.append(f"{np.mean(change):+.1f}")
-            out.append(f"| {speaker.name} | {' | '.join(moves)} |")
-        return out
+            moves = (np.mean([move(s, [*text.split(), mark]) for text in LEVEL]) for mark in ".?")
+            rows.append([speaker.name, *(f"{mean:+.1f}" for mean in moves)])
+        return table("last syllable less the first, semitones | statement | question", rows)
 
     def rhythm(self) -> list[str]:
         """How much lengths vary with the seed, at SDP ratio 1."""
-        out = ["| noise_w (SDP ratio 1) | spread of a phone's length | of a sentence's | length over the plain one's |"]
-        out.append("|---|---|---|---|")
-        rows = [(us[0].item.tokens, s, e) for (s, e), us in self.chosen.items()]
+        rows = []
         for noise_w in (0.0, 0.4, 0.8, 1.2):
             phones, whole, over = [], [], []
-            for row in rows:
-                ways = [Settings(sdp_ratio=1.0, noise_w=noise_w, seed=seed) for seed in range(8)]
-                lengths = np.array([speak(self.net, *row, how, sound=False)[1].numpy() for how in ways])
-                plain = speak(self.net, *row, Settings(), sound=False)[1].sum().item()
+            for (s, e), us in self.chosen.items():
+                row = us[0].item.tokens, s, e
+                how = Sliders(sdp_ratio=1.0, noise_w=noise_w)
+                lengths = np.array([speak(self.net, *row, how, seed, sound=False)[1].numpy() for seed in range(8)])
+                plain = speak(self.net, *row, USUAL, sound=False)[1].sum().item()
                 long = lengths[:, lengths.mean(0) >= 4]  # rounding alone moves the short ones
                 phones.append((long.std(0) / long.mean(0)).mean())
                 whole.append(lengths.sum(1).std() / lengths.sum(1).mean())
                 over.append(lengths.sum(1).mean() / plain)
-            spread = f"{100 * np.mean(phones):.1f} % | {100 * np.mean(whole):.1f} %"
-            out.append(f"| {noise_w} | {spread} | {np.mean(over):.2f} |")
-        return out
+            spreads = f"{100 * np.mean(phones):.1f} %", f"{100 * np.mean(whole):.1f} %"
+            rows.append([str(noise_w), *spreads, f"{np.mean(over):.2f}"])
+        header = "noise_w (SDP ratio 1) | spread of a phone's length | of a sentence's | length over the plain one's"
+        return table(header, rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="of a voice: config.json and G.safetensors")
-    parser.add_argument("--sentences", type=int, default=64, help="spread over speakers and emotions")
-    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of the data and the recogniser")
-    parser.add_argument("--full", action="store_true", help="sliders, long sentences, melody, rhythm, confusions too")
-    parser.add_argument("--report", type=Path, help="folder for report.md and pictures")
-    args = parser.parse_args()
+    args = options(__doc__, "folder", sentences=64, runs=RUNS, full=False, report=None)
     torch.set_num_threads(1)
     measures = Measures(args.folder, args.runs, args.sentences)
     measures.listen(args.report)
-    tables = [measures.table, measures.evenness, measures.tones, *([measures.groups] if measures.recogniser else [])]
+    tables = [measures.by_speaker_and_emotion, measures.evenness, measures.tones]
+    tables += [measures.confusions] if measures.recogniser else []
     if args.full:
         tables += [measures.melodies, measures.rhythm, *([measures.conditions] if measures.recogniser else [])]
-    out: list[str] = []
-    for table in tables:
-        out += [*table(), ""]
-    text = "\n".join(out)
+    text = "\n".join(line for table in tables for line in [*table(), ""])
     print(text)
     if args.report:
-        from train.pictures import curves, tones
-
         tones(args.report / "tones.png", measures.net, measures.cast)
         for log in sorted(args.runs.glob("*.log")):
             curves(args.report / f"{log.stem}.png", log)

@@ -8,16 +8,17 @@ Any beginning of it is balanced: each forty utterances have every speaker and mo
 any moment, it loses the utterance that is being made.
 """
 
-import argparse
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import count, cycle, islice
 from pathlib import Path
 
 import numpy as np
 
 from train.blends import BLENDS, MOODS, manner
+from train.loop import RUNS, options
 from train.teacher import RATE, Said, Teacher
 from train.texts import Text, load
 
@@ -53,20 +54,15 @@ def plan(texts: list[Text], split: str) -> Iterator[tuple[Text, int, int, float]
     mood's own speed. Texts begin anew when they are used up, by then with other speakers.
     """
     test = split == "test"
-    kinds = {kind: [t for t in texts if t.kind == kind and t.held_out == test] for kind in ("own", "real", "rare")}
     order = ("real", "own") if test else ("real", "real", "own", "real", "real", "real", "rare", "real")
-    used, n = dict.fromkeys(kinds, 0), 0
-    while True:
+    kinds = {kind: [t for t in texts if t.kind == kind and t.held_out == test] for kind in ("real", "own", "rare")}
+    sources = {kind: cycle(chosen) for kind, chosen in kinds.items() if chosen}
+    usual = next(iter(sources.values()))  # where there are none of the kind that is due
+    for n in count(0, len(CELLS)):
         rng = random.Random(f"{split} {n // len(CELLS)}")
-        for speaker, mood in rng.sample(CELLS, len(CELLS)):
-            kind = order[n % len(order)]
-            if not kinds[kind]:
-                kind = next(name for name in ("real", "own") if kinds[name])
-            text = kinds[kind][used[kind] % len(kinds[kind])]
+        for k, (speaker, mood) in enumerate(rng.sample(CELLS, len(CELLS)), n):
             rate = (1 + JITTER) ** rng.uniform(-1, 1) if not test and rng.random() < JITTERED else 1.0
-            used[kind] += 1
-            n += 1
-            yield text, speaker, mood, round(rate, 3)
+            yield next(sources.get(order[k % len(order)], usual)), speaker, mood, round(rate, 3)
 
 
 class Shards:
@@ -81,15 +77,16 @@ class Shards:
         """The sound first, then its line: only what has a line counts, and what lies after it is overwritten."""
         shard = self.folder / f"{self.count // SHARD:04}"
         shard.mkdir(parents=True, exist_ok=True)
-        before = records(shard)
-        last = before[-1] if before else None
-        samples, values = (last.sample + last.samples, last.value + last.values) if last else (0, 0)
+        *_, last = [record, *records(shard)]  # a new one is of nothing yet
+        sample, value = last.sample + last.samples, last.value + last.values
         wav = np.round(said.wav.clip(-1, 1) * 32767).astype("<i2")
         curves = np.stack((said.f0, said.energy), 1).astype("<f4")
-        put(shard / "sound.i16", 2 * samples, wav.tobytes())
-        put(shard / "curves.f32", 8 * values, curves.tobytes())
-        row = asdict(record) | {"sample": samples, "samples": len(wav), "value": values, "values": len(curves)}
-        put(shard / "said.jsonl", whole_lines(shard), (json.dumps(row, ensure_ascii=False) + "\n").encode())
+        row = replace(record, sample=sample, samples=len(wav), value=value, values=len(curves))
+        put(shard / "sound.i16", 2 * sample, wav.tobytes())
+        put(shard / "curves.f32", 8 * value, curves.tobytes())
+        put(
+            shard / "said.jsonl", len(whole_lines(shard)), (json.dumps(asdict(row), ensure_ascii=False) + "\n").encode()
+        )
         self.count += 1
 
 
@@ -102,30 +99,22 @@ def put(path: Path, at: int, content: bytes) -> None:
         file.truncate()
 
 
-def whole_lines(shard: Path) -> int:
-    """Bytes of said.jsonl without a last line that was cut off."""
+def whole_lines(shard: Path) -> bytes:
+    """said.jsonl without a last line that was cut off."""
     path = shard / "said.jsonl"
-    return path.read_bytes().rfind(b"\n") + 1 if path.exists() else 0
+    content = path.read_bytes() if path.exists() else b""
+    return content[: content.rfind(b"\n") + 1]
 
 
 def records(shard: Path) -> list[Record]:
-    size = whole_lines(shard)
-    lines = (shard / "said.jsonl").read_bytes()[:size].splitlines() if size else []
-    return [Record(**json.loads(line)) for line in lines]
+    return [Record(**json.loads(line)) for line in whole_lines(shard).splitlines()]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=Path, required=True, help="folder of texts.jsonl; the data go there")
-    parser.add_argument("--teacher", type=Path, help="where its weights are or will be (RUNS/teacher)")
-    parser.add_argument("--utterances", type=int, default=12_000, help="to learn from")
-    args = parser.parse_args()
+    args = options(__doc__, runs=RUNS, teacher=None, utterances=12_000)
     teacher, texts = Teacher(args.teacher or args.runs / "teacher"), load(args.runs / "texts.jsonl")
     shards = {split: Shards(args.runs / "said" / split) for split in ("train", "test")}
-    plans = {split: plan(texts, split) for split in shards}
-    for split, given in plans.items():
-        for _ in range(shards[split].count):
-            next(given)
+    plans = {split: islice(plan(texts, split), shards[split].count, None) for split in shards}
     seconds = 0.0
     while shards["train"].count < args.utterances:
         split = "test" if shards["test"].count * TEST < shards["train"].count else "train"
@@ -135,10 +124,8 @@ def main() -> None:
         shards[split].add(record, said)
         seconds += len(said.wav) / RATE
         if shards["train"].count % 20 == 0 and split == "train":
-            print(
-                f"train {shards['train'].count}  test {shards['test'].count}  {seconds / 60:.1f} min in this run",
-                flush=True,
-            )
+            counts = "  ".join(f"{name} {shard.count}" for name, shard in shards.items())
+            print(f"{counts}  {seconds / 60:.1f} min in this run", flush=True)
 
 
 if __name__ == "__main__":

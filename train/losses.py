@@ -10,7 +10,6 @@ from torch import Tensor
 
 from train.features import FFT, HOP, MEL_FLOOR, frames, mel_filters
 
-MEL_FILTERS = torch.from_numpy(mel_filters())
 WINDOWS = ((256, 64), (768, 192), (2048, 512), (FFT, HOP))  # size and step of three spectra, and of the mels
 EDGE = 4  # frames at each end of a segment where no window lies in the middle: the teacher's wave came from before
 
@@ -63,7 +62,7 @@ def weighted(apart: Tensor, heavy: Tensor) -> Tensor:
 def log_mels(windows: list[Tensor]) -> Tensor:
     """What cut() gives -> [B, MELS, F], as features.log_mel has them."""
     magnitude = (torch.view_as_real(spectrum(windows[-1])).square().sum(-1) + 1e-9).sqrt()
-    return (MEL_FILTERS.to(magnitude.device) @ magnitude / (FFT / 4)).clamp(min=MEL_FLOOR).log()
+    return (torch.from_numpy(mel_filters()).to(magnitude.device) @ magnitude / (FFT / 4)).clamp(min=MEL_FLOOR).log()
 
 
 def mel_loss(fake: Tensor, real: Tensor, heavy: Tensor | None = None) -> Tensor:

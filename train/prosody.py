@@ -4,29 +4,36 @@ First the encoder alone (the flow bypassed), then the flow on.
 """
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import partial
+from itertools import count
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.checkpoint import load_checkpoint
 from models.synthesizer import Synthesizer
-from train.common import Clock, Utterance, arguments, build, corpus, initials, keep, load, speakers, start
+from train.common import Utterance, corpus, initials, network, scale_layers, speakers
 from train.ear import Ear, ear_losses, frame_labels
 from train.features import CHANNELS, LOG2_F0, MEL_SLICE, PITCH_SLICE
-from train.speakers import EMOTIONS, read_cast
+from train.loop import Run, load, stage_options, take_over
+from train.speakers import EMOTIONS
 
 
-def prior_std() -> Tensor:
-    """Standard deviation of each channel of the prior [C]: a little life in the mels, next to none in F0."""
-    std = torch.full((CHANNELS,), 0.02)
-    std[MEL_SLICE], std[LOG2_F0] = 0.1, 0.004
-    return std
+def by_channel(usual: float, *others: tuple[slice | int, float]) -> Tensor:
+    """A value for each channel of the latent [C]."""
+    values = torch.full((CHANNELS,), usual)
+    for channels, value in others:
+        values[channels] = value
+    return values
 
 
-PRIOR_STD = prior_std()
+# Standard deviation of the prior: a little life in the mels, next to none in F0.
+PRIOR_STD = by_channel(0.02, (MEL_SLICE, 0.1), (LOG2_F0, 0.004))
+# Of the loss: pitch and voicing count more than one mel does, F0 itself most.
+WEIGHTS = by_channel(1.0, (PITCH_SLICE, 3.0), (LOG2_F0, 10.0))
 EAR_WEIGHT = 0.5
 LONGEST = 600  # frames; attention costs their square
 PARTS = ("enc_p", "dp", "flow")
@@ -45,38 +52,36 @@ class Batch:
     rate: Tensor  # [B]
     latent: Tensor  # [B, C, F]
     frame_mask: Tensor  # [B, 1, F]
-    heard: Tensor  # [B, F], the phone of each frame (ear.py), -100 in the padding
+    labels: Tensor  # [B, F], the phone of each frame (ear.py), -100 in the padding
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 def collate(rows: list[Utterance]) -> Batch:
-    pad = torch.nn.utils.rnn.pad_sequence
-    durations = pad([u.durations for u in rows], batch_first=True)
-    frame_mask = pad([torch.ones(u.item.frames) for u in rows], batch_first=True).unsqueeze(1)
-    latent = pad([torch.from_numpy(u.latent.astype(np.float32)) for u in rows], batch_first=True).mT.contiguous()
+    pad = partial(nn.utils.rnn.pad_sequence, batch_first=True)
+    phones, tones, durations = (pad([getattr(u, name) for u in rows]) for name in ("phones", "tones", "durations"))
+    speaker, emotion, rate = (torch.tensor([getattr(u.item, n) for u in rows]) for n in ("speaker", "emotion", "rate"))
     return Batch(
-        pad([u.phones for u in rows], batch_first=True),
-        pad([u.tones for u in rows], batch_first=True),
+        phones,
+        tones,
         durations,
         (durations > 0).float().unsqueeze(1),
-        torch.tensor([u.item.speaker for u in rows]),
-        F.one_hot(torch.tensor([u.item.emotion for u in rows]), len(EMOTIONS)).float(),
-        torch.tensor([u.item.rate for u in rows]),
-        latent,
-        frame_mask,
-        pad([torch.from_numpy(frame_labels(u)) for u in rows], batch_first=True, padding_value=-100),
+        speaker,
+        F.one_hot(emotion, len(EMOTIONS)).float(),
+        rate,
+        pad([torch.from_numpy(u.latent.astype(np.float32)) for u in rows]).mT.contiguous(),
+        pad([torch.ones(u.item.frames) for u in rows]).unsqueeze(1),
+        pad([torch.from_numpy(frame_labels(u)) for u in rows], padding_value=-100),
     )
 
 
-def batches(data: list[Utterance], seed: int, frames: int):
+def batches(data: list[Utterance], seed: int, frames: int) -> Iterator[Batch]:
     """Batches without end of utterances of like length, about `frames` frames each, the same for the same seed."""
-    epoch = seed
-    while True:
+    for epoch in count(seed):
         rng = np.random.default_rng(epoch)
         order = sorted(range(len(data)), key=lambda i: data[i].item.frames * rng.uniform(0.9, 1.1))
-        groups, current = [], []
+        groups, current = [], list[int]()
         for i in order:
             if current and data[i].item.frames * (len(current) + 1) > frames:
                 groups.append(current)
@@ -85,14 +90,12 @@ def batches(data: list[Utterance], seed: int, frames: int):
         groups.append(current)
         for g in rng.permutation(len(groups)):
             yield collate([data[i] for i in groups[g]])
-        epoch += 1
 
 
 def expand(x: Tensor, durations: Tensor) -> Tensor:
     """Token t repeated durations[t] times: [B, C, T] -> [B, C, F], zeros after the end."""
-    rows = [row.repeat_interleave(d, dim=-1) for row, d in zip(x, durations, strict=True)]
-    length = max(row.shape[-1] for row in rows)
-    return torch.stack([F.pad(row, (0, length - row.shape[-1])) for row in rows])
+    rows = [row.mT.repeat_interleave(d, dim=0) for row, d in zip(x, durations, strict=True)]
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True).mT.contiguous()
 
 
 def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -108,30 +111,25 @@ def predict(net: Synthesizer, mean: Tensor, batch: Batch, speaker: Tensor, noise
     return net.flow(z, batch.frame_mask, speaker)
 
 
-def channel_weights() -> Tensor:
-    """Pitch and voicing count more than one mel does, F0 itself most."""
-    weights = torch.ones(CHANNELS, 1)
-    weights[PITCH_SLICE], weights[LOG2_F0] = 3.0, 10.0
-    return weights / weights.mean()
-
-
-WEIGHTS = channel_weights()
+def parts_of(net: Synthesizer) -> dict[str, nn.Module]:
+    """What this stage trains."""
+    return {part: net.get_submodule(part) for part in PARTS}
 
 
 def latent_loss(z: Tensor, batch: Batch) -> Tensor:
     """L1 of the latent and of its change, which makes a burst a burst; consonants, being short, count threefold."""
     heavy = batch.frame_mask * (1 + 2 * expand(initials(batch.tones)[:, None].float(), batch.durations))
-    apart = (z - batch.latent) * WEIGHTS.to(z.device)
+    apart = (z - batch.latent) * (WEIGHTS / WEIGHTS.mean())[:, None].to(z.device)
     both = heavy[..., 1:] * batch.frame_mask[..., :-1]
     near = (apart.abs() * heavy).sum() / heavy.sum()
     change = (apart.diff(dim=-1).abs() * both).sum() / both.sum()
     return (near + 0.5 * change) / CHANNELS
 
 
-def heard_loss(ear: Ear, z: Tensor, batch: Batch) -> Tensor:
+def ear_loss(ear: Ear, z: Tensor, batch: Batch) -> Tensor:
     """What the ear makes of the predicted mels, beside the teacher's."""
     real = batch.latent[:, MEL_SLICE]
-    heard, misheard = ear_losses(ear, torch.where(batch.frame_mask > 0, z[:, MEL_SLICE], real), real, batch.heard)
+    heard, misheard = ear_losses(ear, torch.where(batch.frame_mask > 0, z[:, MEL_SLICE], real), real, batch.labels)
     return heard + 0.1 * misheard
 
 
@@ -147,69 +145,48 @@ def duration_loss(net: Synthesizer, x: Tensor, batch: Batch, speaker: Tensor) ->
 
 def text_side(net: Synthesizer, args: argparse.Namespace) -> None:
     """Put this stage's weights, or else those of the voice to start from, into a network for a later stage."""
-    path = args.prosody or args.runs / "prosody.pt"
+    path, parts = args.prosody or args.runs / "prosody.pt", parts_of(net)
     if args.voice and not path.exists():
-        released, _ = load_checkpoint(args.voice / "G.safetensors")
-        weights = {part: released.get_submodule(part).state_dict() for part in PARTS}
-    else:
-        weights = load(path)
-    for part in PARTS:
-        net.get_submodule(part).load_state_dict(weights[part])
+        return take_over(args.voice, parts)
+    weights = load(path)
+    for name, part in parts.items():
+        part.load_state_dict(weights[name])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=6_500)
-    parser.add_argument("--flow-from", type=int, default=1_500, help="step at which the flow comes in")
-    parser.add_argument("--frames", type=int, default=1_000, help="frames a batch")
-    parser.add_argument("--lr", type=float, default=1e-3)
-    args = arguments(parser, "prosody.pt")
-    device = args.device
-    net = build(read_cast(args.runs / "data"))
+    args = stage_options(__doc__, "prosody.pt", steps=6_500, flow_from=1_500, frames=1_000, lr=1e-3)
+    net = network(args)
+    scale_layers(net.flow, "post", 0.1)  # the flow begins near the identity
+    parts = parts_of(net)
+    parameters = [p for part in parts.values() for p in part.parameters()]
+    run = Run(args, parts, torch.optim.Adam(parameters, args.lr, betas=(0.9, 0.98)))
+    weights = net.enc_p.get_parameter("proj.weight"), net.enc_p.get_parameter("proj.bias")
     with torch.no_grad():
-        for coupling in net.flow.flows.values():  # the flow begins near the identity
-            coupling.post.weight.mul_(0.1)
-            coupling.post.bias.zero_()
-    net.to(device)
-    parameters = [p for part in PARTS for p in net.get_submodule(part).parameters()]
-    optimizer = torch.optim.Adam(parameters, args.lr, betas=(0.9, 0.98))
-    step, seconds = start(args, net, PARTS, optimizer)
-    with torch.no_grad():
-        net.enc_p.proj.weight[CHANNELS:] = 0
-        net.enc_p.proj.bias[CHANNELS:] = PRIOR_STD.log()
-    step = args.flow_from if args.voice and step == 0 else max(0, step)  # released weights know the flow already
+        weights[0][CHANNELS:], weights[1][CHANNELS:] = 0, PRIOR_STD.log()
+    if args.voice and run.step == 0:
+        run.step = args.flow_from  # released weights know the flow already
     data = [u for u in corpus("train", args.runs / "data") if u.item.frames <= LONGEST]
-    ear = Ear.load(args.runs / "ear.pt").to(device)
-    clock, seen = Clock(seconds), []
-    source = batches(data, 1000 + step, args.frames)
-    while step < args.steps:
-        batch = next(source).to(device)
-        torch.manual_seed(step)
-        flow_on = step >= args.flow_from
-        rate = args.lr * (0.6 if flow_on else 1.0) * min(1, (step + 1) / 300)
+    ear, source = Ear.load(args.runs / "ear.pt").to(args.device), batches(data, 1000 + run.step, args.frames)
+
+    def rate(step: int) -> float:
         late = max(0, step - args.flow_from) / max(1, args.steps - args.flow_from)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * (1 - 0.9 * late)
+        return args.lr * (0.6 if step >= args.flow_from else 1.0) * min(1, (step + 1) / 300) * (1 - 0.9 * late)
+
+    def learn(step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = next(source).to(args.device)
+        torch.manual_seed(step)
         speaker = speakers(net, batch.speaker)
         x, mean, _ = encode(net, batch, speaker)
         durations = duration_loss(net, x, batch, speaker)
-        z = predict(net, mean, batch, speaker, torch.rand(()).item()) if flow_on else expand(mean, batch.durations)
-        near, heard = latent_loss(z, batch), heard_loss(ear, z, batch)
-        loss = near + 0.3 * durations + EAR_WEIGHT * heard
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        seen.append((near.item(), durations.item(), heard.item()))
-        step += 1
-        say, store = clock.tick()
-        if say:
-            names = ("latent", "durations", "heard")
-            line = "  ".join(f"{name} {value:.4f}" for name, value in zip(names, np.mean(seen, 0), strict=True))
-            print(f"step {step}  {line}  {clock.spent:.0f} s", flush=True)
-            seen = []
-        if store or step == args.steps:
-            keep(args.out, net, PARTS, optimizer, step, clock.spent)
+        if step >= args.flow_from:
+            z = predict(net, mean, batch, speaker, torch.rand(()).item())
+        else:
+            z = expand(mean, batch.durations)
+        near, heard = latent_loss(z, batch), ear_loss(ear, z, batch)
+        figures = {"latent": near, "durations": durations, "heard": heard}
+        return near + 0.3 * durations + EAR_WEIGHT * heard, figures
+
+    run.loop(learn, rate)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,8 @@
 It shares espeak-ng's phonemes, so it measures faithfulness to the teacher.
 """
 
-import argparse
 import random
-from itertools import groupby
+from itertools import groupby, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from text.phones import split_reading, syllable_phones
-from train.common import Clock, arguments, load, save
 from train.data import melody, pinyin
 from train.espeak import Style, Teacher
 from train.features import FFT, HOP, SAMPLE_RATE, frames, mel_filters, pitch
-from train.sentences import sentences, third_tones
+from train.loop import Run, load, stage_options, warm_up
+from train.sentences import is_syllable, sentences, third_tones
+from train.speakers import variant
 
 MELS = 64
 WINDOW = 512  # samples: what tells d from z and t from c is shorter than the 46 ms that F0 needs
@@ -37,15 +37,14 @@ def voices(count: int, seed: int) -> dict[str, str]:
     for k in range(count):
         scale = rng.uniform(90, 126)
         low = 80 * 2 ** ((scale - 93) / 20 + rng.uniform(-0.4, 0.4))
-        lines = [f"name j{k}", f"gender {'male' if scale < 104 else 'female'}", f"pitch {low:.0f} {low * 1.45:.0f}"]
+        formants = []
         for formant in range(6):
             at = 100 + rng.uniform(-5, 5) if formant == 0 else scale + rng.uniform(-2, 2)
-            lines.append(f"formant {formant} {at:.0f} {rng.uniform(85, 105):.0f} {rng.uniform(85, 130):.0f}")
-        lines.append(f"roughness {rng.choice((0, 0, 1, 2))}")
-        lines.append(f"flutter {rng.choice((0, 0, 2, 4))}")
-        if rng.random() < 0.25:
-            lines.append("breath 0 1 2 2 2 2 2 1")
-        out[f"j{k}"] = "\n".join(["language variant", *lines]) + "\n"
+            formants.append(f"{at:.0f} {rng.uniform(85, 105):.0f} {rng.uniform(85, 130):.0f}")
+        lines = [f"roughness {rng.choice((0, 0, 1, 2))}", f"flutter {rng.choice((0, 0, 2, 4))}"]
+        lines += ["breath 0 1 2 2 2 2 2 1"] if rng.random() < 0.25 else []
+        gender = "male" if scale < 104 else "female"
+        out[f"j{k}"] = variant(f"j{k}", gender, f"{low:.0f} {low * 1.45:.0f}", formants, *lines)
     return out
 
 
@@ -61,10 +60,10 @@ def labels(syllable: str) -> tuple[str, str]:
     return initial, f"{final}{tone}"
 
 
-def wanted(tokens: list[str]) -> list[str]:
+def reference_labels(tokens: list[str]) -> list[str]:
     """Labels of what the teacher says: a third tone right before another one is spoken as the second."""
     spoken = third_tones([token for token in tokens if token != "'"])
-    return [label for token in spoken if token[-1].isdigit() for label in labels(token)]
+    return [label for token in spoken if is_syllable(token) for label in labels(token)]
 
 
 def features(wav: np.ndarray) -> np.ndarray:
@@ -72,7 +71,7 @@ def features(wav: np.ndarray) -> np.ndarray:
     wav = wav[: len(wav) // HOP * HOP]
     windowed = frames(wav, WINDOW) * np.hanning(WINDOW + 1)[:-1]
     spectrum = np.abs(np.fft.rfft(windowed, FFT, axis=1)).astype(np.float32)
-    mel = np.log(np.maximum(spectrum @ mel_filters(FFT, MELS, high=7600.0).T / (WINDOW / 4), 1e-3))
+    mel = np.log(np.maximum(spectrum @ mel_filters(MELS, 7600.0).T / (WINDOW / 4), 1e-3))
     f0, _ = pitch(wav, 45, 540)
     voiced = f0 > 0
     middle = np.median(f0[voiced]) if voiced.any() else 100.0
@@ -118,114 +117,89 @@ def bare(label: str) -> str:
     return label.rstrip("12345")
 
 
-def matched(said: list[str], heard: list[str]) -> list[tuple[str, str]]:
+def match(reference: list[str], hypothesis: list[str]) -> list[tuple[str, str]]:
     """Pairs of the alignment with the fewest errors in phones, then in tones; "" where one side has nothing."""
-    n, m = len(said), len(heard)
-    cost = np.zeros((n + 1, m + 1))
-    cost[:, 0], cost[0] = np.arange(n + 1), np.arange(m + 1)
-    change = np.array([[(bare(a) != bare(b)) + 1e-3 * (a != b) for b in heard] for a in said]).reshape(n, m)
-    for i in range(1, n + 1):
-        for j in range(1, m + 1):
-            swap = cost[i - 1, j - 1] + change[i - 1, j - 1]
-            cost[i, j] = min(swap, cost[i - 1, j] + 1, cost[i, j - 1] + 1)
-    pairs, i, j = [], n, m
-    while i or j:
-        if i and j and abs(cost[i, j] - cost[i - 1, j - 1] - change[i - 1, j - 1]) < 1e-6:
-            i, j = i - 1, j - 1
-            pairs.append((said[i], heard[j]))
-        elif i and abs(cost[i, j] - cost[i - 1, j] - 1) < 1e-6:
-            i -= 1
-            pairs.append((said[i], ""))
-        else:
-            j -= 1
-            pairs.append(("", heard[j]))
-    return pairs[::-1]
+    from librosa.sequence import dtw  # here, since it takes a while
+
+    cost = np.zeros((len(reference) + 1, len(hypothesis) + 1))  # the first row and column: before their first labels
+    for (i, a), (j, b) in product(enumerate(reference, 1), enumerate(hypothesis, 1)):
+        cost[i, j] = (bare(a) != bare(b)) + 1e-3 * (a != b)
+    steps, change, gap = np.array([[1, 1], [1, 0], [0, 1]]), np.array([1.0, 0, 0]), np.array([0.0, 1, 1])
+    _, path = dtw(C=cost, step_sizes_sigma=steps, weights_mul=change, weights_add=gap)
+    places = pairwise(path[::-1].tolist())
+    return [(reference[i - 1] if i > k else "", hypothesis[j - 1] if j > m else "") for (k, m), (i, j) in places]
 
 
 def count(pairs: list[tuple[str, str]]) -> np.ndarray:
-    """matched() -> (phones wrong, phones, tones wrong, tones); tones are counted where the final was heard right."""
+    """match() -> (phones wrong, phones, tones wrong, tones); tones are counted where the final was heard right."""
     finals = [(a, b) for a, b in pairs if bare(a) == bare(b) and a[-1].isdigit()]
     wrong = sum(bare(a) != bare(b) for a, b in pairs)
     return np.array([wrong, sum(bool(a) for a, _ in pairs), sum(a != b for a, b in finals), len(finals)])
 
 
+def spoiled(wav: np.ndarray, rng: random.Random, noise: np.random.Generator) -> np.ndarray:
+    """With noise, an equaliser, another loudness and turned phases."""
+    spectrum = np.fft.rfft(wav)
+    place = np.linspace(0, 1, len(spectrum))
+    gain = np.interp(place, np.linspace(0, 1, 8), noise.uniform(-0.5, 0.5, 8))
+    turn = np.interp(place, np.linspace(0, 1, 30), noise.uniform(-np.pi, np.pi, 30))
+    wav = np.fft.irfft(spectrum * np.exp(gain + 1j * turn), len(wav)) * rng.uniform(0.4, 1.2)
+    return wav + noise.normal(0, 10 ** rng.uniform(-4, -2.3), len(wav))
+
+
 def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list[str]]]:
-    """(features, labels) of random voices, rates and pitches, with noise, an equaliser and turned phases."""
+    """(features, labels) of random voices, rates and pitches, spoiled."""
     variants = voices(VOICES, seed)
     teacher = Teacher(folder, variants)
     rng, noise = random.Random(seed), np.random.default_rng(seed)
-    out, seconds = [], 0.0
-    with tqdm(total=int(minutes * 60), desc="judge's data", unit="s", mininterval=10) as bar:
-        for tokens in sentences(seed):
+    out: list[tuple[np.ndarray, list[str]]] = []
+    source, most, done = sentences(seed), minutes * 60 * SAMPLE_RATE, 0
+    with tqdm(total=int(most), desc="judge's data", unit="sample", unit_scale=True, mininterval=10) as bar:
+        while done <= most:
+            tokens = next(source)
             style = Style(rng.randint(120, 215), rng.randint(35, 65), rng.randint(35, 100), 80)
             raised = melody(tokens) if rng.random() < 0.5 else None
             samples, _ = teacher.say(pinyin(tokens, raised, style.pitch), rng.choice(list(variants)), style)
-            wav = samples / 32768.0
-            spectrum = np.fft.rfft(wav)
-            place = np.linspace(0, 1, len(spectrum))
-            gain = np.interp(place, np.linspace(0, 1, 8), noise.uniform(-0.5, 0.5, 8))
-            turn = np.interp(place, np.linspace(0, 1, 30), noise.uniform(-np.pi, np.pi, 30))
-            wav = np.fft.irfft(spectrum * np.exp(gain + 1j * turn), len(wav)) * rng.uniform(0.4, 1.2)
-            wav += noise.normal(0, 10 ** rng.uniform(-4, -2.3), len(wav))
-            out.append((features(wav).astype(np.float16), wanted([t.text for t in tokens])))
-            seconds += len(wav) / SAMPLE_RATE
-            bar.update(int(len(wav) / SAMPLE_RATE))
-            if seconds > minutes * 60:
-                return out
+            wav = spoiled(samples / 32768.0, rng, noise)
+            out.append((features(wav).astype(np.float16), reference_labels(tokens)))
+            done += len(wav)
+            bar.update(len(wav))
     return out
 
 
+def batch(rows: list[tuple[np.ndarray, list[str]]], rng: np.random.Generator) -> Tensor:
+    """-> features side by side [B, MELS + 2, F], with noise and a hidden band."""
+    x = np.zeros((len(rows), max(len(values) for values, _ in rows), MELS + 2), np.float32)
+    for k, (values, _) in enumerate(rows):
+        x[k, : len(values)] = values
+        x[k, : len(values)] += rng.normal(0, 0.1, values.shape)
+        low = rng.integers(MELS - 8)
+        x[k, :, low : low + rng.integers(8)] = 0
+    return torch.from_numpy(x).mT
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=500, help="of speech to learn from")
-    parser.add_argument("--steps", type=int, default=10_000)
-    args = arguments(parser, "recogniser.pt", voice=False)
-    device = args.device
+    args = stage_options(__doc__, "recogniser.pt", voice=False, minutes=500.0, steps=10_000, lr=2e-3)
     torch.manual_seed(0)
     data = make(args.minutes, 777, args.runs / "judge")
-    table = ["", *sorted({label for _, said in data for label in said})]
-    model = Recogniser(table).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), 2e-3, weight_decay=1e-2)
-    step, seconds = 0, 0.0
-    if args.resume and args.out.exists():
-        state = load(args.out)
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        step, seconds = state["step"], state["seconds"]
-    ctc, clock, seen = nn.CTCLoss(zero_infinity=True), Clock(seconds), []
+    table = ["", *sorted({label for _, labels in data for label in labels})]
+    model, ctc = Recogniser(table).to(args.device), nn.CTCLoss(zero_infinity=True)
+    run = Run(args, {"model": model}, torch.optim.AdamW(model.parameters(), args.lr, weight_decay=1e-2), table=table)
     order = sorted(range(len(data)), key=lambda i: len(data[i][0]))
     groups = [order[i : i + 16] for i in range(0, len(order), 16)]
-    while step < args.steps:
+
+    def learn(step: int) -> tuple[Tensor, dict[str, Tensor]]:
         rng = np.random.default_rng(step)
         rows = [data[i] for i in groups[rng.integers(len(groups))]]
-        longest = max(len(x) for x, _ in rows)
-        x = np.zeros((len(rows), longest, MELS + 2), np.float32)
-        for k, (values, _) in enumerate(rows):
-            x[k, : len(values)] = values
-            x[k, : len(values)] += rng.normal(0, 0.1, values.shape)
-            low = rng.integers(MELS - 8)
-            x[k, :, low : low + rng.integers(8)] = 0
-        for group in optimizer.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 100) * (1 - 0.95 * step / args.steps)
-        with half_precision(device):
-            scores = model.net(torch.from_numpy(x).mT.to(device))
-        out = scores.float().log_softmax(1).permute(2, 0, 1)
+        with half_precision(args.device):
+            scores = model.net(batch(rows, rng).to(args.device))
         lengths = torch.tensor([(len(values) + 1) // 2 for values, _ in rows])
-        targets = [torch.tensor([table.index(label) for label in said]) for _, said in rows]
-        loss = ctc(out, torch.cat(targets).to(device), lengths, torch.tensor([len(t) for t in targets]))
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        seen.append(loss.item())
-        step += 1
-        say, keep = clock.tick()
-        if say:
-            print(f"step {step}  loss {np.mean(seen):.4f}  {clock.spent:.0f} s", flush=True)
-            seen = []
-        if keep or step == args.steps:
-            save(args.out, model=model.state_dict(), optimizer=optimizer.state_dict(), table=table, step=step,
-                 seconds=clock.spent)  # fmt: skip
+        targets = torch.tensor([table.index(label) for _, labels in rows for label in labels])
+        counts = torch.tensor([len(labels) for _, labels in rows])
+        loss = ctc(scores.float().log_softmax(1).permute(2, 0, 1), targets.to(args.device), lengths, counts)
+        return loss, {"loss": loss}
+
+    run.loop(learn, warm_up(args, 100, 0.95))
 
 
 if __name__ == "__main__":

@@ -1,26 +1,21 @@
 """What the teacher is asked to say: words by frequency, a shuffled bag of all syllables, punctuation."""
 
-import math
 import random
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 MARKS = (",", ".", "?", "!", "…", "'", "-")
 PARTICLES = ("de5", "le5", "ma5", "ne5", "ba5", "zi5", "men5", "zhe5", "tou5", "guo5", "shang5", "li5")
+HANZI = re.compile("[\u4e00-\u9fa5]{1,4}")
 # Syllables that espeak-ng's pinyin does not say, or says as something else.
 UNSPEAKABLE = {"m", "n", "ng", "hm", "hng", "ê", "fiao", "lo", "rua", "yo"}
 
 
-@dataclass(frozen=True)
-class Token:
-    """One pinyin syllable with its tone digit ("ni3") or one punctuation mark."""
-
-    text: str
-
-    @property
-    def is_mark(self) -> bool:
-        return self.text in MARKS
+def is_syllable(token: str) -> bool:
+    """A token is a pinyin syllable with its tone digit ("ni3"), or one of MARKS."""
+    return token[-1].isdigit()
 
 
 def tonal_syllables(readings: dict[str, list[str]]) -> list[str]:
@@ -33,25 +28,19 @@ def dictionary_readings(limit: int) -> tuple[dict[str, list[str]], dict[str, flo
     import jieba
     from pypinyin import Style, lazy_pinyin
 
-    rows = []
-    for line in (Path(jieba.__file__).parent / "dict.txt").read_text(encoding="utf-8").splitlines():
-        word, count, _tag = line.split(" ")
-        if 1 <= len(word) <= 4 and all("\u4e00" <= c <= "\u9fa5" for c in word):
-            rows.append((int(count), word))
-    rows.sort(key=lambda row: (-row[0], row[1]))
+    lines = (Path(jieba.__file__).parent / "dict.txt").read_text(encoding="utf-8").splitlines()
+    rows = ((-int(count), word) for word, count, _ in (line.split(" ") for line in lines) if HANZI.fullmatch(word))
     readings, weights = {}, {}
-    for count, word in rows[:limit]:
+    for count, word in sorted(rows)[:limit]:
         syllables = lazy_pinyin(word, style=Style.TONE3, neutral_tone_with_five=True, v_to_u=False)
-        if len(syllables) != len(word) or not all(speakable(s) for s in syllables):
-            continue
-        readings[word] = third_tones(syllables)
-        weights[word] = count**0.35
+        if len(syllables) == len(word) and all(map(speakable, syllables)):
+            readings[word], weights[word] = third_tones(syllables), (-count) ** 0.35
     return readings, weights
 
 
 def speakable(syllable: str) -> bool:
     """Pinyin with a tone digit; pypinyin gives a character it cannot read back as it is."""
-    return syllable.isascii() and syllable[-1].isdigit() and syllable[:-1] not in UNSPEAKABLE
+    return syllable.isascii() and is_syllable(syllable) and syllable[:-1] not in UNSPEAKABLE
 
 
 def third_tones(syllables: list[str]) -> list[str]:
@@ -63,15 +52,11 @@ def third_tones(syllables: list[str]) -> list[str]:
     return out
 
 
-def sentences(seed: int, words: int = 60_000) -> Iterator[list[Token]]:
+def sentences(seed: int, words: int = 60_000) -> Iterator[list[str]]:
     """Utterances without end, of the `words` most frequent words, the same for the same seed: 1 to 30 syllables."""
     rng = random.Random(seed)
     readings, weights = dictionary_readings(words)
-    names = list(readings)
-    total, cumulated = 0.0, []
-    for word in names:
-        total += weights[word]
-        cumulated.append(total)
+    names, cumulated = list(readings), list(accumulate(weights.values()))
     every = tonal_syllables(readings)
     bag: list[str] = []
 
@@ -91,19 +76,17 @@ def sentences(seed: int, words: int = 60_000) -> Iterator[list[Token]]:
 
     while True:
         limit = rng.choices((2, 4, 8, 14, 30), weights=(8, 22, 40, 22, 8))[0]
-        length = rng.randint(max(1, math.ceil(limit / 2)), limit)
-        tokens: list[Token] = []
-        spoken = 0
+        length, spoken, tokens = rng.randint(limit // 2, limit), 0, list[str]()
         while spoken < length:
             part = clause(min(length - spoken, rng.choice((2, 3, 4, 5, 6, 7, 9))))
             spoken += len(part)
             if rng.random() < 0.04:
                 part.insert(rng.randrange(len(part)), "'")
-            tokens += map(Token, part)
+            tokens += part
             if spoken < length:
-                tokens.append(Token(rng.choices(MARKS, weights=(80, 3, 3, 3, 6, 1, 4))[0]))
+                tokens += rng.choices(MARKS, weights=(80, 3, 3, 3, 6, 1, 4))
         if rng.random() < 0.9:
-            tokens.append(Token(rng.choices((".", "?", "!", "…", ","), weights=(55, 13, 13, 6, 13))[0]))
+            tokens += rng.choices((".", "?", "!", "…", ","), weights=(55, 13, 13, 6, 13))
             if rng.random() < 0.04:
-                tokens.append(Token(rng.choice(("!", "…", "'", "?"))))
+                tokens.append(rng.choice(("!", "…", "'", "?")))
         yield tokens

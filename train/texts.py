@@ -4,19 +4,19 @@
 cpp.txt, of the data set of g2pM.
 """
 
-import argparse
 import json
 import random
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import cycle, islice, pairwise
 from pathlib import Path
 
 from text import Utterance, analyse
 from text.symbols import PUNCTUATION
 from text.words import begins
+from train.loop import options
 from train.sentences import dictionary_readings, tonal_syllables
 
 OWN, CPP = (Path(__file__).with_name(name) for name in ("own.txt", "cpp.txt"))
@@ -74,28 +74,25 @@ def rare(said: Iterable[Text], known: int = 120_000, seed: int = 1) -> list[Text
     `known` most frequent ones, and the syllable alone where there is none."""
     counts = Counter(token for text in said for token in text.tokens)
     readings, _ = dictionary_readings(known)
-    having: dict[str, list[str]] = {}
+    having = defaultdict[str, list[str]](list)
     for word, syllables in readings.items():
         for syllable in set(syllables):
-            if len(having.setdefault(syllable, [])) < OFTEN and len(word) > 1:
+            if len(having[syllable]) < OFTEN and len(word) > 1:
                 having[syllable].append(word)
-    rng, wanted = random.Random(seed), []
+    wanted = []
     for syllable in tonal_syllables(readings):
-        words = having.get(syllable, [])
-        for k in range(max(0, OFTEN - counts[syllable]) // 2):
-            wanted.append((syllable, words[k % len(words)] if words else ""))
+        times = max(0, OFTEN - counts[syllable]) // 2
+        wanted += [(syllable, word) for word in islice(cycle(having[syllable] or [""]), times)]
+    rng = random.Random(seed)
     rng.shuffle(wanted)
     out = []
     while wanted:
         group = [wanted.pop() for _ in range(min(len(wanted), rng.randint(2, 5)))]
-        tokens, words, shown = [], [], []
-        for syllable, word in group:
-            spoken = readings[word] if word else [syllable]
-            tokens += [*spoken, ","]
-            words += [len(spoken), 1]
-            shown.append(word or syllable)
-        tokens[-1] = rng.choice((".", ".", ".", "?", "!"))
-        out.append(Text("，".join(shown), tokens, words, "rare"))
+        spoken = [readings[word] if word else [syllable] for syllable, word in group]
+        tokens = [token for part in spoken for token in (*part, ",")][:-1]
+        words = [count for part in spoken for count in (len(part), 1)]
+        shown = "，".join(word or syllable for syllable, word in group)
+        out.append(Text(shown, [*tokens, rng.choice((".", ".", ".", "?", "!"))], words, "rare"))
     return out
 
 
@@ -111,10 +108,7 @@ def load(path: Path) -> list[Text]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path)
-    args = parser.parse_args()
-    rows = gather()
+    args, rows = options(__doc__, "runs"), gather()
     args.runs.mkdir(parents=True, exist_ok=True)
     lines = [json.dumps(asdict(row), ensure_ascii=False) for row in rows]
     (args.runs / "texts.jsonl").write_text("\n".join(lines) + "\n", "utf-8")

@@ -1,15 +1,14 @@
 """File -> family and sizes -> strict check by shape -> numbers -> training parts dropped, renamed, weight norm folded.
 
 Nothing in a checkpoint is ever executed, and its numbers are read only when its shapes fit its config.json, so no file
-can take more memory than the network that its config.json describes. `python -m models.checkpoint FILE` tells what a
-file is, in words.
+can take more memory than the network that its config.json describes. `python -m infer.doctor FILE` tells what it is.
 """
 
 import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.checkpoint.archive import Refused, TensorFile, instead, open_file, open_tensors, unique
-from models.config import SynthesizerConfig, plain, version_of
-from models.families import detect, listed
+from models.checkpoint.archive import BadJson, Refused, TensorFile, instead, open_file, open_tensors, short, unique
+from models.config import CheckpointError, SynthesizerConfig, plain, version_of
+from models.families import detect, listed, mismatch
 from models.synthesizer import Synthesizer
+from words import Message, message
 
 # The posterior encoder, the half of the stochastic predictor that sees true durations, and the code book's statistics.
 _TRAINING_ONLY = re.compile(
@@ -31,11 +31,7 @@ _MOST_JSON = 4 << 20  # bytes of a config.json; 65,536 speakers have 2 MB
 _MOST_PARAMETERS = 1 << 29  # 2 GiB in float32; the largest release has 77 million
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says why and what to do."""
-
-
-def load_checkpoint(path: Path, config: Mapping[str, Any] | None = None) -> tuple[Synthesizer, str]:
+def load_checkpoint(path: Path, config: Mapping[str, Any] | None = None) -> tuple[Synthesizer, Message]:
     """A released `G_*.pth` or a safetensors file -> the network on the CPU in float32, and how its family was found.
 
     `config` is the parsed config.json; by default the one that find_config finds. Raises CheckpointError in one
@@ -44,11 +40,11 @@ def load_checkpoint(path: Path, config: Mapping[str, Any] | None = None) -> tupl
     config = config if config is not None else read_config(find_config(path))
     with opened(path) as file:
         sizes, why = _recognise(file, path.name, config)
-        state = inference_state({name: file.read(name) for name in file.described if not is_training_only(name)})
+        state = inference_state(stored(file))
     return build(sizes, state, path.name), why
 
 
-def recognise(path: Path, config: Mapping[str, Any]) -> tuple[SynthesizerConfig, str]:
+def recognise(path: Path, config: Mapping[str, Any]) -> tuple[SynthesizerConfig, Message]:
     """Family and sizes of a checkpoint, and how the family was found, without reading its numbers.
 
     All that a file can lack but numbers that are finite. Raises CheckpointError.
@@ -57,7 +53,7 @@ def recognise(path: Path, config: Mapping[str, Any]) -> tuple[SynthesizerConfig,
         return _recognise(file, path.name, config)
 
 
-def _recognise(file: TensorFile, name: str, config: Mapping[str, Any]) -> tuple[SynthesizerConfig, str]:
+def _recognise(file: TensorFile, name: str, config: Mapping[str, Any]) -> tuple[SynthesizerConfig, Message]:
     name, state = plain(name), inference_state(file.described)
     shapes = {key: tuple(value.shape) for key, value in state.items()}
     override = config.get("variant", "")
@@ -66,8 +62,8 @@ def _recognise(file: TensorFile, name: str, config: Mapping[str, Any]) -> tuple[
             shapes, version_of(config), override if isinstance(override, str) else "?", have_unit_codes(file)
         )
         sizes = SynthesizerConfig.from_json(config, variant)
-    except ValueError as error:
-        raise CheckpointError(f"{name}: {error}") from error
+    except CheckpointError as error:
+        raise CheckpointError("checkpoint.named", name=name, cause=error) from error
     check_fit(outline(sizes, len(state)), state, name)
     return sizes, why
 
@@ -89,14 +85,11 @@ def outline(sizes: SynthesizerConfig, tensors: int) -> Synthesizer:
     layers that config.json describes, or if those are too wide.
     """
     if 2 * sizes.layers > tensors:  # a weight and a bias each, at least
-        raise CheckpointError(
-            f"config.json describes {sizes.layers} layers, more than the checkpoint's {tensors} tensors can hold; use "
-            "the config.json that belongs to this checkpoint."
-        )
+        raise CheckpointError("checkpoint.layers", layers=sizes.layers, tensors=tensors)
     with torch.device("meta"):
         network = Synthesizer(sizes)
     if sum(p.numel() for p in network.parameters()) > _MOST_PARAMETERS:
-        raise CheckpointError("config.json describes a network far larger than any voice; use the one of the release.")
+        raise CheckpointError("checkpoint.parameters")
     return network
 
 
@@ -106,10 +99,7 @@ def build(sizes: SynthesizerConfig, state: Mapping[str, Tensor], name: str) -> S
     check_fit(network, state, name)
     state = {key: value.to(torch.float32) for key, value in state.items()}
     if broken := sorted(key for key, value in state.items() if not value.isfinite().all()):
-        raise CheckpointError(
-            f"{name} holds values in {listed(broken)} that are not finite numbers, as when training has failed; "
-            "take a checkpoint from before that."
-        )
+        raise CheckpointError("checkpoint.not_finite", name=plain(name), tensors=listed(broken))
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval().requires_grad_(False)
 
@@ -117,48 +107,53 @@ def build(sizes: SynthesizerConfig, state: Mapping[str, Tensor], name: str) -> S
 def check_fit(network: Synthesizer, state: Mapping[str, Tensor], name: str) -> None:
     """Names, shapes and kinds of the tensors are exactly those of the network, or CheckpointError."""
     if problems := misfits(network, state):
-        cure = cures(network, state)
-        raise CheckpointError(f"{name} {problems[0]}; {cure}.")
+        raise CheckpointError("checkpoint.misfit", name=name, misfit=problems[0], cure=cure(network, state))
 
 
-def misfits(network: Synthesizer, state: Mapping[str, Tensor]) -> list[str]:
+def misfits(network: Synthesizer, state: Mapping[str, Tensor]) -> list[Message]:
     """What does not fit, as ends of sentences that begin with the file's name."""
     expected = network.state_dict()
     both = sorted(expected.keys() & state.keys())
-    found = {
-        "lacks": [plain(key) for key in sorted(expected.keys() - state.keys())],
-        "has unknown": [plain(key) for key in sorted(state.keys() - expected.keys())],
-        "does not fit its config.json:": [
-            f"{key} is {tuple(state[key].shape)} instead of {tuple(expected[key].shape)}"
+    shapes = [(key, state[key].shape, expected[key].shape) for key in both]
+    weights = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    faults: dict[str, Sequence[str | Message]] = {
+        "checkpoint.lacks": sorted(expected.keys() - state.keys()),
+        "checkpoint.unknown": [plain(key) for key in sorted(state.keys() - expected.keys())],
+        "checkpoint.shapes": [mismatch(*shape) for shape in shapes if shape[1] != shape[2]],
+        "checkpoint.kinds": [
+            message("checkpoint.kind", name=key, kind=kind_of(state[key]))
             for key in both
-            if state[key].shape != expected[key].shape
-        ],
-        "holds something else than weights:": [
-            f"{key} is of the kind {str(state[key].dtype).removeprefix('torch.')}"
-            for key in both
-            if state[key].dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+            if state[key].dtype not in weights
         ],
     }
-    return [f"{problem} {listed(names, escape=False)}" for problem, names in found.items() if names]
+    return [message(key, names=listed(items)) for key, items in faults.items() if items]
 
 
-def cures(network: Synthesizer, state: Mapping[str, Tensor]) -> str:
+def kind_of(tensor: Tensor) -> str:
+    """float32, int64 …"""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def cure(network: Synthesizer, state: Mapping[str, Tensor]) -> Message:
     """What would make the file fit: a line of config.json, where one alone tells."""
     sizes = network.config
     speakers = tuple(state["emb_g.weight"].shape) if "emb_g.weight" in state else ()
     if not speakers and any(name.startswith("ref_enc.") for name in state):
-        return "it copies a recording instead of having speakers, which is not supported: choose another checkpoint"
+        return message("checkpoint.copies")
     if not speakers:
-        return "it has no speakers, and a voice needs one at least: choose the generator's G_*.pth as it was trained"
+        return message("checkpoint.speakerless")
     layers = {int(n[1]) for name in state if (n := re.match(r"flow\.flows\.0\.enc\.attn_layers\.(\d{1,3})\.", name))}
-    wrong = {
-        "data.n_speakers": (speakers[:1], (sizes.n_speakers,)),
-        "model.gin_channels": (speakers[1:], (sizes.gin_channels,)),
-        "model.n_layers_trans_flow": ((len(layers),) if layers else (), (sizes.n_layers_trans_flow,)),
+    there = {
+        "data.n_speakers": (speakers[:1], sizes.n_speakers),
+        "model.gin_channels": (speakers[1:], sizes.gin_channels),
+        "model.n_layers_trans_flow": ((len(layers),) if layers else (), sizes.n_layers_trans_flow),
     }
-    lines = [f"{key} to {is_[0]}" for key, (is_, said) in wrong.items() if is_ and is_ != said]
-    belonging = "use the config.json that belongs to this checkpoint"
-    return f"{belonging}, or set {' and '.join(lines)} there" if lines else belonging
+    lines = [
+        message("checkpoint.line", key=key, value=found[0])
+        for key, (found, configured) in there.items()
+        if found and found != (configured,)
+    ]
+    return message("checkpoint.correct", lines=lines) if lines else message("checkpoint.belonging")
 
 
 @contextmanager
@@ -168,15 +163,12 @@ def opened(path: Path) -> Iterator[TensorFile]:
         with open_tensors(path) as file:
             yield file
     except Refused as error:
-        raise CheckpointError(
-            f"{plain(path.name)} was refused, since it {error}; choose the generator's G_*.pth or G.safetensors, "
-            "or get the file again from its source."
-        ) from error
+        raise CheckpointError("checkpoint.refused", name=plain(path.name), reason=error) from error
     except FileNotFoundError as error:
-        what = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
-        raise CheckpointError(f"The checkpoint {plain(path.name)} {what}; check the voice's folder.") from error
+        key = "checkpoint.dangling" if path.is_symlink() else "checkpoint.gone"
+        raise CheckpointError(key, name=plain(path.name)) from error
     except OSError as error:
-        raise CheckpointError(f"{plain(path.name)} cannot be read ({error.strerror}); check the file.") from error
+        raise CheckpointError("checkpoint.unreadable", name=plain(path.name), reason=error.strerror) from error
 
 
 def find_config(weights: Path) -> Path:
@@ -185,7 +177,7 @@ def find_config(weights: Path) -> Path:
     for is_there in (os.path.isfile, os.path.lexists):  # what is no file is found as well, to be named
         if found := next(filter(is_there, places), None):
             return found
-    raise CheckpointError(f"There is no config.json beside {plain(weights.name)}; put the one of the release there.")
+    raise CheckpointError("checkpoint.no_config", name=plain(weights.name))
 
 
 def read_config(file: Path) -> dict[str, Any]:
@@ -194,22 +186,19 @@ def read_config(file: Path) -> dict[str, Any]:
     try:
         with open_file(file) as stream:
             content = io.BufferedReader(stream).read(_MOST_JSON + 1) or b""
-            if len(content) > _MOST_JSON:
-                raise CheckpointError(f"{name} is far too large for a config.json; get it from the release.")
+        if len(content) > _MOST_JSON:
+            raise CheckpointError("checkpoint.large_config", name=name)
         config = json.loads(_decoded(content), object_pairs_hook=unique, parse_constant=_no_constant)
     except CheckpointError:
         raise
     except Refused as error:
-        raise CheckpointError(f"{name} {error}; put the config.json of the release there.") from error
+        raise CheckpointError("checkpoint.refused_config", name=name, reason=error) from error
     except OSError as error:
-        raise CheckpointError(
-            f"{name} cannot be read ({error.strerror}); check the file, or get it from the release."
-        ) from error
+        raise CheckpointError("checkpoint.unreadable", name=name, reason=error.strerror) from error
     except (ValueError, RecursionError) as error:
-        words = plain(" ".join(str(error).split()), 160)
-        raise CheckpointError(f"{name} is not valid JSON ({words}); get it again from the release.") from error
+        raise CheckpointError("checkpoint.no_json", name=name, reason=short(error)) from error
     if not isinstance(config, dict):
-        raise CheckpointError(f"{name} must hold an object with train, data and model; get it again from the release.")
+        raise CheckpointError("checkpoint.no_object", name=name)
     return config
 
 
@@ -218,7 +207,7 @@ def _decoded(content: bytes) -> str:
     if reason := instead(content[:200]):
         raise Refused(reason)
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise Refused("is UTF-16 text and must be UTF-8: open it in an editor and save it as UTF-8")
+        raise Refused("checkpoint.encoding", encoding="UTF-16")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -226,17 +215,30 @@ def _decoded(content: bytes) -> str:
             json.loads(content.decode("gb18030"))
         except (ValueError, RecursionError):
             raise error from None
-        raise Refused("is GBK text and must be UTF-8: open it in an editor and save it as UTF-8") from error
+        raise Refused("checkpoint.encoding", encoding="GBK") from error
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise BadJson("checkpoint.no_number", name=name)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All named tensors of a file, as stored. Raises CheckpointError."""
+def speaking_tensors(path: Path, half: bool = False) -> dict[str, Tensor]:
+    """The tensors of a file that speaking needs, by the names they have there. Raises CheckpointError.
+
+    half: in float16, but for the code books, where rounding could choose another code.
+    """
     with opened(path) as file:
-        return {name: file.read(name) for name in file.described}
+        tensors = {name: value.contiguous() for name, value in stored(file).items()}
+    if half:
+        tensors = {name: value if "codebook" in name else value.half() for name, value in tensors.items()}
+        if large := [name for name, value in tensors.items() if not value.isfinite().all()]:
+            raise CheckpointError("checkpoint.large_numbers", name=plain(path.name), tensor=large[0])
+    return tensors
+
+
+def stored(file: TensorFile) -> dict[str, Tensor]:
+    """The tensors that speaking needs, as they are stored."""
+    return {name: file.read(name) for name in file.described if not is_training_only(name)}
 
 
 def is_training_only(name: str) -> bool:
@@ -267,8 +269,14 @@ def fold_weight_norm(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         for key in [k for k in folded if k.endswith(g_end)]:
             layer = key.removesuffix(g_end)
             g, v = folded[key], folded.get(layer + v_end)
-            ours = v is not None and v.dim() > 1 and g.shape == (len(v), *(1 for _ in v.shape[1:]))
-            if not ours or layer + ".weight" in folded or not (g.is_floating_point() and v.is_floating_point()):
+            if (
+                v is None
+                or v.dim() < 2
+                or g.shape != (len(v), *(1 for _ in v.shape[1:]))
+                or f"{layer}.weight" in folded
+            ):
+                continue
+            if not (g.is_floating_point() and v.is_floating_point()):
                 continue
             g, v = folded.pop(key).float(), folded.pop(layer + v_end).float()
             norm = torch.linalg.vector_norm(v, dim=tuple(range(1, v.dim())), keepdim=True)

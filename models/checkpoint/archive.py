@@ -27,19 +27,16 @@ import torch
 from torch import Tensor
 
 from models.config import plain
+from words import Fault, Message
 
-DTYPES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
+_KINDS = (  # in a pickle of torch, and in safetensors
+    *(("Double", "F64", torch.float64), ("Float", "F32", torch.float32), ("Half", "F16", torch.float16)),
+    *(("BFloat16", "BF16", torch.bfloat16), ("Long", "I64", torch.int64), ("Int", "I32", torch.int32)),
+    *(("Short", "I16", torch.int16), ("Char", "I8", torch.int8), ("Byte", "U8", torch.uint8)),
+    ("Bool", "BOOL", torch.bool),
+)
+DTYPES = {f"{name}Storage": dtype for name, _, dtype in _KINDS}
+_SAFETENSORS_DTYPES = {name: dtype for _, name, dtype in _KINDS}
 _GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
 _GLOBALS |= {f"torch {name}" for name in DTYPES}
 
@@ -53,8 +50,18 @@ _CHUNK = 1 << 20
 _ENTRY = re.compile(r"(?!\.\.?/)[^/\\:\0]{1,100}/(data\.pkl|version|byteorder|data/\d{1,9}|\.[\w.]+(/[\w.]+)?)")
 
 
-class Refused(ValueError):
-    """Why a file is not read, as the middle of a sentence."""
+class Refused(Fault, ValueError):
+    """Why a file is not read, as the middle of a sentence that its name begins."""
+
+
+class BadJson(Fault, ValueError):
+    """What no JSON of a voice has, as the end of a sentence."""
+
+
+def _demand(key: str, fine: object) -> None:
+    """Raises Refused with that sentence unless it is so."""
+    if not fine:
+        raise Refused(key)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,10 @@ class _Storage:
     dtype: torch.dtype
     key: str
     elements: int
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * self.dtype.itemsize
 
 
 @dataclass(frozen=True)
@@ -94,55 +105,49 @@ def open_tensors(path: Path) -> Iterator[TensorFile]:
     """A safetensors file, or the zip of a torch.save with a state dict. Raises Refused for anything else."""
     with ExitStack() as stack:
         file = stack.enter_context(open_file(path))
-        with _reasons(path):
-            opened = _opened(path, file, stack)
-        yield opened
+        with _reasons():
+            tensors = _opened(file, stack)
+        yield tensors
 
 
 def open_file(path: Path) -> io.FileIO:
     """A file to read, unbuffered. Raises Refused for a folder, a pipe or a device, which could make the reader wait
     for ever, and OSError."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # some devices act when they are opened
-            raise Refused("is no file but a folder or a device")
+        _demand("checkpoint.no_file", stat.S_ISREG(path.stat().st_mode))  # some devices act when they are opened
         file = _Frugal(path, opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Refused("is a link that leads back to itself") from error
+            raise Refused("checkpoint.loop") from error
         raise
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # it was put there meanwhile
         file.close()
-        raise Refused("is no file but a folder or a device")
+        raise Refused("checkpoint.no_file")
     return file
 
 
 def instead(start: bytes) -> str | None:
-    """What lies where a voice's file should be, by its first bytes: the two that failed downloads leave."""
+    """Key of what lies where a voice's file should be, by its first bytes: the two that failed downloads leave."""
     if start.startswith(b"version https://git-lfs"):
-        return "is a Git LFS pointer, which only names the real file: run git lfs pull, or download the file itself"
+        return "checkpoint.pointer"
     if re.match(rb"(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html|head|\?xml)\b", start, re.IGNORECASE):
-        return "is a web page, as when a download asks to sign in: download the file itself"
+        return "checkpoint.web_page"
     return None
 
 
-def _opened(path: Path, file: io.FileIO, stack: ExitStack) -> TensorFile:
+def _opened(file: io.FileIO, stack: ExitStack) -> TensorFile:
     size = os.fstat(file.fileno()).st_size
-    if size > _MOST_FILE:
-        raise Refused("is far larger than a voice")
+    _demand("checkpoint.large_file", size <= _MOST_FILE)
     start = file.read(200) or b""
-    if not start:
-        raise Refused("is empty")
+    _demand("checkpoint.empty", start)
     if start[8:9] == b"{":
-        return _Safetensors(path, file, size)
-    if start[:4] != b"PK\x03\x04":
-        raise Refused(
-            instead(start) or "is neither safetensors nor the zip that torch.save has written since torch 1.6"
-        )
-    return _TorchZip(path, stack.enter_context(zipfile.ZipFile(file)))
+        return _Safetensors(file, size)
+    _demand(instead(start) or "checkpoint.other_kind", start[:4] == b"PK\x03\x04")
+    return _TorchZip(stack.enter_context(zipfile.ZipFile(file)), size)
 
 
 @contextmanager
-def _reasons(path: Path) -> Iterator[None]:
+def _reasons() -> Iterator[None]:
     """What the readers raise, as Refused, without the place of the file, which is nobody's business."""
     try:
         yield
@@ -152,21 +157,27 @@ def _reasons(path: Path) -> Iterator[None]:
         *(zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedError),
         *(ValueError, TypeError, LookupError, OverflowError, MemoryError, AttributeError),
     ) as error:
-        words = plain(" ".join(str(error).replace(str(path), path.name).split()), 160) or type(error).__name__
-        raise Refused(f"is damaged ({words})") from error
+        raise Refused("checkpoint.damaged", reason=short(error)) from error
+
+
+def short(error: Exception) -> str | Message:
+    """What an error says, on one line that is not long, without the name of a file."""
+    if isinstance(error, Fault):
+        return error.message
+    words = getattr(error, "strerror", None) or str(error)
+    return plain(" ".join(words.split()), 160) or type(error).__name__
 
 
 class _Safetensors(TensorFile):
     """Eight bytes with the header's length, the header (JSON), and the numbers of one tensor after the other."""
 
-    def __init__(self, path: Path, file: io.FileIO, size: int) -> None:
-        self._path, self._file = path, file
+    def __init__(self, file: io.FileIO, size: int) -> None:
+        self._file = file
         length = int.from_bytes(_exactly(file, 0, 8), "little")
-        if not 0 < length <= MOST_AT_ONCE:
-            raise Refused("has a header too large for a voice")
+        _demand("checkpoint.long_header", 0 < length <= MOST_AT_ONCE)
         header = json.loads(str(_exactly(file, 8, length), "utf-8"), object_pairs_hook=unique)
         if not isinstance(header, dict):
-            raise Refused("has a header that names no tensors")
+            raise Refused("checkpoint.no_header")
         header.pop("__metadata__", None)
         self._places: dict[str, tuple[int, int]] = {}
         self.described = {}
@@ -175,47 +186,40 @@ class _Safetensors(TensorFile):
                 case {"dtype": str(kind), "shape": list(shape), "data_offsets": [int(first), int(end)]}:
                     pass
                 case _:
-                    raise Refused("has a header that safetensors does not write")
+                    raise Refused("checkpoint.other_header")
             if kind not in _SAFETENSORS_DTYPES:
-                raise Refused(f"has numbers of the kind {plain(kind, 20)}, which no voice has")
-            if len(shape) > 8 or not all(type(n) is int and 0 <= n < 1 << 62 for n in (*shape, first, end)):
-                raise Refused("has a tensor of an impossible shape")
+                raise Refused("checkpoint.no_kind", kind=plain(kind, 20))
+            _demand("checkpoint.shape", len(shape) <= 8 and all(map(_is_size, (*shape, first, end))))
             self.described[name] = torch.empty(shape, dtype=_SAFETENSORS_DTYPES[kind], device="meta")
-            if math.prod(shape) * _SAFETENSORS_DTYPES[kind].itemsize != end - first:
-                raise Refused("claims more or fewer numbers than it holds")
+            _demand("checkpoint.count", math.prod(shape) * _SAFETENSORS_DTYPES[kind].itemsize == end - first)
             self._places[name] = 8 + length + first, end - first
         place = 8 + length
         for start, count in sorted(self._places.values()):  # one after the other, without holes, to the very end
-            if start != place:
-                raise Refused("has tensors that overlap or leave holes")
+            _demand("checkpoint.holes", start == place)
             place += count
-        if place != size:
-            raise Refused("is damaged (it is longer or shorter than its header says)")
+        _demand("checkpoint.length", place == size)
 
     def read(self, name: str) -> Tensor:
         start, count = self._places[name]
-        with _reasons(self._path):
-            if count > _MOST_NUMBERS:
-                raise Refused("has a tensor too large for a voice")
-            told = self.described[name]
+        with _reasons():
+            _demand("checkpoint.large_tensor", count <= _MOST_NUMBERS)
+            described = self.described[name]
             if not count:
-                return torch.empty(told.shape, dtype=told.dtype)
-            return torch.frombuffer(_exactly(self._file, start, count), dtype=told.dtype).reshape(told.shape)
+                return torch.empty(described.shape, dtype=described.dtype)
+            return torch.frombuffer(_exactly(self._file, start, count), dtype=described.dtype).reshape(described.shape)
 
 
-_SAFETENSORS_DTYPES = {
-    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
-    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
-    "BOOL": torch.bool,
-}
+def _is_size(value: Any) -> bool:
+    """Of a tensor, or a place in a file."""
+    return type(value) is int and 0 <= value < 1 << 62
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """For json.loads, which would silently take the last of two equal keys."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return found
+    mapping = dict(pairs)
+    if len(mapping) != len(pairs):
+        raise BadJson("checkpoint.twice")
+    return mapping
 
 
 def _exactly(file: io.FileIO, start: int, count: int) -> bytearray:
@@ -224,10 +228,10 @@ def _exactly(file: io.FileIO, start: int, count: int) -> bytearray:
     file.seek(start)
     place = 0
     while place < count:
-        got = file.readinto(memoryview(content)[place : place + _CHUNK])
-        if not got:  # cut off meanwhile, or of a kind that makes its readers wait
-            raise Refused("ends before its numbers do")
-        place += got
+        count_read = file.readinto(memoryview(content)[place : place + _CHUNK])
+        if not count_read:  # cut off meanwhile, or of a kind that makes its readers wait
+            raise Refused("checkpoint.cut")
+        place += count_read
     return content
 
 
@@ -237,58 +241,50 @@ class _Frugal(io.FileIO):
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:  # to the end
             size = os.fstat(self.fileno()).st_size - self.tell()
-        if size > MOST_AT_ONCE:
-            raise Refused("has a directory too large for a voice")
+        _demand("checkpoint.directory", size <= MOST_AT_ONCE)
         return super().read(max(size, 0))
 
 
 class _TorchZip(TensorFile):
     """Every entry must be stored as it is, lie in one folder and take its place in the file for itself alone."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self._path, self._archive = path, archive
-        self._entries = {entry.filename.partition("/")[2]: entry for entry in archive.infolist()}
-        roots = {entry.filename.partition("/")[0] for entry in archive.infolist()}
-        for entry in archive.infolist():
-            if not _ENTRY.fullmatch(entry.filename) or stat.S_ISLNK(entry.external_attr >> 16):
-                raise Refused("has an entry that torch.save does not write")
-            if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-                raise Refused("is packed, which torch.save does not do")
-        if len(self._entries) != len(archive.infolist()) or len(roots) != 1:
-            raise Refused("has entries twice or in several folders")
-        if sum(entry.file_size for entry in archive.infolist()) > path.stat().st_size:
-            raise Refused("claims more than it holds")
-        if "data.pkl" not in self._entries or self._entries["data.pkl"].file_size > _MOST_PICKLE:
-            raise Refused("has no list of tensors of a sensible length")
-        if "byteorder" in self._entries and self._bytes("byteorder") != b"little":
-            raise Refused("was written on a machine with another byte order")
+    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
+        self._archive, entries = archive, archive.infolist()
+        for entry in entries:
+            link = stat.S_ISLNK(entry.external_attr >> 16)
+            _demand("checkpoint.entry", _ENTRY.fullmatch(entry.filename) and not link)
+            plainly = entry.compress_type == zipfile.ZIP_STORED and entry.compress_size == entry.file_size
+            _demand("checkpoint.packed", plainly)
+        self._entries = {entry.filename.partition("/")[2]: entry for entry in entries}
+        roots = {entry.filename.partition("/")[0] for entry in entries}
+        _demand("checkpoint.folders", len(self._entries) == len(entries) and len(roots) == 1)
+        _demand("checkpoint.claims", sum(entry.file_size for entry in entries) <= size)
+        names = self._entries.get("data.pkl")
+        _demand("checkpoint.no_list", names and names.file_size <= _MOST_PICKLE)
+        little = "byteorder" not in self._entries or self._bytes("byteorder") == b"little"
+        _demand("checkpoint.byte_order", little)
         content, storages = walk(bytes(self._bytes("data.pkl")))
         if isinstance(content, dict) and isinstance(content.get("model"), dict):
             content = content["model"]
         named = isinstance(content, dict) and all(isinstance(k, str) for k in content)
-        if not named or not content or not all(isinstance(v, _View) for v in content.values()):
-            raise Refused("holds no state dict of tensors")
+        _demand("checkpoint.no_state", named and content and all(isinstance(v, _View) for v in content.values()))
         for storage in storages:
-            entry = self._entries.get(f"data/{storage.key}")
-            if entry is None or entry.file_size != storage.elements * storage.dtype.itemsize:
-                raise Refused("lacks numbers that it claims to hold")
+            stored = self._entries.get(f"data/{storage.key}")
+            _demand("checkpoint.lost_numbers", stored and stored.file_size == storage.bytes)
         used = {view.storage.key for view in content.values()}
-        if len(used) != len(content):
-            raise Refused("has two tensors on the same numbers")
-        for view in content.values():
-            if math.prod(view.shape) > view.storage.elements:
-                raise Refused("claims more numbers than it holds")
+        _demand("checkpoint.shared_numbers", len(used) == len(content))
+        few = any(math.prod(view.shape) > view.storage.elements for view in content.values())
+        _demand("checkpoint.few_numbers", not few)
         self._views: dict[str, _View] = content
         self.described = {
             name: torch.empty(v.shape, dtype=v.storage.dtype, device="meta") for name, v in content.items()
         }
-        self.other_bytes = sum(s.elements * s.dtype.itemsize for s in set(storages) if s.key not in used)
+        self.other_bytes = sum(s.bytes for s in set(storages) if s.key not in used)
 
     def read(self, name: str) -> Tensor:
         view = self._views[name]
-        with _reasons(self._path):
-            if view.storage.elements * view.storage.dtype.itemsize > _MOST_NUMBERS:
-                raise Refused("has a tensor too large for a voice")
+        with _reasons():
+            _demand("checkpoint.large_tensor", view.storage.bytes <= _MOST_NUMBERS)
             if not view.storage.elements:
                 return torch.empty(view.shape, dtype=view.storage.dtype)
             numbers = torch.frombuffer(self._bytes(f"data/{view.storage.key}"), dtype=view.storage.dtype)
@@ -304,14 +300,14 @@ class _TorchZip(TensorFile):
             while piece := file.read(_CHUNK):
                 content[place : place + len(piece)] = piece
                 place += len(piece)
-        if place != entry.file_size:
-            raise Refused("ends before its numbers do")
+        _demand("checkpoint.cut", place == entry.file_size)
         return content
 
 
 _MARK = object()
 _VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE"}
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "MARK": _MARK}
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
@@ -324,57 +320,38 @@ def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     storages: list[_Storage] = []
-
-    def since_mark() -> list[Any]:
-        for i in range(len(stack) - 1, -1, -1):
-            if stack[i] is _MARK:
-                items = stack[i + 1 :]
-                del stack[i:]
-                return items
-        raise Refused("has a broken list of tensors")
-
     for step, (op, argument, _) in enumerate(pickletools.genops(pickled)):
-        if step > _MOST_STEPS:
-            raise Refused("has no list of tensors of a sensible length")
+        _demand("checkpoint.no_list", step <= _MOST_STEPS)
         match op.name:
             case "PROTO":
                 if argument != 2:
-                    raise Refused(f"is written in pickle protocol {argument}, and torch.save writes 2")
+                    raise Refused("checkpoint.protocol", protocol=argument)
             case "STOP":
-                if len(stack) != 1:
-                    raise Refused("has a broken list of tensors")
+                _demand("checkpoint.broken_list", len(stack) == 1)
                 return stack[0], storages
-            case "MARK":
-                stack.append(_MARK)
             case name if name in _VALUES:
                 stack.append(argument)
             case name if name in _CONSTANTS:
                 stack.append(_CONSTANTS[name])
-            case "EMPTY_DICT":
-                stack.append({})
-            case "EMPTY_LIST":
-                stack.append([])
-            case "EMPTY_TUPLE":
-                stack.append(())
+            case name if name in _EMPTY:
+                stack.append(_EMPTY[name]())
             case "TUPLE":
-                stack.append(tuple(since_mark()))
+                stack.append(tuple(_since_mark(stack)))
             case name if name in _TUPLES:
-                items = tuple(stack[-_TUPLES[name] :])
-                del stack[-_TUPLES[name] :]
-                stack.append(items)
+                stack[-_TUPLES[name] :] = [tuple(stack[-_TUPLES[name] :])]
             case "BINPUT" | "LONG_BINPUT":
-                memo[argument] = stack[-1]
+                memo[_of(argument, int)] = stack[-1]
             case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
+                stack.append(memo[_of(argument, int)])
             case "APPEND" | "APPENDS":
-                items = since_mark() if op.name == "APPENDS" else [stack.pop()]
+                items = _since_mark(stack) if op.name == "APPENDS" else [stack.pop()]
                 _of(stack[-1], list).extend(items)
             case "SETITEM" | "SETITEMS":
-                items = since_mark() if op.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
+                items = _since_mark(stack) if op.name == "SETITEMS" else [stack.pop(-2), stack.pop()]
                 fill(_of(stack[-1], dict), items)
             case "GLOBAL":
                 if argument not in _GLOBALS:
-                    raise Refused(f"wants to run {_printable(argument)}")
+                    raise Refused("checkpoint.code", name=plain(str(argument)).replace(" ", "."))
                 stack.append(_Global(argument))
             case "BINPERSID":
                 storages.append(_storage(stack.pop()))
@@ -386,28 +363,36 @@ def walk(pickled: bytes) -> tuple[Any, list[_Storage]]:
                 stack.pop()
                 _of(stack[-1], dict)
             case name:
-                raise Refused(f"has the instruction {name}, which torch.save does not write")
-    raise Refused("has a broken list of tensors")
+                raise Refused("checkpoint.instruction", name=name)
+    raise Refused("checkpoint.broken_list")
+
+
+def _since_mark(stack: list[Any]) -> list[Any]:
+    """Takes what was put on the stack since the last mark, and the mark."""
+    for i in range(len(stack) - 1, -1, -1):
+        if stack[i] is _MARK:
+            items = stack[i + 1 :]
+            del stack[i:]
+            return items
+    raise Refused("checkpoint.broken_list")
 
 
 def fill(target: dict, items: list[Any]) -> None:
     """Keys are text and small numbers. A nested tuple could keep the hash busy for ever, and the hash of a large number
     is what its writer likes: multiples of 2 ** 61 - 1 all have the hash 0, and each would be compared to all before."""
-    if len(items) % 2:
-        raise Refused("has a broken list of tensors")
+    _demand("checkpoint.broken_list", len(items) % 2 == 0)
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not (isinstance(key, str) or (type(key) is int and 0 <= key < _MOST_NUMBER)) or key in target:
-            raise Refused("names its tensors by something that is no name, or twice")
+        named = isinstance(key, str) or (type(key) is int and 0 <= key < _MOST_NUMBER)
+        _demand("checkpoint.no_name", named and key not in target)
         target[key] = value
 
 
 def _storage(identity: Any) -> _Storage:
     match identity:
         case ("storage", _Global(name=kind), str(key), str(), int(elements)) if kind.startswith("torch "):
-            if elements < 0:
-                raise Refused("claims a negative number of numbers")
+            _demand("checkpoint.negative", elements >= 0)
             return _Storage(DTYPES[kind.removeprefix("torch ")], key, elements)
-    raise Refused("names its numbers in a way that torch.save does not")
+    raise Refused("checkpoint.other_numbers")
 
 
 def _rebuilt(function: str, arguments: tuple) -> Any:
@@ -417,18 +402,12 @@ def _rebuilt(function: str, arguments: tuple) -> Any:
         case "torch._utils _rebuild_parameter", (_View() as view, *_):
             return view
         case "torch._utils _rebuild_tensor_v2", (_Storage() as storage, int(offset), tuple(shape), tuple(stride), *_):
-            numbers = (offset, *shape, *stride)
-            if len(shape) == len(stride) <= 8 and all(type(n) is int and 0 <= n < 1 << 62 for n in numbers):
-                return _View(storage, offset, shape, stride)
-            raise Refused("has a tensor of an impossible shape")
-    raise Refused(f"wants to run {function.replace(' ', '.')} on something else than torch.save does")
+            sizes = all(map(_is_size, (offset, *shape, *stride)))
+            _demand("checkpoint.shape", len(shape) == len(stride) <= 8 and sizes)
+            return _View(storage, offset, shape, stride)
+    raise Refused("checkpoint.other_arguments", name=function.replace(" ", "."))
 
 
 def _of(value: Any, kind: type) -> Any:
-    if not isinstance(value, kind):
-        raise Refused("has a broken list of tensors")
+    _demand("checkpoint.broken_list", isinstance(value, kind))
     return value
-
-
-def _printable(name: str) -> str:
-    return plain(name).replace(" ", ".")

@@ -1,0 +1,1 @@
+"""What is made of speech and what it is made from: projects, takes, batches, sound files, subtitles, pictures."""

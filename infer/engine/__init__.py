@@ -1,0 +1,1 @@
+"""A text becomes sound: Engine, and what it is made of."""

@@ -1,0 +1,1 @@
+"""Model files that others offer for download."""
