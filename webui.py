@@ -57,7 +57,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     from page.files import TEMPORARY, Files
     from page.guard import Contract, Guard, loopback
     from page.sample import Samples
-    from page.studio import EMOTIONS, FORMATS, PROMPTS, Studio
+    from page.studio import FORMATS, Studio
 
 ASSETS = Path(__file__).resolve().parent / "page"
 TELL_CONTROLS = "(...values) => { window.studio?.controls(values) }"
@@ -138,7 +138,7 @@ class Page:
 
     def emotions(self, info: VoiceInfo, language: str) -> list[tuple[str, str]]:
         """What an emotion is called, and its prompt; the first needs none."""
-        labels = EMOTIONS | PROMPTS
+        labels = pairs("emotions")
         names = info.emotions or tuple(labels)
         place = LANGUAGES.index(language)
         return [(labels.get(name, (name, name))[place], "" if name == names[0] else name) for name in names]

@@ -27,7 +27,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from infer.engine import backends, devices, shapes
 from infer.engine.backends import Backend
 from infer.engine.decoding import decode
-from models.stages import with_source
 from infer.request import SpeechError
 from infer.settings import load_settings
 from models import VARIANTS, Synthesizer, SynthesizerConfig, load_checkpoint
@@ -35,6 +34,7 @@ from models.checkpoint import read_config
 from models.config import CLAP_WIDTH
 from models.flow import WaveNetStack
 from models.generator import Generator
+from models.stages import with_source
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 5.0  # of sound in the measured sentence

@@ -92,102 +92,78 @@ def build(shape: Shape, tensors: Mapping[str, tuple[str, list[int], int, int]], 
     largest step of an activation, and the number that stands for zero. Output: hidden float32 [tokens, hidden].
     Raises ValueError, KeyError.
     """
-    from onnx import TensorProto, helper
+    from onnx import TensorProto, parser
 
+    model = parser.parse_model(graph_text(shape))
     types = {"F32": TensorProto.FLOAT, "I8": TensorProto.INT8}
-    nodes: list[Any] = []
-    weights: dict[str, Any] = {}
-    constants: dict[str, Any] = {}
-
-    def stored(name: str, *sizes: int) -> str:
+    for name, sizes in expected_sizes(shape).items():
         dtype, stored_sizes, offset, length = tensors[name]
         if tuple(stored_sizes) != sizes:
             raise Unfit("bert.sizes", file=INT8_WEIGHTS, name=name, sizes=str(stored_sizes), expected=str(list(sizes)))
-        tensor = TensorProto(name=name, data_type=types[dtype], dims=sizes)
+        tensor = TensorProto(name=_identifier(name), data_type=types[dtype], dims=sizes)
         if dtype == "I8":
             tensor.data_location = TensorProto.EXTERNAL
             for key, value in (("location", INT8_WEIGHTS), ("offset", offset), ("length", length)):
                 tensor.external_data.add(key=key, value=str(value))
         else:
             tensor.raw_data = np.fromfile(file, np.uint8, length, offset=offset).tobytes()
-        weights[name] = tensor
-        return name
+        model.graph.initializer.append(tensor)
+    return model.SerializeToString()
 
-    def constant(*values: float, dtype: int = TensorProto.INT64, dims: tuple[int, ...] | None = None) -> str:
-        name = f"constant{len(constants)}"
-        dims = (len(values),) if dims is None else dims
-        constants[name] = helper.make_tensor(name, dtype, dims, values)
-        return name
 
-    def add(op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
-        names = [f"{op}{len(nodes)}_{i}" for i in range(outputs)]
-        nodes.append(helper.make_node(op, inputs, names, name=f"{op}{len(nodes)}", **attributes))
-        return names[0] if outputs == 1 else names
-
-    last, first = constant(-1), constant(0)
-    unit = constant(1.0, dtype=TensorProto.FLOAT, dims=())
-    tiny = constant(1e-30, dtype=TensorProto.FLOAT)
-    zeros = constant(0, dtype=TensorProto.INT8, dims=())
-    split, merged = constant(0, shape.heads, shape.hidden // shape.heads), constant(0, shape.hidden)
-
-    def norm(x: str, name: str) -> str:
-        scale, shift = (stored(f"{name}.{part}", shape.hidden) for part in ("weight", "bias"))
-        return add("LayerNormalization", x, scale, shift, axis=-1, epsilon=shape.eps)
-
-    def linear(x: str, name: str, width: int, to: int) -> str:
-        largest = add("Max", add("ReduceMax", add("Abs", x), last, keepdims=1), tiny)
-        step = add("Div", largest, "levels")  # [tokens, 1]
-        steps = add("Squeeze", step, last)
-        codes = add("QuantizeLinear", x, steps, add("Expand", "middle", add("Shape", steps)), axis=0)
-        weight, scale = stored(f"{name}.weight", width, to), stored(f"{name}.scale", to)
-        # MatMulInteger and the scales of the outputs in one pass
-        sums = add("MatMulIntegerToFloat", codes, weight, unit, scale, "middle", zeros, domain="com.microsoft")
-        return add("Add", add("Mul", sums, step), stored(f"{name}.bias", to))
-
-    def attention(x: str, layer: int) -> str:
-        qkv = add("Split", linear(x, f"{layer}.qkv", shape.hidden, 3 * shape.hidden), axis=-1, num_outputs=3, outputs=3)
-        q, k, v = (add("Reshape", part, split) for part in qkv)  # [tokens, heads, width of a head]
-        q, k, v = (add("Transpose", q, perm=[1, 0, 2]), add("Transpose", k, perm=[1, 2, 0]),
-                   add("Transpose", v, perm=[1, 0, 2]))  # fmt: skip
-        root = constant((shape.hidden // shape.heads) ** -0.5, dtype=TensorProto.FLOAT)
-        scores = add("Add", add("Mul", add("MatMul", q, k), root), "bias")
-        sums = add("Transpose", add("MatMul", add("Softmax", scores, axis=-1), v), perm=[1, 0, 2])
-        return linear(add("Reshape", sums, merged), f"{layer}.out", shape.hidden, shape.hidden)
-
-    def feed_forward(x: str, layer: int) -> str:
-        inner = add("Gelu", linear(x, f"{layer}.up", shape.hidden, shape.inner), approximate=shape.gelu)
-        return linear(inner, f"{layer}.down", shape.inner, shape.hidden)
-
-    words = add("Gather", stored("words", shape.vocabulary, shape.hidden), "ids")
-    places = stored("positions", shape.positions, shape.hidden)
-    x = add("Add", words, add("Slice", places, first, add("Shape", "ids"), first))
-    x = x if shape.pre_norm else norm(x, "norm")
+def expected_sizes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Of the file's tensors, by name."""
+    hidden, inner = shape.hidden, shape.inner
+    matrices = {"qkv": (hidden, 3 * hidden), "out": (hidden, hidden), "up": (hidden, inner), "down": (inner, hidden)}
+    norms = [*([] if shape.pre_norm else ["norm"]), *(f"{i}.norm{n}" for i in range(shape.layers) for n in (1, 2))]
+    sizes: dict[str, tuple[int, ...]] = {"words": (shape.vocabulary, hidden), "positions": (shape.positions, hidden)}
+    sizes |= {f"{norm}.{part}": (hidden,) for norm in norms for part in ("weight", "bias")}
     for layer in range(shape.layers):
-        if shape.pre_norm:
-            x = add("Add", x, attention(norm(x, f"{layer}.norm1"), layer))
-            x = add("Add", x, feed_forward(norm(x, f"{layer}.norm2"), layer))
-        else:
-            x = norm(add("Add", x, attention(x, layer)), f"{layer}.norm1")
-            x = norm(add("Add", x, feed_forward(x, layer)), f"{layer}.norm2")
-    nodes.append(helper.make_node("Identity", [x], ["hidden"]))
+        for name, (width, to) in matrices.items():
+            sizes |= {f"{layer}.{name}.weight": (width, to)}
+            sizes |= {f"{layer}.{name}.{part}": (to,) for part in ("scale", "bias")}
+    return sizes
 
-    inputs: tuple[Any, ...] = (
-        *(("ids", TensorProto.INT64, ["tokens"]), ("bias", TensorProto.FLOAT, [1, "tokens"])),
-        *(("levels", TensorProto.FLOAT, []), ("middle", TensorProto.UINT8, [])),
+
+def _identifier(name: str) -> str:
+    """A tensor's name in ONNX's text: 0.qkv.weight is _0_qkv_weight."""
+    return f"_{name.replace('.', '_')}"
+
+
+def graph_text(shape: Shape) -> str:
+    """The model in ONNX's text but for its weights."""
+    text = Path(__file__).with_name("int8_layers.txt").read_text(encoding="utf-8")
+    blocks = (block.partition("]\n") for block in text.split("\n[")[1:])
+    parts = {name: "".join(line for line in body.splitlines(True) if line[0] not in "#\n") for name, _, body in blocks}
+    width = shape.hidden // shape.heads
+    facts = {"heads": shape.heads, "width": width, "hidden": shape.hidden, "root": f"{width**-0.5:.9g}"}
+    facts |= {"eps": f"{shape.eps:.9g}", "gelu": shape.gelu}
+    lines: list[str] = []
+
+    def part(kind: str, y: str, x: str = "", other: str = "") -> str:
+        lines.append(parts[kind].format(y=y, x=x, other=other, **facts))
+        return y
+
+    def attention(x: str, i: int) -> str:
+        return part("linear", f"_{i}_out", part("heads", f"_{i}_heads", part("linear", f"_{i}_qkv", x)))
+
+    def feed_forward(x: str, i: int) -> str:
+        return part("linear", f"_{i}_down", part("gelu", f"_{i}_gelu", part("linear", f"_{i}_up", x)))
+
+    x = part("begin", "embedded")
+    x = x if shape.pre_norm else part("norm", "_norm", x)
+    for i in range(shape.layers):
+        for n, half in ((1, attention), (2, feed_forward)):
+            if shape.pre_norm:
+                x = part("add", f"_{i}_sum{n}", x, half(part("norm", f"_{i}_norm{n}", x), i))
+            else:
+                x = part("norm", f"_{i}_norm{n}", part("add", f"_{i}_sum{n}", x, half(x, i)))
+    part("end", "hidden", x)
+    inputs = "int64[tokens] ids, float[1, tokens] bias, float levels, uint8 middle"
+    return (
+        f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}, "com.microsoft": 1]>\n'
+        f"bert ({inputs}) => (float[tokens, {shape.hidden}] hidden)\n<int8 zeros = {{0}}>\n{{\n{''.join(lines)}}}"
     )
-    outputs = [helper.make_tensor_value_info("hidden", TensorProto.FLOAT, ["tokens", shape.hidden])]
-    graph = helper.make_graph(
-        nodes, "bert", [helper.make_tensor_value_info(*i) for i in inputs], outputs,
-        [*weights.values(), *constants.values()],
-    )  # fmt: skip
-    return _model(graph)
-
-
-def _model(graph: Any) -> bytes:
-    from onnx import helper
-
-    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION).SerializeToString()
 
 
 def _session(model: bytes, folder: Path | None = None) -> Any:
@@ -208,15 +184,12 @@ def _saturates() -> bool:
 
     On a CPU without the VNNI instructions two products are added in 16 bits. Activations of 7 bits stay below that.
     """
-    from onnx import TensorProto, helper
+    from onnx import numpy_helper, parser
 
-    weight = helper.make_tensor("w", TensorProto.INT8, (64, 64), [127] * 4096)
-    graph = helper.make_graph(
-        [helper.make_node("MatMulInteger", ["x", "w"], ["y"])],
-        "probe",
-        [helper.make_tensor_value_info("x", TensorProto.UINT8, [8, 64])],
-        [helper.make_tensor_value_info("y", TensorProto.INT32, [8, 64])],
-        [weight],
+    model = parser.parse_model(
+        f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}]> probe (uint8[8, 64] x) => (int32[8, 64] y) '
+        "{ y = MatMulInteger (x, w) }"
     )
-    [sums] = _session(_model(graph)).run(None, {"x": np.full((8, 64), 255, np.uint8)})
+    model.graph.initializer.append(numpy_helper.from_array(np.full((64, 64), 127, np.int8), "w"))
+    [sums] = _session(model.SerializeToString()).run(None, {"x": np.full((8, 64), 255, np.uint8)})
     return bool((sums != 64 * 255 * 127).any())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Any
 
 import torch
 
@@ -67,24 +68,11 @@ def fingerprint(variant: Variant, hidden: int, inter: int, emotions: int) -> Map
 
     They come from the encoder itself, built on no device: a row of VARIANTS is all that a family takes.
     """
-    sizes = SynthesizerConfig(
-        variant=variant,
-        n_speakers=1,
-        inter_channels=inter,
-        hidden_channels=hidden,
-        filter_channels=1,
-        n_heads=1,
-        n_layers=0,
-        kernel_size=1,
-        gin_channels=1,
-        resblock="1",
-        resblock_kernel_sizes=(),
-        resblock_dilation_sizes=(),
-        upsample_rates=(),
-        upsample_initial_channel=1,
-        upsample_kernel_sizes=(),
-        emotions=("",) * emotions,
-    )
+    ones = ("n_speakers", "filter_channels", "n_heads", "kernel_size", "gin_channels", "upsample_initial_channel")
+    lists = ("resblock_kernel_sizes", "resblock_dilation_sizes", "upsample_rates", "upsample_kernel_sizes")
+    others: dict[str, Any] = dict.fromkeys(ones, 1) | dict.fromkeys(lists, ()) | {"n_layers": 0, "resblock": "1"}
+    named = ("",) * emotions
+    sizes = SynthesizerConfig(variant, inter_channels=inter, hidden_channels=hidden, emotions=named, **others)
     with torch.device("meta"):
         encoder = TextEncoder(sizes)
     state = {f"enc_p.{name}": tuple(value.shape) for name, value in encoder.state_dict().items()}

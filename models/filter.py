@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from models.config import SynthesizerConfig
 from models.generator import SLOPE, ResBlock2, masked
-from models.source import finer
+from models.source import refine
 
 LOUDEST = 4.0  # log magnitude
 QUIETEST = -16.0  # for the phase, which would listen to silence as much
@@ -97,7 +97,7 @@ class Filter(nn.Module):
         )
 
     def forward(self, z: Tensor, speaker: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What source.driven() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
+        """What source.excite() makes of a latent [B, I + 2 * hop, F], speaker [B, G, 1] -> waveform [B, 1, F * hop].
 
         With a mask [B, 1, F] the masked frames act as what lies beyond a true end, as in Generator.
         """
@@ -111,7 +111,7 @@ class Filter(nn.Module):
             x = block(x, mask)
         x = self.conv_post(F.leaky_relu(x, SLOPE)).unflatten(1, (self.rates[0], -1))  # [B, steps, bins, F]
         x = x.permute(0, 2, 3, 1).flatten(2)
-        return torch.cat((x, finer(source, self.rates[0])), dim=1)
+        return torch.cat((x, refine(source, self.rates[0])), dim=1)
 
     def tail(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """The filters: what head() gives -> waveform [B, 1, F * hop]. The mask is that of the frames."""
@@ -119,7 +119,7 @@ class Filter(nn.Module):
         mask = None if mask is None else mask.repeat_interleave(self.rates[0], dim=-1)
         logs = filters.clamp(max=LOUDEST)
         of_pulses, of_noise = masked(logs.exp(), mask).split(self.bins, dim=1)
-        pulses, noise = finer(masked(source, mask), self.rates[1]).split(1, dim=1)
+        pulses, noise = refine(masked(source, mask), self.rates[1]).split(1, dim=1)
         phases = self.phase(logs[:, : self.bins[0]].clamp(min=QUIETEST)) if self.phase else None
         first, second = self.transforms
         wave = first(pulses, of_pulses, phases) + second(noise, of_noise)  # noise has a phase of its own

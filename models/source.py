@@ -13,7 +13,7 @@ from torch import Tensor
 
 HIGHEST = 10_000.0  # Hz, of the pulses' harmonics
 PULSE = 1 / 16  # amplitude of each
-HELD = 1  # frame by which pulses go on before and after what is voiced
+MARGIN = 1  # frame by which pulses go on before and after what is voiced
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class Pitch:
     minimum_phase: bool = False
 
 
-def driven(z: Tensor, noise: Tensor, pitch: Pitch, rate: int) -> Tensor:
+def excite(z: Tensor, noise: Tensor, pitch: Pitch, rate: int) -> Tensor:
     """Latent [B, I, F] of whole sentences and noise [B, hop, F] -> [B, I + 2 * hop, F]: with pulses and noise besides.
 
     The samples of a frame lie in channels, so that windows may be cut anywhere and see the same. rate: samples a
     second.
     """
     hop = noise.shape[1]
-    cycles = held(turns(z, pitch, hop, rate), HELD)
+    cycles = extend(cycles_per_frame(z, pitch, hop, rate), MARGIN)
     before = F.pad(cycles, (1, 0))[:, :-1]
     turned = torch.where(before > 0, (cycles + before) / 2, 0).cumsum(1)
     # It starts anew with each voiced stretch, so that the last digits of F0 do not add up over a sentence.
@@ -44,13 +44,13 @@ def driven(z: Tensor, noise: Tensor, pitch: Pitch, rate: int) -> Tensor:
     return torch.cat((z, pulses(cycles, phase, hop, rate), noise.to(z)), dim=1)
 
 
-def turns(z: Tensor, pitch: Pitch, hop: int, rate: int) -> Tensor:
+def cycles_per_frame(z: Tensor, pitch: Pitch, hop: int, rate: int) -> Tensor:
     """Latent [B, I, F] -> cycles of the fundamental a frame [B, F], in double precision; 0 where unvoiced."""
     f0 = (pitch.base * z[:, pitch.channel].double().exp2()).clamp(20, rate / 4)
     return f0 * hop / rate * (z[:, pitch.voiced] > 0.5)
 
 
-def held(cycles: Tensor, frames: int) -> Tensor:
+def extend(cycles: Tensor, frames: int) -> Tensor:
     """Some more frames of each voiced stretch's first and last pitch: where the voice sets in, the filter says."""
     for _ in range(frames):
         before, after = F.pad(cycles, (1, 0))[:, :-1], F.pad(cycles, (0, 1))[:, 1:]
@@ -76,6 +76,6 @@ def pulses(cycles: Tensor, phase: Tensor, hop: int, rate: int) -> Tensor:
     return (PULSE * torch.where(near, count, total) * (cycles > 0)[:, None]).float()
 
 
-def finer(source: Tensor, rate: int) -> Tensor:
+def refine(source: Tensor, rate: int) -> Tensor:
     """Pulses and noise [B, 2 * n, ..., T], n samples a step -> [B, 2 * n / rate, ..., T * rate]."""
     return source.unflatten(1, (2, rate, -1)).movedim(2, -1).flatten(-2).flatten(1, 2)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.config import SynthesizerConfig
-from models.source import driven
+from models.source import excite
 from models.synthesizer import Prior, Synthesizer, align, sample_prior
 
 # (stream, length, channels) -> standard normal [channels, length]; a longer draw begins with the shorter one.
@@ -94,4 +94,4 @@ def with_source(z: Tensor, config: SynthesizerConfig, noise: Noise) -> Tensor:
     """What the decoder takes, of a sentence's latent [1, I, F]: with pulses and noise, if the voice tells its pitch."""
     if not config.pitch:
         return z
-    return driven(z, noise(SOURCE_NOISE, z.shape[-1], config.hop)[None], config.pitch, config.sampling_rate)
+    return excite(z, noise(SOURCE_NOISE, z.shape[-1], config.hop)[None], config.pitch, config.sampling_rate)

@@ -13,7 +13,7 @@ from models.filter import halos as filter_halos
 from models.flow import Flow
 from models.generator import Generator
 from models.generator import halos as generator_halos
-from models.source import driven
+from models.source import excite
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Synthesizer(nn.Module):
         """
         z, config = self.flow(z_p, mask, speaker) * mask, self.config
         if config.pitch and noise is not None:
-            z = driven(z, noise, config.pitch, config.sampling_rate)
+            z = excite(z, noise, config.pitch, config.sampling_rate)
         return self.dec(z, speaker)
 
 

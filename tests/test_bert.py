@@ -538,8 +538,8 @@ def test_bert_leaves_when_idle_and_comes_back(monkeypatch):
         def start(self):
             assert self.daemon
 
-    monkeypatch.setattr("infer.engine.voice.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("infer.engine.voice.threading.Timer", Timer)
+    monkeypatch.setattr("infer.engine.features.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("infer.engine.features.threading.Timer", Timer)
     features = shared_features(MEGATRON, "bert_idle_minutes=10")
     first = features.bert("你好", [1] * 4, 64, "", 0.7)
     now[0] += 400
@@ -555,7 +555,7 @@ def test_bert_leaves_when_idle_and_comes_back(monkeypatch):
     assert torch.equal(features.bert("你好", [1] * 4, 64, "", 0.7), first)
     assert features._bert and len(timers) == 3
 
-    monkeypatch.setattr("infer.engine.voice.threading.Timer", None)
+    monkeypatch.setattr("infer.engine.features.threading.Timer", None)
     always = shared_features(MEGATRON, "bert_idle_minutes=0")
     always.bert("你好", [1] * 4, 64, "", 0.7)
     assert always._bert

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.config import SMALL, SynthesizerConfig
-from models.source import HELD, HIGHEST, PULSE, Pitch, driven, finer, held, pulses, turns
+from models.source import HIGHEST, MARGIN, PULSE, Pitch, cycles_per_frame, excite, extend, pulses, refine
 from tests.voices import CONFIG
 
 HOP, RATE = 256, 22050
@@ -21,7 +21,7 @@ def sentence(f0: list[float]) -> torch.Tensor:
 
 def samples(z: torch.Tensor) -> torch.Tensor:
     """The pulses alone [samples]."""
-    return driven(z, torch.zeros(1, HOP, z.shape[-1]), PITCH, RATE)[0, 2 : 2 + HOP].T.flatten().double()
+    return excite(z, torch.zeros(1, HOP, z.shape[-1]), PITCH, RATE)[0, 2 : 2 + HOP].T.flatten().double()
 
 
 def test_pulses_are_the_sum_of_all_harmonics():
@@ -33,7 +33,7 @@ def test_pulses_are_the_sum_of_all_harmonics():
 
 def test_a_glide_goes_on_from_frame_to_frame():
     f0 = torch.linspace(100, 200, 60).tolist()
-    cycles = turns(sentence(f0), PITCH, HOP, RATE)
+    cycles = cycles_per_frame(sentence(f0), PITCH, HOP, RATE)
     assert torch.allclose(cycles[0] * RATE / HOP, torch.tensor(f0).double(), atol=1e-4)
     peaks = (samples(sentence(f0)) > 1).nonzero().flatten()
     gaps = peaks[1:][peaks.diff() > 20] - peaks[:-1][peaks.diff() > 20]
@@ -55,8 +55,8 @@ def test_pulses_go_on_a_little_and_each_voiced_stretch_starts_anew():
     first = sentence([0, 0, 0, 0, 150, 160, 170, 0, 0, 0])
     second = sentence([90, 80, 0, 0, 0, 0, 0, 0, 150, 160, 170, 0, 0, 0])
     heard = samples(first)
-    assert not heard[: (4 - HELD) * HOP].any() and not heard[(7 + HELD) * HOP :].any()
-    assert all(frame.any() for frame in heard[(4 - HELD) * HOP : (7 + HELD) * HOP].split(HOP))
+    assert not heard[: (4 - MARGIN) * HOP].any() and not heard[(7 + MARGIN) * HOP :].any()
+    assert all(frame.any() for frame in heard[(4 - MARGIN) * HOP : (7 + MARGIN) * HOP].split(HOP))
     again = samples(second)[4 * HOP :]
     assert torch.equal(heard[4 * HOP : 7 * HOP], again[4 * HOP : 7 * HOP])
     assert (heard[2 * HOP : 9 * HOP] - again[2 * HOP : 9 * HOP]).abs().max() < 1e-12
@@ -65,8 +65,8 @@ def test_pulses_go_on_a_little_and_each_voiced_stretch_starts_anew():
 def test_a_held_pitch_is_the_nearest_one():
     cycles = torch.tensor([[0, 0, 0, 5, 7, 0, 0, 0, 0, 0, 3, 0], [4, 0, 6, 0, 0, 0, 0, 0, 2, 0, 0, 1]]).double()
     wanted = torch.tensor([[0, 5, 5, 5, 7, 7, 7, 0, 3, 3, 3, 3], [4, 6, 6, 6, 6, 0, 2, 2, 2, 2, 1, 1]]).double()
-    assert torch.equal(held(cycles, 2), wanted) and torch.equal(held(cycles, 0), cycles)
-    assert not held(torch.zeros(1, 4), 2).any()
+    assert torch.equal(extend(cycles, 2), wanted) and torch.equal(extend(cycles, 0), cycles)
+    assert not extend(torch.zeros(1, 4), 2).any()
 
 
 def test_any_latent_gives_finite_pulses():
@@ -80,12 +80,12 @@ def test_samples_stay_in_order_on_the_way_to_the_last_stage():
     frames = torch.arange(6.0 * HOP).reshape(1, 6, HOP).mT  # [1, HOP, 6]: sample t of the sentence is t
     x = torch.cat((frames, -frames), dim=1)
     for rate in (8, 2, 4, 4):
-        x = finer(x, rate)
+        x = refine(x, rate)
     assert (
         x.shape == (1, 2, 6 * HOP) and torch.equal(x[0, 0], torch.arange(6.0 * HOP)) and torch.equal(x[0, 1], -x[0, 0])
     )
-    flat = finer(torch.cat((frames, -frames), dim=1).unsqueeze(2), 8)  # [B, C, 1, T], as training has it
-    assert torch.equal(flat.squeeze(2), finer(torch.cat((frames, -frames), dim=1), 8))
+    flat = refine(torch.cat((frames, -frames), dim=1).unsqueeze(2), 8)  # [B, C, 1, T], as training has it
+    assert torch.equal(flat.squeeze(2), refine(torch.cat((frames, -frames), dim=1), 8))
 
 
 @pytest.mark.parametrize(

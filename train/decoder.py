@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from models.filter import Filter
-from models.source import driven
+from models.source import excite
 from models.synthesizer import Synthesizer
 from train.common import Utterance, corpus, initials, network, speakers
 from train.ear import frame_labels
@@ -22,7 +22,7 @@ QUIET = (-1.5, -5.0)  # log magnitudes of pulses and noise that training begins 
 def sound(net: Synthesizer, latent: Tensor, noise: Tensor, who: Tensor) -> Tensor:
     """Latent [B, C, F], noise [B, HOP, F], speakers [B] -> wave [B, F * HOP]."""
     assert net.config.pitch
-    given = driven(latent, noise, net.config.pitch, net.config.sampling_rate)
+    given = excite(latent, noise, net.config.pitch, net.config.sampling_rate)
     return net.dec(given, speakers(net, who)).flatten(1)
 
 

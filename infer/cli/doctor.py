@@ -66,11 +66,12 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     log.set_up(settings.webui.debug)
     report = examine(options.file, options.config)
-    missing = Features(settings, devices.choose("cpu")).missing(report.variant) if report.usable else []
+    variant = report.variant if report.usable else None
+    missing = Features(settings, devices.choose("cpu")).missing(variant) if variant else []
     sys.stdout.reconfigure(errors="replace")
     print(report.text())
-    for english, _ in missing:
-        print(f"  {'MISSING':<20}{english}")
+    for sentence in missing:
+        print(f"  {'MISSING':<20}{sentence}")
     if not options.convert:
         return 0 if report.usable and not missing else 1
     try:

@@ -113,17 +113,8 @@ class Voice:
         if not understood:
             notices.append(message("engine.unknown_emotion", emotion=shown(prompt), neutral=known[0], emotions=known))
         elif prompt and prompt not in known and not all(name.isdigit() for name in known):
-            english, chinese = in_words(weights, known)
-            shares = _Shares("", {"en": english, "zh": chinese})
-            notices.append(message("engine.emotion", emotion=shown(prompt), shares=shares))
+            notices.append(message("engine.emotion", emotion=shown(prompt), shares=in_words(weights, known)))
         return value, notices
-
-
-class _Shares(Message):
-    """Emotions and how much of each, which emotional.table tells in both languages."""
-
-    def say(self, language: str) -> str:
-        return self.facts[language]
 
 
 _WEIGHT = re.compile(r"\d{1,40}(?:\.\d{1,40})?|\.\d{1,40}")

@@ -29,18 +29,14 @@ from torch import Tensor
 from models.config import plain
 from words import Fault, Message
 
-DTYPES = {
-    "DoubleStorage": torch.float64,
-    "FloatStorage": torch.float32,
-    "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64,
-    "IntStorage": torch.int32,
-    "ShortStorage": torch.int16,
-    "CharStorage": torch.int8,
-    "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool,
-}
+_KINDS = (  # in a pickle of torch, and in safetensors
+    *(("Double", "F64", torch.float64), ("Float", "F32", torch.float32), ("Half", "F16", torch.float16)),
+    *(("BFloat16", "BF16", torch.bfloat16), ("Long", "I64", torch.int64), ("Int", "I32", torch.int32)),
+    *(("Short", "I16", torch.int16), ("Char", "I8", torch.int8), ("Byte", "U8", torch.uint8)),
+    ("Bool", "BOOL", torch.bool),
+)
+DTYPES = {f"{name}Storage": dtype for name, _, dtype in _KINDS}
+_SAFETENSORS_DTYPES = {name: dtype for _, name, dtype in _KINDS}
 _GLOBALS = {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"}
 _GLOBALS |= {f"torch {name}" for name in DTYPES}
 
@@ -216,13 +212,6 @@ class _Safetensors(TensorFile):
 def _is_size(value: Any) -> bool:
     """Of a tensor, or a place in a file."""
     return type(value) is int and 0 <= value < 1 << 62
-
-
-_SAFETENSORS_DTYPES = {
-    **{"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16},
-    **{"I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8},
-    "BOOL": torch.bool,
-}
 
 
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

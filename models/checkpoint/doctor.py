@@ -7,21 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.checkpoint import (
-    CheckpointError,
-    build,
-    cure,
-    find_config,
-    have_unit_codes,
-    inference_state,
-    is_training_only,
-    kind_of,
-    misfits,
-    opened,
-    outline,
-    read_config,
-    stored,
-)
+from models import checkpoint
 from models.config import SynthesizerConfig, Variant, plain, speakers, version_of
 from models.families import detect, listed
 from words import Message, message, say
@@ -115,14 +101,14 @@ def examine(path: Path, config_file: Path | None = None) -> Report:
     notes: list[Message] = []
     config: Mapping[str, Any] | None = None
     try:
-        config = read_config(config_file or find_config(path))
-    except CheckpointError as error:
+        config = checkpoint.read_config(config_file or checkpoint.find_config(path))
+    except checkpoint.CheckpointError as error:
         problems.append(error.message)
     try:
-        with opened(path) as file:
+        with checkpoint.opened(path) as file:
             about |= {"file_bytes": path.stat().st_size} | _weigh(file.described, file.other_bytes)
-            state = inference_state(file.described)
-            unit_codes, claims = have_unit_codes(file), config or {}
+            state = checkpoint.inference_state(file.described)
+            unit_codes, claims = checkpoint.have_unit_codes(file), config or {}
             shapes = {key: tuple(value.shape) for key, value in state.items()}
             variant, why = detect(shapes, version_of(claims), str(claims.get("variant", ""))[:40], unit_codes)
             about |= {"variant": variant, "why": why}
@@ -131,27 +117,28 @@ def examine(path: Path, config_file: Path | None = None) -> Report:
                 sizes = SynthesizerConfig.from_json(config, variant)
                 about |= {"sizes": sizes, "speakers": tuple(speakers(config, sizes.n_speakers))}
                 notes += _unnamed(config, sizes.n_speakers)
-                network = outline(sizes, len(state))
-                remedy = cure(network, state)
-                problems += [message("checkpoint.it", misfit=misfit, cure=remedy) for misfit in misfits(network, state)]
+                network = checkpoint.outline(sizes, len(state))
+                remedy = checkpoint.cure(network, state)
+                misfits = checkpoint.misfits(network, state)
+                problems += [message("checkpoint.it", misfit=misfit, cure=remedy) for misfit in misfits]
                 if not problems:  # only now the numbers are read
-                    build(sizes, inference_state(stored(file)), path.name)
+                    checkpoint.build(sizes, checkpoint.inference_state(checkpoint.stored(file)), path.name)
             if "ZH" not in variant.speaks:
                 problems.append(message("checkpoint.japanese_alone"))
-    except CheckpointError as error:  # without a family, a lost config.json is no news
+    except checkpoint.CheckpointError as error:  # without a family, a lost config.json is no news
         problems = [*problems, error.message] if "variant" in about else [error.message]
     return Report(**about, problems=tuple(problems), notes=tuple(notes))
 
 
 def _weigh(described: Mapping[str, Tensor], other_bytes: int) -> dict[str, Any]:
     """Sizes of what is stored, for Report."""
-    speaking = [value for name, value in described.items() if not is_training_only(name)]
-    training = [value for name, value in described.items() if is_training_only(name)]
+    speaking = [value for name, value in described.items() if not checkpoint.is_training_only(name)]
+    training = [value for name, value in described.items() if checkpoint.is_training_only(name)]
     return {
         "parameters": sum(value.numel() for value in speaking),
         "speaking_bytes": sum(value.nbytes for value in speaking),
         "training_bytes": sum(value.nbytes for value in training) + other_bytes,
-        "precision": ", ".join(sorted({kind_of(value) for value in speaking})),
+        "precision": ", ".join(sorted({checkpoint.kind_of(value) for value in speaking})),
     }
 
 

@@ -386,6 +386,6 @@ def _filtered(graph: Graph, transform: Transform, wave: str, logs: str, phase: M
 
 
 def _finer(graph: Graph, source: str, rate: int, rest: int) -> str:
-    """models.source.finer, of 2 * rate * rest channels."""
+    """models.source.refine, of 2 * rate * rest channels."""
     source = graph("Reshape", source, [2, rate, rest, -1])
     return graph("Reshape", graph("Transpose", source, perm=[0, 2, 3, 1]), [1, 2 * rest, 1, -1])
