@@ -56,7 +56,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     from page.files import TEMPORARY, Files
     from page.guard import Contract, Guard, loopback
     from page.sample import Samples
-    from page.studio import EMOTIONS, FORMATS, PROMPTS, Studio
+    from page.studio import FORMATS, Studio
 
 ASSETS = Path(__file__).resolve().parent / "page"
 TELL_CONTROLS = "(...values) => { window.studio?.controls(values) }"
@@ -104,7 +104,7 @@ class Page:
         gone = message("voices.gone", voice=voice)
         return self.voices.get(voice or "") or VoiceInfo(voice or "", voice or "", (), (), 0, (gone,))
 
-    def chosen(self, voice: str | None) -> str | None:
+    def available(self, voice: str | None) -> str | None:
         """The voice, while it is there; else the one that a new listener gets."""
         return next((v for v in (voice, self.engine.default_voice, *self.voices) if v in self.voices), None)
 
@@ -115,8 +115,8 @@ class Page:
         return {"listener": listener}, *self.offer(voice, request)
 
     def offer(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
-        chosen = self.chosen(voice)
-        return gr.Dropdown(choices=self.choices(), value=chosen), *self.arrive(chosen, request)
+        voice_or_default = self.available(voice)
+        return gr.Dropdown(choices=self.choices(), value=voice_or_default), *self.arrive(voice_or_default, request)
 
     def rescan(self, voice: str, request: gr.Request) -> tuple[Any, ...]:
         """Voices or models have come or gone: the list of voices, and what the chosen one lacks now.
@@ -126,7 +126,7 @@ class Page:
         with suppress(SpeechError):  # the other tab says it
             self.voices = self.engine.voices()
         voices, *rest, missing = self.offer(voice, request)
-        if self.chosen(voice) == voice:
+        if self.available(voice) == voice:
             rest = [gr.Dropdown(choices=list(self.info(voice).speakers)), gr.skip()]
         return voices, *rest, missing
 
@@ -144,7 +144,7 @@ class Page:
 
     def emotions(self, info: VoiceInfo, language: str) -> list[tuple[str, str]]:
         """What an emotion is called, and its prompt; the first needs none."""
-        labels = EMOTIONS | PROMPTS
+        labels = pairs("emotions")
         names = info.emotions or tuple(labels)
         place = LANGUAGES.index(language)
         return [(labels.get(name, (name, name))[place], "" if name == names[0] else name) for name in names]
@@ -155,18 +155,21 @@ class Page:
         What no page would say changes nothing.
         """
         try:
-            given = json.loads(recipe)  # a preset's `sample` is no control, and the browser's own
-            values = defaults() | {name: given[name] for name in given if name != "sample"}
+            values = json.loads(recipe)  # a preset's `sample` is no control, and the browser's own
+            values = defaults() | {name: values[name] for name in values if name != "sample"}
             SpeechRequest.from_dict(values)
         except (ValueError, TypeError, SpeechError):
             return [gr.skip() for _ in CONTROLS[1:]]
-        info, language = self.info(self.chosen(values["voice"])), language_of(request)
+        info, language = self.info(self.available(values["voice"])), language_of(request)
         choices: dict[str, Any] = {
             "voice": self.choices(),
             "speaker": list(info.speakers),
             "emotion": self.emotions(info, language),
         }
-        values |= {"voice": self.chosen(values["voice"]), "speaker": values["speaker"] or next(iter(info.speakers), "")}
+        values |= {
+            "voice": self.available(values["voice"]),
+            "speaker": values["speaker"] or next(iter(info.speakers), ""),
+        }
         if info.emotions and values["emotion"] == info.emotions[0]:
             values["emotion"] = ""
         return [
@@ -190,22 +193,22 @@ def component(name: str, page: Page, i18n: gr.I18n) -> gr.components.Component:
     """A control, made from its option of SpeechRequest."""
     value: Any = OPTIONS[name].default
     limits = OPTIONS[name].metadata
-    shown: dict[str, Any] = {"label": i18n(name), "elem_id": name}
+    options: dict[str, Any] = {"label": i18n(name), "elem_id": name}
     if name == "text":
-        return gr.Textbox(**shown, placeholder=i18n("placeholder"), lines=5, max_lines=10, autofocus=True)
+        return gr.Textbox(**options, placeholder=i18n("placeholder"), lines=5, max_lines=10, autofocus=True)
     if name == "voice":
-        return gr.Dropdown(page.choices(), value=page.engine.default_voice, **shown)
+        return gr.Dropdown(page.choices(), value=page.engine.default_voice, **options)
     if name == "speaker":
-        return gr.Dropdown([], allow_custom_value=True, info=i18n("speaker.help"), **shown)
+        return gr.Dropdown([], allow_custom_value=True, info=i18n("speaker.help"), **options)
     if name == "emotion":
-        return gr.Dropdown([], value="", allow_custom_value=True, info=i18n("emotion_help"), **shown)
+        return gr.Dropdown([], value="", allow_custom_value=True, info=i18n("emotion_help"), **options)
     if name == "seed":
-        return gr.Number(value, precision=0, min_width=120, **shown)
+        return gr.Number(value, precision=0, min_width=120, **options)
     if name not in PLAIN:
-        shown["info"] = i18n(f"{name}.help")
+        options["info"] = i18n(f"{name}.help")
     if limits["low"] is None:
-        return gr.Textbox(value, **shown)
-    return gr.Slider(limits["low"], limits["high"], value, step=limits["step"], **shown)
+        return gr.Textbox(value, **options)
+    return gr.Slider(limits["low"], limits["high"], value, step=limits["step"], **options)
 
 
 def translations() -> gr.I18n:

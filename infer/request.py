@@ -156,7 +156,8 @@ class Speech:
     of the number: nobody keeps zeros. start: seconds from the beginning of the whole. sentence, sentences: which
     sentence of how many. phones, characters: times of the whole sentence. timings: seconds that each stage has taken
     for this sentence so far. last: the sentence ends with this piece. notices: what the user should know, on the
-    first piece it concerns. card: which card of a project (infer/documents/project.py) it belongs to.
+    first piece it concerns. card: which of the lines it belongs to. forms: its sound as a face sends it, by name, made
+    once however often it is heard.
     """
 
     samples: np.ndarray
@@ -173,6 +174,7 @@ class Speech:
     notices: tuple[Message, ...] = ()
     card: int = 0
     pause: float = 0.0
+    forms: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def final(self) -> bool:
@@ -191,7 +193,7 @@ class Speech:
 
     def silent(self) -> "Speech":
         """A pause of the same length in its place: for who needs the times and no samples any more."""
-        return replace(self, samples=np.zeros(0, np.float32), pause=self.duration)
+        return replace(self, samples=np.zeros(0, np.float32), pause=self.duration, forms={})
 
 
 def too_long(limit: float) -> BadRequest:

@@ -31,7 +31,7 @@ def language_of(request: gr.Request) -> str:
 
 
 def private(settings: Settings) -> bool:
-    """Whether none but its owner reaches the page: this machine alone does, or a password is asked for."""
+    """Whether none but its owner reaches the page: this machine alone does, or a password is kind for."""
     return bool(settings.user) or (loopback(settings.host) and not settings.webui.share)
 
 
@@ -41,14 +41,14 @@ def private(settings: Settings) -> bool:
 def answering(work: Callable[[Any], Any], name: str = "") -> Callable[[Any], Any]:
     """A server function for a script of the page: what went wrong comes back as {"error": [Chinese, English]}.
 
-    What it is asked must be of the type that page/asks.py has under its name, by default the name of `work`.
+    What it is kind must be of the type that page/asks.py has under its name, by default the name of `work`.
     """
     name = name or work.__name__
-    asked = adapter(name)
+    kind = adapter(name)
 
     def begin(data: Any) -> Any:
         try:
-            asked.validate_python(data)
+            kind.validate_python(data)
         except (ValidationError, RecursionError) as error:
             raise BadRequest("guard.useless") from error
         return work(data)
@@ -65,9 +65,9 @@ def answering(work: Callable[[Any], Any], name: str = "") -> Callable[[Any], Any
         except Exception as error:
             return _error(name, error)
 
-    made = answer_later if inspect.iscoroutinefunction(work) else answer
-    made.__name__ = name  # by which the script calls it
-    return made
+    function = answer_later if inspect.iscoroutinefunction(work) else answer
+    function.__name__ = name  # by which the script calls it
+    return function
 
 
 def _error(where: str, error: Exception) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def lines_html(lines: Sequence[tuple[str | Fault | Message, str]], language: str
     return "".join(f'<p class="{kind}">{html.escape(sentence(line, language))}</p>' for line, kind in lines)
 
 
-def shown(folder: Path, settings: Settings) -> str:
+def place_name(folder: Path, settings: Settings) -> str:
     """A folder without what lies above the project; of one elsewhere the last two parts."""
     if folder.is_relative_to(settings.root):
         return str(folder.relative_to(settings.root))

@@ -61,10 +61,10 @@ ASKS: dict[str, Any] = {
 
 def adapter(name: str) -> TypeAdapter:
     """Checks the argument of a server function; of one that is not above nothing is asked."""
-    asked = ASKS.get(name, Any)
-    if isinstance(asked, dict):
+    kind = ASKS.get(name, Any)
+    if isinstance(kind, dict):
         parts: dict[str, Any] = {
-            key.rstrip("?"): (kind, None if key.endswith("?") else ...) for key, kind in asked.items()
+            key.rstrip("?"): (part, None if key.endswith("?") else ...) for key, part in kind.items()
         }
-        asked = create_model(name, __config__=ConfigDict(strict=True), **parts)
-    return TypeAdapter(asked)
+        kind = create_model(name, __config__=ConfigDict(strict=True), **parts)
+    return TypeAdapter(kind)

@@ -33,7 +33,7 @@ from infer.engine.turns import Turn, listener_named
 from infer.files import MOST_BYTES, write_whole
 from infer.request import BadRequest, Busy, Speech, SpeechError, SpeechRequest
 from page import answers, panel
-from page.files import KEPT, Files
+from page.files import KEPT, Files, check_room, not_written
 from page.guard import asking
 from page.sample import Samples, decoded
 from words import Message, message, pairs
@@ -45,7 +45,7 @@ ABANDONED = 60.0  # seconds without a look, after which a batch stops: its tab w
 PACE = 0.5  # seconds between two looks; the server waits, since browsers slow down the clocks of hidden tabs
 AT_A_LOOK, SHOWN, FAULTS = 500, 8, 20  # results in one answer, first texts and faults that are shown
 AGE, MOST_KEPT = 2 * 24 * 3600, 8 << 30  # seconds and bytes that stopped and finished batches stay on disk
-MOST_RUN, SPARE = 4 << 30, 500 << 20  # bytes of one batch, and of the disk that are left to others
+MOST_RUN = 4 << 30  # bytes of one batch
 REMEMBERED, MOST_ROWS = 64, 50_000  # finished batches whose results can still be asked for, and rows in them all
 MOST_BYTES_A_SECOND = 2 * 48_000  # of a joined wav
 
@@ -89,7 +89,6 @@ def _safe(stem: str) -> str:
 
 def faults(engine: Engine, entries: Sequence[Entry], base: SpeechRequest) -> Iterator[tuple[Entry, SpeechError]]:
     """Entries that cannot be said, as far as that can be told before anything is spoken."""
-    most = engine.settings.max_characters
 
     @functools.cache  # as many rows name the same
     def check(voice: str, speaker: str) -> None:
@@ -102,8 +101,7 @@ def faults(engine: Engine, entries: Sequence[Entry], base: SpeechRequest) -> Ite
             request = entry.request(base)
             if entry.options:
                 check(request.voice, request.speaker)
-            if len(request.text) > most:
-                raise BadRequest("batch.long_text", count=len(request.text), most=most)
+            engine.check_length(request)
         except SpeechError as error:
             yield entry, error
 
@@ -135,22 +133,15 @@ class Work:
         """Removes what is too old or too much, oldest first, but no folder whose key is busy."""
         if not self._root.is_dir():
             return
-        there = [folder for folder in self.root.iterdir() if re.fullmatch("[0-9a-f]{64}", folder.name)]
+        folders = [folder for folder in self.root.iterdir() if re.fullmatch("[0-9a-f]{64}", folder.name)]
         total = 0
-        for folder in sorted(there, key=lambda folder: folder.stat().st_mtime, reverse=True):
-            total += _size(folder)
+        for folder in sorted(folders, key=lambda folder: folder.stat().st_mtime, reverse=True):
+            for file in folder.rglob("*"):
+                with suppress(FileNotFoundError):  # another batch may be at work in it
+                    total += file.stat().st_size
             old = time.time() - folder.stat().st_mtime > AGE
             if folder.name not in busy and (old or total > MOST_KEPT):
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def _size(folder: Path) -> int:
-    """Bytes in a folder, in which another batch may be at work."""
-    total = 0
-    for file in folder.rglob("*"):
-        with suppress(FileNotFoundError):
-            total += file.stat().st_size
-    return total
 
 
 @dataclass(eq=False)
@@ -185,15 +176,6 @@ class Job(Turn):
     def out(self) -> Path:
         return self.folder / f"out.{self.order.ending}"
 
-    @property
-    def report(self) -> Path:
-        return self.out.with_name(f"{self.out.stem}.{REPORT}")
-
-    @property
-    def finished(self) -> Path:
-        """Stands beside a file that is complete: its rows, since a joined file's items are gone."""
-        return self.folder / "finished.json"
-
     def begin(self) -> None:
         self.state = "making"
 
@@ -206,10 +188,10 @@ class Job(Turn):
                 self.steps.close()  # the report is written here
         except Exception as caught:
             error = error or caught
+        if isinstance(error, OSError):
+            error = not_written(error)
         if isinstance(error, SpeechError):
             self.error = error.message
-        elif isinstance(error, OSError):
-            self.error = message("batch.no_files", reason=error.strerror or type(error).__name__)
         elif error:  # whatever it was, the page must not wait for ever
             log.failure("a batch", error)
             self.error = message("batch.unexpected", error=type(error).__name__)
@@ -364,7 +346,7 @@ class Batches:
         when, address = job.offered.get(what, (0.0, "")) if job else (0.0, "")
         if address and time.monotonic() - when < KEPT / 2 and self.files.has(address):
             return address
-        source = job and (job.report if what == "report" else job.out)
+        source = job and (job.out.with_name(f"out.{REPORT}") if what == "report" else job.out)
         if not job or not source or not source.exists():
             raise BadRequest("batch.gone")
         name = f"{job.order.stem}.{REPORT if what == 'report' else job.order.ending}"
@@ -388,11 +370,12 @@ class Batches:
         for name in sorted(names):
             with suppress(BadRequest):  # there is no such voice: its rows fail by themselves
                 stamps.append(repr(self.engine.files(name).stamp()))
-        return [*stamps, self.engine.glossary(base).digest.hex()]
+        return [*stamps, self.engine.glossary(base.readings).digest.hex()]
 
     def _make(self, job: Job) -> Generator[None, None, None]:
-        if job.finished.exists() and job.out.exists():
-            job.rows = [row | {"status": "skipped"} for row in json.loads(job.finished.read_text("utf-8"))]
+        finished = job.folder / "finished.json"  # beside a file that is complete: its rows, for a joined one's are gone
+        if finished.exists() and job.out.exists():
+            job.rows = [row | {"status": "skipped"} for row in json.loads(finished.read_text("utf-8"))]
             job.state = "done"
             return
         job.began = time.monotonic()
@@ -408,12 +391,14 @@ class Batches:
                     job.at = None
                     with suppress(OSError):
                         written += (batch.folder / step.file).stat().st_size if step.file else 0
-                    whole = (step.start + step.seconds) * MOST_BYTES_A_SECOND if order.ending == "wav" else 0
-                    _check_room(written, job.folder, whole)
+                    if written > MOST_RUN:
+                        raise BadRequest("batch.too_large", most=MOST_RUN >> 30)
+                    joined = (step.start + step.seconds) * MOST_BYTES_A_SECOND if order.ending == "wav" else 0
+                    check_room(job.folder, joined)
                 yield
         if len(job.rows) == len(order.entries) and not job.cancelled():
             if job.out.exists() and not any(row["status"] == "failed" for row in job.rows):
-                write_whole(job.finished, json.dumps(job.rows))
+                write_whole(finished, json.dumps(job.rows))
             job.state = "done"
 
 
@@ -429,14 +414,6 @@ def row_of(result: Result) -> dict[str, Any]:
         "unfit": result.unfit,
         "notes": [note.pair for note in ((result.error.message,) if result.error else ()) + result.notices],
     }
-
-
-def _check_room(written: int, folder: Path, whole: float) -> None:
-    """written: bytes so far. whole: those of the file in which all will be joined."""
-    if written > MOST_RUN:
-        raise BadRequest("batch.too_large", most=MOST_RUN >> 30)
-    if shutil.disk_usage(folder).free < SPARE + whole:
-        raise BadRequest("batch.disk_full")
 
 
 def _link(source: Path, target: Path) -> None:

@@ -10,7 +10,7 @@ from infer.ending import ending
 from infer.hub.download import FetchError, Item, Plan, bring, look_up, place
 from infer.request import SpeechError
 from infer.settings import Settings
-from page import shown
+from page import place_name
 from words import Message, message
 
 APART, KEPT = 0.25, 40  # seconds between the moments that the rate is taken from, and how many of them
@@ -83,15 +83,15 @@ class Downloads:
     def start(self, item: Item) -> Download:
         """Begins a download, or goes on with an earlier one; one that is running stays alone."""
         with self._lock:
-            now = self.latest.get(item.name)
-            if now is None or not now.running:
-                now = self.latest[item.name] = Download(item)
-                threading.Thread(target=self._run, args=(now,), name=f"fetch {item.name}", daemon=True).start()
-            return now
+            latest = self.latest.get(item.name)
+            if latest is None or not latest.running:
+                latest = self.latest[item.name] = Download(item)
+                threading.Thread(target=self._run, args=(latest,), name=f"fetch {item.name}", daemon=True).start()
+            return latest
 
     def stop(self, item: Item) -> None:
-        if now := self.latest.get(item.name):
-            now.stopped.set()
+        if latest := self.latest.get(item.name):
+            latest.stopped.set()
 
     @property
     def running(self) -> bool:
@@ -119,5 +119,7 @@ class Downloads:
 
     def _without_paths(self, error: SpeechError, item: Item) -> Message:  # TRANSITION: paths in finished sentences
         folder = place(item, self.settings)
-        chinese, english = (words.replace(str(folder), shown(folder, self.settings)) for words in error.message.pair)
+        chinese, english = (
+            words.replace(str(folder), place_name(folder, self.settings)) for words in error.message.pair
+        )
         return message("", en=english, zh=chinese)

@@ -133,9 +133,9 @@ class Files:
         return []
 
 
-def check_room(folder: Path) -> None:
-    """Raises OSError where the disk has less than SPARE left."""
-    if shutil.disk_usage(folder).free < SPARE:
+def check_room(folder: Path, more: float = 0) -> None:
+    """Raises OSError where the disk has less than SPARE left beside so many bytes more."""
+    if shutil.disk_usage(folder).free < SPARE + more:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 

@@ -68,32 +68,33 @@ def save(path: Path, content: str, base: str) -> str | None:
     content = whole_characters(content)
     check(content)
     with _changing(path):
-        there = read(path)
-        if there not in (base, content):
-            return together(base, content, there)
+        theirs = read(path)
+        if theirs not in (base, content):
+            return together(base, content, theirs)
         write_whole(path, content)
     return None
 
 
 def together(base: str, mine: str, theirs: str) -> str:
     """Their text without the lines that I took out, then those that I brought in: of a word said twice, mine wins."""
-    before, now, there = base.split("\n"), mine.split("\n"), theirs.split("\n")
-    out, old = set(before) - set(now), {*before, *there}
-    lines = [line for line in there if line not in out]
-    brought = [line for line in now if line not in old]
-    while brought and lines and not lines[-1].strip():
+    old, new, lines = base.split("\n"), mine.split("\n"), theirs.split("\n")
+    before = {*old, *lines}
+    additions = [line for line in new if line not in before]
+    removals = set(old) - set(new)
+    lines = [line for line in lines if line not in removals]
+    while additions and lines and not lines[-1].strip():
         lines.pop()
-    return "\n".join([*lines, *brought, *([""] if brought else [])])
+    return "\n".join([*lines, *additions, *([""] if additions else [])])
 
 
 def remember(path: Path, term: Any, reading: Any) -> None:
     """Adds a word with its pinyin, and takes away what the file said of it before. Raises BadRequest or SpeechError."""
     line = whole_characters(f"{term} {reading}"[:LARGEST])
     try:
-        settled = text.parse_glossary(line)
+        entry = text.parse_glossary(line)
     except text.GlossaryError as error:
         raise BadRequest("terms.bad_reading", term=term, reading=reading, cause=error) from error
-    if list(settled) != [term]:
+    if list(entry) != [term]:
         raise BadRequest("terms.no_term", term=term)
     with _changing(path):
         lines = [old for old in read(path).strip("\n").split("\n") if not (term in old and _term(old) == term)]

@@ -148,16 +148,16 @@ class Contract:
             if getattr(getattr(block, name), "_is_server_fn", None) is True
         }
 
-    def check(self, path: str, asked: Any) -> None:
+    def check(self, path: str, content: Any) -> None:
         """Raises Refused for what no page asks, ValidationError for what is of the wrong type."""
         if path.endswith("/component_server"):
-            call = Call.model_validate(asked)
+            call = Call.model_validate(content)
             if (call.component_id, call.fn_name) not in self.functions:
                 raise Refused("guard.gone")
             return
-        event = Event.model_validate(asked)
-        there = event.fn_index in self.events and event.trigger_id in self.triggers
-        if not there or self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
+        event = Event.model_validate(content)
+        offered = event.fn_index in self.events and event.trigger_id in self.triggers
+        if not offered or self.blocks.fns[event.fn_index].queue != path.endswith("/queue/join"):
             raise Refused("guard.gone")
         self.events[event.fn_index].validate_python(event.data)
 
@@ -208,9 +208,9 @@ class Guard:
                 chunks.append(chunk)
             body = b"".join(chunks)
             if route.method == "POST" and path.startswith(API):
-                body, asked = read(body)
+                body, content = read(body)
                 try:
-                    self.contract.check(path, asked)
+                    self.contract.check(path, content)
                 except ValidationError as error:
                     raise Refused("guard.wrong") from error
                 browser = _cookies(headers).get(BROWSER, "")
@@ -292,12 +292,12 @@ def read(body: bytes) -> tuple[bytes, Any]:
         if re.search(r"\\u[dD][89a-fA-F]", text):
             text = json.dumps(json.loads(text), ensure_ascii=False)
             body = whole_characters(text).encode()
-        asked = json.loads(body, parse_constant=_no_number)
+        content = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise Refused("guard.wrong") from error
-    if not _shallow(asked, DEPTH):
+    if not _shallow(content, DEPTH):
         raise Refused("guard.wrong")
-    return body, asked
+    return body, content
 
 
 def whole_characters(text: str) -> str:
@@ -326,17 +326,17 @@ def foreign(route: Route, headers: Headers) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return True
     hosts = [headers.get("host", ""), headers.get("x-forwarded-host", "").partition(",")[0].strip()]
-    told = [*headers.getlist("origin"), *(headers.getlist("referer") if site is None else ())]
-    return not all(any(same_place(one, host) for host in hosts if host) for one in told)
+    origins = [*headers.getlist("origin"), *(headers.getlist("referer") if site is None else ())]
+    return not all(any(same_place(one, host) for host in hosts if host) for one in origins)
 
 
 def same_place(origin: str, host: str) -> bool:
     """Whether an origin is at a host: of the same name and port, by default the port of the origin's scheme."""
     try:
-        asking, asked = urlsplit(origin), urlsplit(f"//{host}")
-        usual = {"http": 80, "https": 443}.get(asking.scheme)
-        there = (asked.hostname, asked.port or usual)
-        return bool(usual and asking.hostname) and (asking.hostname, asking.port or usual) == there
+        theirs, ours = urlsplit(origin), urlsplit(f"//{host}")
+        usual = {"http": 80, "https": 443}.get(theirs.scheme)
+        place = (ours.hostname, ours.port or usual)
+        return bool(usual and theirs.hostname) and (theirs.hostname, theirs.port or usual) == place
     except ValueError:
         return False
 
@@ -414,7 +414,7 @@ def _secured(scope: dict[str, Any], send: Any, cookies: list[str]) -> Any:
 def own_cookie(cookie: str, encrypted: bool) -> str:
     """A cookie that other sites' requests do not bring and scripts do not see."""
     value, *rules = cookie.split("; ")
-    kept = [rule for rule in rules if not re.match("(?i)samesite|httponly|secure", rule)]
+    others = [rule for rule in rules if not re.match("(?i)samesite|httponly|secure", rule)]
     if encrypted or any(rule.lower() == "secure" for rule in rules):
-        kept.append("Secure")
-    return "; ".join([value, *kept, "HttpOnly", "SameSite=Strict"])
+        others.append("Secure")
+    return "; ".join([value, *others, "HttpOnly", "SameSite=Strict"])

@@ -86,12 +86,12 @@ class Shelf:
         when, order: of the entry that was deleted and comes back to its place; by default it is the newest.
         """
         project, now = _clean(project, LARGEST), time.time()
-        heard = Project.from_dict(project).without_takes()
-        same = json.dumps(heard.as_dict(), sort_keys=True)
+        sound = Project.from_dict(project).without_takes()
+        same = json.dumps(sound.as_dict(), sort_keys=True)
         id = hashlib.sha256(same.encode()).hexdigest()[:32]
         when, order = now if when is None else when, MOST_ORDER if order is None else order
         try:
-            entry = Entry(id=id, title=title_of(heard), when=when, seconds=seconds, order=order)
+            entry = Entry(id=id, title=title_of(sound), when=when, seconds=seconds, order=order)
         except ValidationError as error:
             raise BadRequest("shelf.nothing_said") from error
         if not self.folder or not self.most:
@@ -176,9 +176,9 @@ class Shelf:
         """The files of the history, each with a stamp that changes when it does."""
         for path in self.folder.glob("*.json") if self.folder else ():
             with suppress(OSError):
-                now = path.stat()
-                if re.fullmatch("[0-9a-f]{32}", path.stem) and stat.S_ISREG(now.st_mode):
-                    yield path, (now.st_ino, now.st_size, now.st_mtime_ns, now.st_ctime_ns)
+                status = path.stat()
+                if re.fullmatch("[0-9a-f]{32}", path.stem) and stat.S_ISREG(status.st_mode):
+                    yield path, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
     def _entries(self) -> list[Entry]:
         entries = (_entry(path, stamp) for path, stamp in self._files())
@@ -233,7 +233,7 @@ def _is_preset(name: str, values: Any) -> bool:
         return False
 
 
-def recipe(data: Any) -> dict[str, Any]:
+def recipe_of(data: Any) -> dict[str, Any]:
     """The beginning of a sound file, in base64 -> how it was made: {"project": …} or {"request": …}.
 
     Raises BadRequest when it was not made here, or says no longer how.
@@ -245,14 +245,14 @@ def recipe(data: Any) -> dict[str, Any]:
     if len(head) > HEAD:
         raise BadRequest("shelf.too_much", most=HEAD >> 20)
     try:
-        made = audio.metadata(io.BytesIO(head))
+        recipe = audio.metadata(io.BytesIO(head))
     except (RuntimeError, ValueError, TypeError):  # no sound file at all
-        made = {}
-    if "cards" in made:
-        Project.from_dict(made)
-        return {"project": made}
-    if "text" in made:
-        return {"request": SpeechRequest.from_dict(made).as_dict()}
+        recipe = {}
+    if "cards" in recipe:
+        Project.from_dict(recipe)
+        return {"project": recipe}
+    if "text" in recipe:
+        return {"request": SpeechRequest.from_dict(recipe).as_dict()}
     raise BadRequest("shelf.no_recipe")
 
 
@@ -301,7 +301,7 @@ def shelf_ears(settings: Settings) -> gr.HTML:
             delete_preset=then_all(lambda ask: shelf.delete_preset(ask["name"])),
             check_preset=lambda ask: {"values": len(preset_values(ask["values"]))},
             check_project=lambda ask: {"cards": len(Project.from_dict(ask).cards)},
-            read_recipe=recipe,
+            read_recipe=recipe_of,
         ),
         words=pairs("shelf"),
         why=why,

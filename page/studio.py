@@ -1,7 +1,7 @@
 """What the editor asks for: how a text is read, speech piece by piece, files, pictures of the sound.
 
-The editor (editor.js) holds the project; here are only what was made (Takes) and what is being made (Run). So a page
-that was reloaded, or a server that was started again, goes on where it was.
+The editor (editor.js) holds the project; here is only what is being made (Run), while the engine keeps what was made.
+So a page that was reloaded, or a server that was started again, goes on where it was.
 """
 
 import base64
@@ -12,7 +12,7 @@ import threading
 import time
 from asyncio import sleep
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -25,14 +25,13 @@ from infer.documents import audio, subtitles
 from infer.documents import project as projects
 from infer.documents.picture import picture_of
 from infer.documents.project import MOST_CARDS, Project, split
-from infer.documents.takes import Takes
 from infer.ending import ending
 from infer.engine.catalogue import VoiceInfo
 from infer.engine.pipeline import Engine
 from infer.engine.turns import Turn, listener_named
 from infer.files import TemporaryFolder
-from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, too_long
-from page import answering, private
+from infer.request import BadRequest, Speech, SpeechError, SpeechRequest
+from page import answers, private
 from page.files import TEMPORARY, Files, check_room, not_written
 from page.glossary import remember
 from page.guard import asker, asking
@@ -41,6 +40,7 @@ from text import Utterance
 from text.markup import with_reading
 from text.normalize import IDEOGRAPHS
 from text.words import cut
+from words import message, pairs
 
 PATIENCE, POLL = 10.0, 0.02  # seconds: how long the editor's question stays open, how often it is looked at
 HERE, AWAY = 2.0, 10.0  # seconds since a question: a listener is waiting at this moment; nothing more is made for one
@@ -50,20 +50,10 @@ MOST_RUNS = 64  # that are remembered, the finished ones too
 MOST_SEEN = 300  # seconds of a picture
 UNSURE = 0.8  # a reading with less confidence is marked
 FORMATS = (*audio.FORMATS, *subtitles.FORMATS)
-EMOTIONS = {  # prompt -> Chinese, English; a voice with emotions of its own shows those first
-    "neutral": ("平静", "neutral"),
-    "happy": ("开心", "happy"),
-    "sad": ("难过", "sad"),
-    "angry": ("生气", "angry"),
-    "slightly happy": ("有点开心", "slightly happy"),
-    "slightly sad": ("有点难过", "slightly sad"),
-}
-PROMPTS = {  # for CLAP, which takes any words
-    "surprised": ("惊讶", "surprised"),
-    "fearful": ("害怕", "fearful"),
-    "gentle": ("温柔", "gentle"),
-    "excited": ("兴奋", "excited"),
-}
+# Prompts that the editor offers, by name in words/; a voice with emotions of its own shows those first.
+EMOTIONS = ("neutral", "happy", "sad", "angry", "slightly happy", "slightly sad")
+PROMPTS = ("surprised", "fearful", "gentle", "excited")  # for CLAP, which takes any words
+Make = Callable[[Callable[[], bool]], Generator[dict[str, Any] | None, None, None]]
 
 
 class Run(Turn):
@@ -76,14 +66,14 @@ class Run(Turn):
         self,
         listener: str,
         kind: str,
-        make: Callable[[Callable[[], bool]], Iterator[dict[str, Any] | None]],
+        make: Make,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """make: of `cancelled` the parts, with None for a step without one. clock: in seconds."""
         self.listener, self.kind, self.clock, self.address = listener, kind, clock, asking()
         self.id = secrets.token_urlsafe(16)
         self.waiting, self.done, self.stopped = True, False, False
-        self.error: list[str] | None = None
+        self.error: tuple[str, str] | None = None  # Chinese, English
         self.held = 0  # bytes of the parts, about
         self._parts: deque[tuple[dict[str, Any], int]] = deque()
         self._first = 0  # number of the first of them
@@ -109,15 +99,10 @@ class Run(Turn):
         if isinstance(error, OSError):
             error = not_written(error)
         if isinstance(error, SpeechError):
-            self.error = [error.zh, str(error)]
+            self.error = error.message.pair
         elif error:  # whatever it was, the listener's text stays and the page goes on
             log.failure(self.kind, error)
-            name = type(error).__name__
-            self.error = [
-                f"出错了（{name}）。文字还在，请再试一次；仍不行请看终端里的说明。",
-                f"Something went wrong ({name}). Your text is still here: try again, or look into the terminal for "
-                "the cause.",
-            ]
+            self.error = message("studio.went_wrong", error=type(error).__name__).pair
         self.done = True
 
     def cancelled(self) -> bool:
@@ -155,7 +140,6 @@ class Studio:
         self, engine: Engine, files: Files, samples: Samples, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.engine = engine
-        self.takes = Takes(engine, engine.settings.takes_mb)
         self.files = files
         self.samples = samples
         self.clock = clock
@@ -163,13 +147,9 @@ class Studio:
         self._lock = threading.Lock()
 
     def functions(self) -> list[Callable]:
-        """For gr.HTML; Gradio marks them, so they cannot be bound methods."""
-
-        async def pieces(ask: Any) -> dict[str, Any]:
-            return await self.pieces(ask)
-
-        named = ("voices", "read", "reading", "remember", "speak", "stop", "file", "look", "open")
-        return [answering(pieces), *(answering(_plain(getattr(self, name))) for name in named)]
+        """For the editor's scripts, by name."""
+        named = ("voices", "read", "reading", "remember", "speak", "pieces", "stop", "file", "look", "open")
+        return answers(**{name: getattr(self, name) for name in named})
 
     # --- what can be chosen, and how it is read ------------------------------------------------------------------
 
@@ -183,10 +163,7 @@ class Studio:
         utterances = self.engine.read(request)
         project = split(request, utterances)
         if not project.cards:
-            raise BadRequest(
-                "There is nothing to read aloud in this text; write some Chinese.",
-                "这段文字里没有能读出的内容，请输入中文。",
-            )
+            raise BadRequest("reading.nothing")
         cards, end = [], 0
         for card, own in zip(project.cards, projects.sentences(utterances), strict=True):
             begin = request.text.index(card.text, end)
@@ -199,17 +176,13 @@ class Studio:
         try:
             return {"text": with_reading(str(ask["text"]), int(ask["position"]), str(ask["reading"]))}
         except ValueError as error:
-            raise BadRequest(str(error), "这不是带声调的拼音；请写成 hang2 或 háng。") from error
+            raise BadRequest("studio.no_reading", cause=error) from error
 
     def remember(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{text, position}: the word around that character is read so in every text from now on."""
         settings = self.engine.settings
         if not settings.glossary or not private(settings):
-            raise BadRequest(
-                "The glossary is switched off or shared with others, so only this sentence was to be changed; untick "
-                "“remember”.",
-                "读音表已关闭，或与他人共用，所以不能记住；请去掉“记住”的勾，只改这一句。",
-            )
+            raise BadRequest("studio.glossary_shared")
         term, reading = word_at(self.engine.read(SpeechRequest(ask["text"])), int(ask["position"]))
         remember(settings.path(settings.glossary), term, reading)
         return {"term": term}
@@ -233,10 +206,7 @@ class Studio:
         """{listener, requests}: begins to make them one after the other; ends what the listener was hearing."""
         listener, wanted = listener_named(ask.get("listener")), ask.get("requests")
         if not isinstance(wanted, list) or len(wanted) > MOST_CARDS:
-            raise BadRequest(
-                f"At most {MOST_CARDS} sentences are spoken at once; say them in parts.",
-                f"一次最多说 {MOST_CARDS} 句；请分几次。",
-            )
+            raise BadRequest("studio.too_many", most=MOST_CARDS)
         requests = [self._request(values) for values in wanted]
         self._check([request.text for request in requests])
         self._stop(run for run in list(self.runs.values()) if (run.listener, run.kind) == (listener, "speak"))
@@ -249,7 +219,7 @@ class Studio:
         """
         project, format = Project.from_dict(ask["project"]).without_takes(), ask["format"]
         if format not in FORMATS:
-            raise BadRequest(f"The format {format!r} is not known.", f"不支持 {format!r} 格式。")
+            raise BadRequest("studio.no_format", format=format)
         self._check([card.text for card in project.cards])
         sample = self.samples.get(str(ask["sample"])) if ask.get("sample") else b""
         make = partial(self._filed, asker.get(), project, format, sample)
@@ -260,9 +230,7 @@ class Studio:
         make = partial(self._seen, asker.get(), self._request(ask["request"]))
         return self._begin(listener_named(ask.get("listener")), "look", make)
 
-    def _begin(
-        self, listener: str, kind: str, make: Callable[[Callable[[], bool]], Iterator[dict[str, Any] | None]]
-    ) -> dict[str, Any]:
+    def _begin(self, listener: str, kind: str, make: Make) -> dict[str, Any]:
         """The id of a run that waits for its turns. Raises Busy."""
         run = Run(listener, kind, make, self.clock)
         self.engine.line.enter(run)
@@ -273,60 +241,51 @@ class Studio:
 
     def _spoken(
         self, scope: str, requests: Sequence[SpeechRequest], cancelled: Callable[[], bool]
-    ) -> Iterator[dict[str, Any]]:
-        """The parts of a speech. scope: whose it is, see Takes."""
-        seconds, limit = 0.0, self.engine.settings.max_seconds
-        for card, request in enumerate(requests):
-            known, sentence = self.takes.find(request, scope) is not None, -1
-            with closing(self.takes.stream(request, cancelled, scope)) as pieces:
-                for piece in pieces:
-                    seconds += piece.duration
-                    if seconds > limit:
-                        raise too_long(limit)
-                    yield _part(piece, card, known, piece.sentence != sentence)
-                    sentence = piece.sentence
-            if cancelled():
-                return
+    ) -> Generator[dict[str, Any] | None, None, None]:
+        """The parts of a speech. scope: whose it is, see Engine.speak."""
+        at, began = (-1, -1), 0.0  # card and sentence, and when the card began
+        with closing(self.engine.speak(requests, cancelled, scope=scope)) as pieces:
+            for piece in pieces:
+                if piece.card != at[0]:
+                    began = piece.start
+                yield _part(piece, began, (piece.card, piece.sentence) != at)
+                at = piece.card, piece.sentence
 
     def _filed(
         self, scope: str, project: Project, format: str, sample: bytes, cancelled: Callable[[], bool]
-    ) -> Iterator[dict[str, Any] | None]:
-        def say(request: SpeechRequest, cancelled: Callable[[], bool]) -> Iterator[Speech]:
-            return self.takes.stream(request.but(emotion_audio=sample), cancelled, scope)
-
-        pieces = projects.stream(project, say, cancelled, self.engine.settings.max_seconds)
-        with TemporaryFolder(TEMPORARY) as folder:
-            path, told = Path(folder, f"speech.{format}"), []
-            written = format not in subtitles.FORMATS
-            for piece in audio.saving(path, pieces, project) if written else pieces:
+    ) -> Generator[dict[str, Any] | None, None, None]:
+        requests = [request.but(emotion_audio=sample) for request in project.requests]
+        pieces = self.engine.speak(requests, cancelled, project.pauses, scope)
+        with TemporaryFolder(TEMPORARY) as folder, closing(pieces):
+            path, heard = Path(folder, f"speech.{format}"), []
+            is_sound = format not in subtitles.FORMATS
+            for piece in audio.saving(path, pieces, project) if is_sound else pieces:
                 check_room(Path(folder))
-                told.append(piece.silent())
+                heard.append(piece.silent())
                 yield None
             if cancelled():
                 return
-            if not told:
-                raise BadRequest("There is no sentence to speak; write one.", "没有要说的句子，请先输入。")
-            if not written:
-                subtitles.write(path, told)
+            if not heard:
+                raise BadRequest("studio.no_sentence")
+            if not is_sound:
+                subtitles.write(path, heard)
             name = re.sub(r"\[[^\[\]]*\]|\W+", "", project.text)[:16] or "speech"  # readings are no part of the text
-            name = f"{name}-{told[0].request.seed}.{format}"
+            name = f"{name}-{heard[0].request.seed}.{format}"
             address = self.files.offer(name, lambda target: shutil.move(path, target), scope)
-        yield {"address": address, "name": name, "seconds": told[-1].start + told[-1].duration}
+        yield {"address": address, "name": name, "seconds": heard[-1].start + heard[-1].duration}
 
     def _seen(
         self, scope: str, request: SpeechRequest, cancelled: Callable[[], bool]
-    ) -> Iterator[dict[str, Any] | None]:
-        pieces: list[Speech] = []
-        for piece in self.takes.stream(request, cancelled, scope):
-            pieces.append(piece)
-            if piece.start + piece.duration > MOST_SEEN:
-                raise BadRequest(
-                    f"A picture shows at most {MOST_SEEN} s of sound; cut the sentence.",
-                    f"图上最多显示 {MOST_SEEN} 秒的声音；请把这一句分开。",
-                )
-            yield None
-        if pieces and not cancelled():
-            yield picture_of(pieces).as_dict()
+    ) -> Generator[dict[str, Any] | None, None, None]:
+        heard: list[Speech] = []
+        with closing(self.engine.speak([request], cancelled, scope=scope)) as pieces:
+            for piece in pieces:
+                heard.append(piece)
+                if piece.start + piece.duration > MOST_SEEN:
+                    raise BadRequest("studio.too_much_to_see", seconds=MOST_SEEN)
+                yield None
+        if heard and not cancelled():
+            yield picture_of(heard).as_dict()
 
     async def pieces(self, ask: Mapping[str, Any]) -> dict[str, Any]:
         """{run, next}: the parts from number `next` on. Waits until there is something to say.
@@ -402,29 +361,19 @@ def word_at(utterances: Sequence[Utterance], position: int) -> tuple[str, str]:
                 if position in (char.position for char in chars):
                     return word, " ".join(char.reading for char in chars)
                 begin += len(word)
-    raise BadRequest("There is no Chinese word to remember here.", "这里没有可以记住读音的汉字词。")
-
-
-def _plain(method: Callable) -> Callable:
-    """A bound method as a plain function of the same name, which is what the editor calls it by."""
-
-    def call(ask: Any) -> Any:
-        return method(ask)
-
-    call.__name__ = method.__name__
-    return call
+    raise BadRequest("studio.no_word")
 
 
 def _shown(info: VoiceInfo) -> dict[str, Any]:
     """A voice for the editor. emotions: prompt, Chinese, English."""
-    names = info.emotions or (*tuple(EMOTIONS)[:4], *PROMPTS)
-    known = EMOTIONS | PROMPTS
+    names = info.emotions or (*EMOTIONS[:4], *PROMPTS)
+    labels = pairs("emotions")
     if set(info.emotions) >= {"neutral", "happy", "sad"}:
         names = tuple(dict.fromkeys((*info.emotions, *EMOTIONS)))
     return {
         "title": info.title,
         "speakers": list(info.speakers),
-        "emotions": [[name, *known.get(name, (name, name))] for name in names],
+        "emotions": [[name, *labels.get(name, (name, name))] for name in names],
         "rate": info.sampling_rate,
     }
 
@@ -453,25 +402,27 @@ def _chars(utterance: Utterance, begin: int) -> list[dict[str, Any]]:
     return shown
 
 
-def _part(piece: Speech, card: int, known: bool, first: bool) -> dict[str, Any]:
+def _part(piece: Speech, began: float, first: bool) -> dict[str, Any]:
     """A piece for the editor: 16-bit samples in base64, its pause, and when its sentence's characters sound.
 
-    Times are seconds from the beginning of the card, and come with the sentence's first piece. known: it was made
-    before, so it has taken no time now.
+    Times are seconds from the beginning of the card, at `began`, and come with the sentence's first piece. Of what was
+    made before there are no timings: it has taken no time now.
     """
+    if "pcm" not in piece.forms:
+        piece.forms["pcm"] = base64.b64encode(audio.to_pcm16(piece.samples).astype("<i2").tobytes()).decode()
     part: dict[str, Any] = {
-        "card": card,
-        "pcm": base64.b64encode(audio.to_pcm16(piece.samples).astype("<i2").tobytes()).decode(),
+        "card": piece.card,
+        "pcm": piece.forms["pcm"],
         "rate": piece.sampling_rate,
         "sentence": piece.sentence,
         "last": piece.final,
     }
     if first:
-        part["times"] = [[round(char.start, 4), round(char.end, 4)] for char in piece.characters]
+        part["times"] = [[round(char.start - began, 4), round(char.end - began, 4)] for char in piece.characters]
     if piece.pause:
         part["pause"] = piece.pause
     if piece.notices:
-        part["notices"] = [[zh, en] for en, zh in piece.notices]
-    if piece.last and not known:
+        part["notices"] = [notice.pair for notice in piece.notices]
+    if piece.last and piece.timings:
         part["timings"] = {stage: round(seconds, 4) for stage, seconds in piece.timings.items()}
     return part

@@ -15,7 +15,7 @@ from infer.request import SpeechError
 from infer.settings import Settings
 from models.checkpoint.doctor import examine
 from models.config import plain
-from page import as_message, language_of, lines_html, panel, private, sentence, shown
+from page import as_message, language_of, lines_html, panel, place_name, private, sentence
 from page.downloads import Download, Downloads
 from page.report import report_html
 from words import Message, message
@@ -64,7 +64,7 @@ class VoicesTab:
     def voices(self, request: gr.Request, checked: str = "", report: str = "") -> str:
         """All voices as they are now, one of them with its report; of one that has gone it stands above all."""
         language = language_of(request)
-        folders = [shown(self.settings.path(folder), self.settings) for folder in self.settings.voices]
+        folders = [place_name(self.settings.path(folder), self.settings) for folder in self.settings.voices]
         put: Line = message("voices.put", folders=folders), "hint"
         try:
             infos = self.engine.voices()
@@ -110,7 +110,7 @@ class VoicesTab:
             fetch = message("voices.resume" if state.part or state.here else "voices.fetch").say(language)
             halt = message("voices.halt").say(language)
             updates += [
-                model_html(state, download, shown(state.folder, self.settings), language),
+                model_html(state, download, place_name(state.folder, self.settings), language),
                 gr.Button(fetch, visible=allowed and not busy and not state.ready),
                 gr.Button(halt, visible=allowed and busy, interactive=busy and not stopping),
             ]

@@ -4,6 +4,7 @@ import io
 import json
 import time
 import zipfile
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -12,14 +13,20 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infer.cli import say
 from infer.cli.batch import main
 from infer.documents import audio, batch, subtitles
 from infer.documents.batch import Batch, Entry, Result, decode, fitted, read_entries
 from infer.engine.pipeline import Engine, speak
+from infer.engine.turns import Line
 from infer.request import BadRequest, SpeechRequest, Timed
 from infer.settings import load_settings
+from page.files import Files
+from page.sample import Samples
+from page.studio import Studio
 from tests.test_subtitles import said
 from tests.test_text_properties import ANY
+from tests.test_turns import hear, samples_of, saying
 from tests.voices import make_tiny_voice
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\n<i>你好，</i>\n世界。\n\n2\n00:00:04,000 --> 00:00:06,000\n再见。\n"
@@ -35,6 +42,14 @@ def overrides(tmp_path_factory):
 @pytest.fixture(scope="module")
 def engine(overrides):
     return Engine(load_settings(overrides=overrides, environment={}))
+
+
+@pytest.fixture
+def call(overrides):
+    def run_command(*arguments, command=main):
+        return command([*map(str, arguments), *(f for o in overrides for f in ("--set", o))])
+
+    return run_command
 
 
 @pytest.fixture
@@ -332,7 +347,7 @@ def test_the_speed_that_fits_leaves_pauses_alone(tmp_path):
 
 def test_other_rates_are_brought_to_the_first(tmp_path):
     for name, rate in (("a.wav", 22050), ("b.wav", 44100)):
-        audio.write(tmp_path / name, np.full(rate, 0.25, np.float32), rate)
+        (tmp_path / name).write_bytes(audio.encode(np.full(rate, 0.25, np.float32), rate))
     results = [Result(Entry(i, "好"), "made", name, 1.0, 1.0, i) for i, name in enumerate(("a.wav", "b.wav"))]
     for name, rate in (("out.mp3", 22050), ("out.opus", 24000)):
         joining = Batch(None, tmp_path / name)
@@ -357,12 +372,22 @@ def test_a_cancelled_run_keeps_what_is_done(engine, tmp_path):
     ]
 
 
+def test_every_face_makes_the_same_samples(engine, call, tmp_path, monkeypatch):
+    """The command line, a batch and the page, which says a card."""
+    text, options = "你好，世界。再见！\n完了。", {"seed": 7, "pause": 0.3, "speaker": "乙"}
+    flags = [str(flag) for name, value in options.items() for flag in (f"--{name}", value)]
+    assert call(text, "-q", "-o", tmp_path / "say.wav", *flags, command=say.main) == 0
+    (result,) = run(engine, [Entry(1, text)], tmp_path / "batch", SpeechRequest("", **options))
+    assert (tmp_path / "batch" / result.file).read_bytes() == (tmp_path / "say.wav").read_bytes()
+    monkeypatch.setattr(engine, "line", Line(workers=0))
+    with closing(Files()) as files:
+        studio = Studio(engine, files, Samples())
+        parts, _ = hear(studio, studio.speak(saying(text, **options))["run"])
+    samples, _ = soundfile.read(tmp_path / "say.wav", dtype="int16")
+    assert np.array_equal(samples_of(parts), samples)
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def call(overrides):
-    return lambda *arguments: main([*map(str, arguments), *(f for o in overrides for f in ("--set", o))])
 
 
 def test_the_command_reports_and_goes_on(call, file, tmp_path, capsys):

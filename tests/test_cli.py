@@ -123,7 +123,7 @@ def test_a_mistake_is_one_sentence_and_an_exit_code(run, tmp_path, monkeypatch, 
     for name in ("large.txt", "large.json"):
         with Path(name).open("wb") as file:
             file.truncate(13 << 30)  # without a block on the disk
-    audio.write(Path("sound.wav"), np.zeros(9), 22050)
+    Path("sound.wav").write_bytes(audio.encode(np.zeros(9), 22050))
     before = sorted(tmp_path.rglob("*"))
     assert run(*arguments, "-q") == code
     error = capsys.readouterr().err

@@ -21,7 +21,6 @@ from playwright.sync_api import Locator, Page, expect
 
 import webui
 from infer.documents import audio, subtitles
-from infer.documents import project as projects
 from infer.documents.project import Project, split
 from infer.engine.pipeline import Engine
 from infer.request import Speech, SpeechRequest
@@ -182,7 +181,11 @@ def spoken(engine: Engine, text: str, **options) -> list[Speech]:
     """What the engine says of a text in cards, without the pauses between them, which the player makes."""
     request = engine.load(options.get("voice", "")).complete(SpeechRequest(text, **options))
     project = split(request.but(pause=0.0, paragraph_pause=0.0), engine.read(request))
-    return list(projects.stream(project, engine.stream))
+    return said(engine, project)
+
+
+def said(engine: Engine, project: Project) -> list[Speech]:
+    return list(engine.speak(project.requests, pauses=project.pauses))
 
 
 def pcm(pieces: list[Speech]) -> np.ndarray:
@@ -261,7 +264,7 @@ def test_type_speak_listen_and_download(visit, engine, voices, tmp_path):
         }""",
         pieces[0].sampling_rate,
     )
-    whole = list(projects.stream(project_of(page), engine.stream))
+    whole = said(engine, project_of(page))
     np.testing.assert_array_equal(np.array(decoded, np.int16), pcm(whole))
 
     for format in ("flac", "opus"):
@@ -367,7 +370,7 @@ def test_cards_are_changed_one_by_one(visit, engine):
     cards = project_of(page).cards
     assert [card.text for card in cards] == ["改了的一句。", "又多一句。", "第二句。", "第三句。"]
     assert cards[3].options == {"speaker": "乙", "speed": 1.5} and "seed" in cards[2].options
-    whole = pcm(list(projects.stream(project_of(page), engine.stream)))
+    whole = pcm(said(engine, project_of(page)))
     part(page, "format").select_option("wav")
     assert downloaded(page)[1] == audio.encode(
         whole / 32767, engine.load().config.sampling_rate, "wav", project_of(page).without_takes()

@@ -100,15 +100,15 @@ def downloaded(page: Page, name: str) -> tuple[str, bytes]:
 @pytest.fixture
 def slow(engine, monkeypatch):
     """Lets every text wait for a word; what is spoken meanwhile is counted."""
-    gate, spoken, stream = threading.Event(), [], engine.stream
+    gate, spoken, speak_lines = threading.Event(), [], engine.speak
 
-    def waiting(request, cancelled=lambda: False):
-        spoken.append(request)
+    def waiting(lines, cancelled=lambda: False):
+        spoken.extend(lines)
         while len(spoken) > 1 and not gate.wait(0.02) and not cancelled():
             pass
-        return stream(request, cancelled)
+        return speak_lines(lines, cancelled)
 
-    monkeypatch.setattr(engine, "stream", waiting)
+    monkeypatch.setattr(engine, "speak", waiting)
     yield gate, spoken
     gate.set()
 
@@ -372,8 +372,10 @@ def test_equal_batches_are_one_and_others_are_apart(batches, engine):
 
 
 def test_the_sample_is_used_and_what_was_made_with_it_is_kept(batches, engine, monkeypatch):
-    heard, stream = [], engine.stream
-    monkeypatch.setattr(engine, "stream", lambda r, c: heard.append(r.emotion_audio) or stream(r, c))
+    heard, speak_lines = [], engine.speak
+    monkeypatch.setattr(
+        engine, "speak", lambda lines, c: heard.extend(r.emotion_audio for r in lines) or speak_lines(lines, c)
+    )
     data = sound(tone(1))
     ask = asked(request=CONTROLS | {"sample": batches.samples.add(data)})
     assert finish(batches.start(ask))["counts"] == {"made": 2, "skipped": 0, "failed": 0}

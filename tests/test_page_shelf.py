@@ -409,7 +409,7 @@ def test_a_dropped_sound_sets_everything_as_it_was(visit, tmp_path, format):
     page = visit()
     request = SpeechRequest("“银行”的行长说：长大。\n" * 9, speaker="乙", seed=2**32 - 1, speed=1.25, emotion="sad")
     noise = np.random.default_rng(0).uniform(-0.5, 0.5, 24000 * 60).astype(np.float32)  # a wav and flac of 2.9 MB
-    audio.write(tmp_path / f"out.{format}", noise, 24000, request)
+    (tmp_path / f"out.{format}").write_bytes(audio.encode(noise, 24000, format, request))
     drop(page, tmp_path / f"out.{format}")
     said(page, f"已打开“out.{format}”")
     controls = request.as_dict()

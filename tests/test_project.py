@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infer.documents import audio, subtitles
-from infer.documents import project as projects
 from infer.documents.project import Card, Project, split
-from infer.documents.takes import Takes
 from infer.engine.pipeline import Engine
-from infer.request import BadRequest, SpeechRequest
+from infer.engine.takes import Takes
+from infer.request import BadRequest, Speech, SpeechRequest
 from infer.settings import load_settings
 from tests.voices import make_tiny_voice
 from text import analyse
@@ -35,6 +34,15 @@ def engine(tmp_path_factory) -> Engine:
 def cards_of(text: str, **options) -> Project:
     request = SpeechRequest(text, **options)
     return split(request, analyse(text))
+
+
+def said(engine: Engine, project: Project, scope: str | None = None) -> list[Speech]:
+    return list(engine.speak(project.requests, pauses=project.pauses, scope=scope))
+
+
+def made(pieces: list[Speech]) -> list[str]:
+    """Texts of what was not in memory."""
+    return [piece.request.text for piece in pieces if piece.final and piece.timings]
 
 
 def test_a_card_is_a_sentence():
@@ -61,8 +69,7 @@ def test_cards_lose_no_character(text):
 
 def test_cards_sound_as_the_text_itself(engine):
     request = engine.load().complete(SpeechRequest(STORY, seed=2**32 - 2, pause=0.3))
-    whole = list(engine.stream(request))
-    parts = list(projects.stream(split(request, engine.read(request)), engine.stream))
+    whole, parts = list(engine.speak([request])), said(engine, split(request, engine.read(request)))
     one, other = (audio.joined(pieces) for pieces in (whole, parts))
     assert len(one) == len(other) and np.abs(one - other).max() < 1e-4
     assert [c for p in parts if p.last for c in p.characters] == [
@@ -75,14 +82,10 @@ def test_cards_sound_as_the_text_itself(engine):
 def test_a_changed_card_changes_no_other(engine):
     project = cards_of("你好。我是人。再见。", seed=5)
     changed = Project(project.controls, (project.cards[2], Card("新的。", 9), *project.cards[:2]))
-    alone = {card.text: list(engine.stream(project.request(card))) for card in project.cards}
-    for piece in projects.stream(changed, engine.stream):
-        if piece.card != 1:
-            own = alone[changed.cards[piece.card].text]
-            assert any(
-                len(p.samples) <= len(piece.samples) and np.array_equal(p.samples, piece.samples[: len(p.samples)])
-                for p in own
-            )
+    alone = [list(engine.speak([project.request(card)])) for card in (project.cards[2], *project.cards[:2])]
+    parts = [piece for piece in said(engine, changed) if piece.card != 1]
+    for piece, own in zip(parts, (piece for pieces in alone for piece in pieces), strict=True):
+        assert np.array_equal(piece.samples, own.samples)
 
 
 def test_options_and_pauses_of_a_card_win():
@@ -105,40 +108,34 @@ def test_options_and_pauses_of_a_card_win():
     ]
 
 
-def test_only_what_changed_is_made_again(engine):
-    class Counting:
-        files, glossary = engine.files, engine.glossary
-
-        def __init__(self):
-            self.made = []
-
-        def stream(self, request, cancelled):
-            self.made.append(request.text)
-            return engine.stream(request, cancelled)
-
-    counting = Counting()
-    takes = Takes(counting)
+def test_only_what_changed_is_made_again(engine, monkeypatch):
+    monkeypatch.setattr(engine, "takes", Takes(256))
     project = cards_of("你好。我是人。再见。")
-    first = list(projects.stream(project, takes.stream))
-    again = list(projects.stream(Project(project.controls, project.cards[::-1]), takes.stream))
-    assert counting.made == ["你好。", "我是人。", "再见。"] and len(first) == len(again)
-    list(takes.stream(project.request(project.cards[0]).but(seed=8)))
-    assert counting.made[3:] == ["你好。"]
+    first = said(engine, project, "mine")
+    again = said(engine, Project(project.controls, project.cards[::-1]), "mine")
+    assert made(first) == ["你好。", "我是人。", "再见。"] and made(again) == [] and len(first) == len(again)
+    for piece in again:
+        (own,) = [p for p in first if p.card == 2 - piece.card and np.array_equal(p.samples, piece.samples)]
+        assert [c.text for c in own.characters] == [c.text for c in piece.characters]
+        assert piece.characters[0].start - piece.start == pytest.approx(own.characters[0].start - own.start)
+    assert made(said(engine, project, "another's")) == made(first) == made(said(engine, project))
+    assert made(list(engine.speak([project.requests[0].but(seed=8)], scope="mine"))) == ["你好。"]
     engine.settings.path(engine.settings.glossary).write_text("人 ren2\n", encoding="utf-8")
-    assert takes.find(project.request(project.cards[1])) is None, "another glossary may mean another sound"
+    assert made(list(engine.speak([project.requests[1]], scope="mine"))), "another glossary may mean another sound"
     engine.settings.path(engine.settings.glossary).unlink()
-    assert takes.size > sum(piece.samples.nbytes for piece in first)
-    takes.limit = takes.size  # one more, and those used longest ago make room
-    list(takes.stream(SpeechRequest("新的。")))
-    assert takes.find(project.request(project.cards[2])) is None and takes.find(SpeechRequest("新的。"))
-    assert takes.size <= takes.limit
+    assert engine.takes.size > sum(piece.samples.nbytes for piece in first)
+    engine.takes.recent.most = engine.takes.size  # one more, and those used longest ago make room
+    new = SpeechRequest("新的。")
+    assert made(list(engine.speak([new], scope="mine"))) and not made(list(engine.speak([new], scope="mine")))
+    assert engine.takes.size <= engine.takes.recent.most
+    assert "再见。" in made(said(engine, project, "mine")), "the oldest of all"
 
 
 def test_a_stopped_take_is_not_kept(engine):
-    takes, pieces = Takes(engine), []
-    for piece in takes.stream(SpeechRequest("春天来了，小河解冻了。" * 9), lambda: bool(pieces)):
+    request, pieces = SpeechRequest("春天来了，小河解冻了。" * 9), []
+    for piece in engine.speak([request], lambda: bool(pieces), scope=""):
         pieces.append(piece)
-    assert pieces and takes.find(SpeechRequest("春天来了，小河解冻了。" * 9)) is None
+    assert len(pieces) == 1 and next(engine.speak([request], scope="")).timings
 
 
 GOOD = cards_of("你好。再见。").as_dict()
@@ -179,15 +176,19 @@ def test_a_bad_project_is_a_sentence(values):
     assert 0 < len(str(error.value)) < 400 and error.value.zh
 
 
-def test_voices_of_two_rates_are_not_mixed(engine):
-    def say(request, cancelled):
-        for piece in engine.stream(request, cancelled):
-            object.__setattr__(piece, "sampling_rate", 16000 if request.text == "再见。" else piece.sampling_rate)
-            yield piece
-
+def test_voices_of_two_rates_are_not_mixed_in_one_whole(tmp_path):
+    for name, rate in (("one", 22050), ("two", 16000)):
+        make_tiny_voice(tmp_path / name)
+        config = json.loads((tmp_path / name / "config.json").read_text("utf-8"))
+        config["data"]["sampling_rate"] = rate
+        (tmp_path / name / "config.json").write_text(json.dumps(config), "utf-8")
+    engine = Engine(load_settings(overrides=[f"voices=[{tmp_path}]", "webui.device=cpu"], environment={}))
+    lines = [SpeechRequest("你好。", voice="one"), SpeechRequest("再见。", voice="two")]
+    assert {piece.sampling_rate for piece in engine.speak(lines)} == {22050, 16000}, "a page plays each at its own"
     with pytest.raises(BadRequest, match="one rate"):
-        list(projects.stream(cards_of("你好。再见。"), say))
+        list(engine.speak(lines, pauses=[0.2, 0.0]))
 
 
 def test_a_project_without_cards_has_no_text():
-    assert Project.from_dict(GOOD | {"cards": []}).text == ""
+    project = Project.from_dict(GOOD | {"cards": []})
+    assert (project.text, project.requests, project.pauses) == ("", [], [])

@@ -441,27 +441,27 @@ def encoded(data: bytes) -> str:
 def test_a_sound_made_here_says_how(format):
     request = SpeechRequest("银行行长说：“你好！”" * 20, speaker="乙", seed=7, speed=1.25)
     sound = audio.encode(np.zeros(24000 * 60, np.float32), 24000, format, request)
-    assert shelf.recipe(encoded(sound[: shelf.HEAD])) == {"request": request.as_dict()}
+    assert shelf.recipe_of(encoded(sound[: shelf.HEAD])) == {"request": request.as_dict()}
 
 
 def test_a_project_in_a_sound_comes_back(monkeypatch):
     monkeypatch.setattr(audio, "metadata", lambda _: project(seed=3))
-    assert shelf.recipe(encoded(b"RIFF")) == {"project": project(seed=3)}
+    assert shelf.recipe_of(encoded(b"RIFF")) == {"project": project(seed=3)}
     monkeypatch.setattr(audio, "metadata", lambda _: project() | {"version": 99})
     with pytest.raises(BadRequest, match="version 99"):
-        shelf.recipe(encoded(b"RIFF"))
+        shelf.recipe_of(encoded(b"RIFF"))
 
 
 @pytest.mark.parametrize("data", [b"", b"no sound", b"RIFF" * 100, audio.encode(np.zeros(99), 22050, "wav")])
 def test_a_sound_from_elsewhere_is_one_sentence(data):
     with pytest.raises(BadRequest, match="does not say how it was made"):
-        shelf.recipe(encoded(data))
+        shelf.recipe_of(encoded(data))
 
 
 @pytest.mark.parametrize("data", [None, 3, "§§", "长", encoded(bytes(shelf.HEAD + 1))])
 def test_what_does_not_come_whole_is_refused(data):
     with pytest.raises(BadRequest):
-        shelf.recipe(data)
+        shelf.recipe_of(data)
 
 
 def test_server_functions_answer_in_sentences(caplog):

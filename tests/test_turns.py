@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -13,9 +13,9 @@ import pytest
 import webui
 from infer.documents import audio
 from infer.documents.project import split
-from infer.documents.takes import SHARE, Takes
 from infer.engine import turns
 from infer.engine.pipeline import Engine, speak
+from infer.engine.takes import SHARE, Takes
 from infer.engine.turns import Line, Turn, listener_named
 from infer.request import BadRequest, Busy, SpeechRequest
 from infer.settings import load_settings
@@ -358,14 +358,15 @@ def test_finished_runs_are_forgotten(studio, made):
 
 @pytest.mark.parametrize("kind", ["speak", "file", "look"])
 def test_all_that_speaks_obeys_stop_leave_and_the_clock(studio, made, monkeypatch, kind):
-    spoken, stream = [], made.stream
+    spoken, speak = [], made.speak
 
-    def counted(request: SpeechRequest, cancelled: Callable[[], bool] = lambda: False) -> Iterator:
-        for piece in stream(request, cancelled):
+    def counted(*asked: object, **options: object) -> Iterator:
+        for piece in speak(*asked, **options):
             spoken.append(piece)
             yield piece
 
-    monkeypatch.setattr(made, "stream", counted)
+    monkeypatch.setattr(made, "speak", counted)
+    monkeypatch.setattr(made, "takes", Takes(64))
     request = SpeechRequest("春天来了，小河解冻了。" * 9)
     project = split(request, made.read(request)).as_dict()
     asks = {
@@ -409,10 +410,10 @@ def test_a_file_and_a_picture_come_as_parts(studio, made):
 
 def test_seconds_are_bounded_pauses_included(studio, made, monkeypatch):
     with pytest.raises(BadRequest, match=r"last more than 60 s; .* raise max_seconds"):
-        next(made.stream(SpeechRequest("今天天气很好。" * 50, pause=2.0)))  # told before anything is made
+        next(made.speak([SpeechRequest("今天天气很好。" * 50, pause=2.0)]))  # told before anything is made
     heard = []
     with pytest.raises(BadRequest, match="more than 60 s"):
-        heard += made.stream(SpeechRequest("春天来了，小河解冻了。" * 60))
+        heard += made.speak([SpeechRequest("春天来了，小河解冻了。" * 60)])
     many = [{"text": "春天来了。", "seed": i, "pause": 0.0, "length": 2.0, "speed": 0.5} for i in range(60)]
     parts, last = hear(studio, studio.speak({"listener": "a", "requests": many})["run"])
     assert "max_seconds" in last["error"][1] and 50 < len(samples_of(parts)) / 22050 <= 60
@@ -440,8 +441,8 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(studio, made, monkeypatch,
 
 
 def test_a_fault_of_ours_is_a_sentence(studio, made, monkeypatch, caplog):
-    monkeypatch.setattr(made, "stream", lambda *_: 1 / 0)
-    _, last = hear(studio, studio.speak(saying("你好。"))["run"])
+    monkeypatch.setattr(made, "analyse", lambda *_: 1 / 0)
+    _, last = hear(studio, studio.speak(saying("不好。"))["run"])
     assert "ZeroDivisionError" in last["error"][1] and "ZeroDivisionError" in caplog.text
 
 
@@ -483,26 +484,35 @@ def test_names_of_listeners_are_bounded_in_number(studio, made, monkeypatch):
 # --- what is kept ----------------------------------------------------------------------------------------------------
 
 
-def test_equal_requests_have_one_take(made):
-    takes = Takes(made)
-    list(takes.stream(SpeechRequest("你好。", speed=1, noise=0, seed=3)))
-    assert takes.find(SpeechRequest("你好。", speed=1.0, noise=0.0, seed=3, voice="tiny"))
-    assert not takes.find(SpeechRequest("你好。", speed=1.0, noise=0.0, seed=4))
+def is_known(engine: Engine, request: SpeechRequest) -> bool:
+    return not next(engine.speak([request], scope="")).timings
 
 
-def test_no_take_fills_the_room_of_others(made):
-    takes = Takes(made)
+@pytest.fixture
+def kept(made, monkeypatch) -> Takes:
+    monkeypatch.setattr(made, "takes", Takes(256))
+    return made.takes
+
+
+def test_equal_requests_have_one_take(made, kept):
+    list(made.speak([SpeechRequest("你好。", speed=1, noise=0, seed=3)], scope=""))
+    assert is_known(made, SpeechRequest("你好。", speed=1.0, noise=0.0, seed=3, voice="tiny"))
+    assert not is_known(made, SpeechRequest("你好。", speed=1.0, noise=0.0, seed=4)) and kept.size
+
+
+def test_no_take_fills_the_room_of_others(made, kept):
     small, large = SpeechRequest("你好。"), SpeechRequest("春天来了，小河解冻了。" * 9)
-    list(takes.stream(small))
-    assert takes.find(small) and 0 < takes.size < 1e6
-    takes.limit = SHARE * 2 * takes.size
-    list(takes.stream(large))
-    assert takes.find(large) is None and takes.find(small)
+    list(made.speak([small], scope=""))
+    assert is_known(made, small) and 0 < kept.size < 1e6
+    kept.recent.most = SHARE * 2 * kept.size
+    list(made.speak([large], scope=""))
+    assert is_known(made, small) and not is_known(made, large)
     heavy = small.but(style_text="好" * 5_000, emotion_audio=bytes(3_000_000))
-    list(Takes(made).stream(heavy))
-    other = Takes(made, megabytes=64)
-    list(other.stream(heavy))
-    assert other.find(heavy) and other.size > 3_000_000, "what a request holds counts as well"
+    list(made.speak([heavy], scope=""))
+    assert not is_known(made, heavy)
+    kept.recent.most = 64 << 20
+    list(made.speak([heavy], scope=""))
+    assert is_known(made, heavy) and kept.size > 3_000_000, "what a request holds counts as well"
 
 
 def test_a_run_ends_when_its_maker_does(studio):

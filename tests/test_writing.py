@@ -11,7 +11,7 @@ import soundfile
 import soxr
 
 from infer.documents import audio
-from infer.documents.audio import BLOCK, FORMATS, Resampler, Writer, joined, saving
+from infer.documents.audio import BLOCK, FORMATS, Writer, joined, saving
 from infer.request import BadRequest
 from tests.test_subtitles import said
 
@@ -70,16 +70,17 @@ def test_pauses_as_numbers_are_written_as_the_silence_they_were(pieces, tmp_path
     assert [path.name for path in tmp_path.iterdir()] == [f"a.{format}"]
 
 
-@pytest.mark.parametrize(("new", "old"), [(24000, 22050), (48000, 44100), (24000, 16000), (8000, 22050), (44100, 8000)])
+@pytest.mark.parametrize("rate", [22050, 44100, 16000])
 @pytest.mark.parametrize("size", [1, 777, BLOCK])
-def test_a_rate_is_changed_piece_by_piece_as_of_the_whole(new, old, size):
-    for count in (1, 50, 1000, *((150_001,) if size > 1 else ())):
-        sound = noise(count)
-        for kind in (np.float32, np.float64):
-            resampler = Resampler(new, old)
-            made = [resampler.add(sound[i : i + size].astype(kind)) for i in range(0, count, size)]
-            assert np.array_equal(np.concatenate([*made, resampler.end()]), soxr.resample(sound, old, new))
-    assert not len(Resampler(new, old).end())
+def test_a_rate_is_changed_piece_by_piece_as_of_the_whole(rate, size):
+    sound = noise(3000 if size == 1 else 150_001)
+    files = []
+    for step in (size, len(sound)):
+        with Writer(buffer := io.BytesIO(), rate, "opus") as file:
+            for begin in range(0, len(sound), step):
+                file.add(sound[begin : begin + step])
+        files.append(without_serials(buffer.getvalue()))
+    assert files[0] == files[1]
 
 
 def test_an_hour_of_silence_needs_no_memory(tmp_path):

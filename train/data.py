@@ -162,10 +162,10 @@ def utterance(
     return wav, durations, centres
 
 
-def write(folder: Path, made: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]]) -> None:
+def write(folder: Path, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]]) -> None:
     """Waves int16, the samples of their frames' centres, latents, and who says what: the layout that corpus() reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    waves, centres, latents, items = zip(*made, strict=True)
+    waves, centres, latents, items = zip(*rows, strict=True)
     np.save(folder / "wav.npy", np.concatenate(waves))
     np.save(folder / "centres.npy", np.concatenate(centres).astype(np.int32))
     np.save(folder / "latent.npy", np.concatenate(latents).astype(np.float16))
@@ -182,11 +182,11 @@ def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, fo
     teacher, person = Teacher(folder, {f"s{i}": s.variant for i, s in enumerate(SPEAKERS)}), SPEAKERS[speaker]
     assert teacher.sample_rate == SAMPLE_RATE
     rng, source, styles = random.Random(seed), enumerate(sentences(seed)), list(EMOTIONS.values())
-    made: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]] = []
+    rows: list[tuple[np.ndarray, np.ndarray, np.ndarray, Item]] = []
     done, failed, most = 0, 0, int(minutes * 60 * SAMPLE_RATE / HOP)  # frames, sentences, frames
     heights: list[list[np.ndarray]] = [[np.zeros(0)] for _ in EMOTIONS]
     with tqdm(total=most, desc=f"{split} {person.name}", unit="frame", mininterval=10) as bar:
-        while done < most or not made:
+        while done < most or not rows:
             n, tokens = next(source)
             emotion, rate = n % len(styles), (1 + jitter) ** rng.uniform(-1, 1)
             style = replace(styles[emotion], rate=round(styles[emotion].rate * rate))
@@ -197,16 +197,16 @@ def build(split: str, speaker: int, minutes: float, seed: int, jitter: float, fo
                 continue
             values, f0 = latent(wav / 32768.0, person.low, person.high, centres)
             item = Item(tokens, durations, speaker, emotion, style.rate / styles[emotion].rate)
-            made.append((wav, centres, values.astype(np.float16), item))
+            rows.append((wav, centres, values.astype(np.float16), item))
             heights[emotion].append(f0[f0 > 0])
             done += len(f0)
             bar.update(len(f0))
-    write(folder, made)
+    write(folder, rows)
     for name, parts in zip(EMOTIONS, heights, strict=True):
         f0 = np.concatenate(parts)
         low, middle, high = np.percentile(f0, [5, 50, 95]) if len(f0) else (0, 0, 0)
         print(f"{person.name} {name}: F0 median {middle:.1f} Hz, 5-95 % {low:.0f} to {high:.0f}")
-    print(f"{len(made)} utterances, {done * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")
+    print(f"{len(rows)} utterances, {done * HOP / SAMPLE_RATE / 60:.1f} minutes, {failed} not understood")
 
 
 def main() -> None:

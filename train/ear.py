@@ -45,11 +45,11 @@ class Ear(nn.Module):
 
     def forward(self, mel: Tensor) -> list[Tensor]:
         """Scaled log-mels [B, MELS, F] -> what each layer hears, and at last the phones' scores [B, symbols, F]."""
-        heard = []
+        outputs = []
         for layer in self.layers:
             mel = layer(mel)
-            heard.append(mel)
-        return [*heard, self.last(F.dropout(mel, 0.1, self.training))]
+            outputs.append(mel)
+        return [*outputs, self.last(F.dropout(mel, 0.1, self.training))]
 
     @classmethod
     def load(cls, path: Path) -> "Ear":
@@ -60,10 +60,10 @@ class Ear(nn.Module):
 
 def ear_losses(ear: Ear, fake: Tensor, real: Tensor, phones: Tensor) -> tuple[Tensor, Tensor]:
     """Scaled log-mels of both [B, MELS, F], phones [B, F] -> L1 of what is heard over its size, cross entropy."""
-    *heard, scores = ear(fake)
+    *layers, scores = ear(fake)
     with torch.no_grad():
-        *wanted, _ = ear(real)
-    apart = [(a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in zip(heard, wanted, strict=True)]
+        *goals, _ = ear(real)
+    apart = [(a - b).abs().mean() / b.abs().mean().clamp(min=1e-3) for a, b in zip(layers, goals, strict=True)]
     return torch.stack(apart).mean(), F.cross_entropy(scores, phones)
 
 

@@ -23,7 +23,7 @@ from train.common import Utterance, corpus, speak, tokens_to_ids
 from train.features import HOP, SAMPLE_RATE, log_mel, pitch
 from train.loop import RUNS, options
 from train.pictures import curves, spectrograms, tones
-from train.recognise import Recogniser, bare, count, labels, matched, wanted
+from train.recognise import Recogniser, bare, count, labels, match, reference_labels
 from train.sentences import is_syllable
 from train.speakers import EMOTIONS, Speaker, read_cast
 
@@ -113,7 +113,7 @@ def percent(errors: np.ndarray) -> str:
 
 
 def table(header: str, rows: Iterable[Sequence[str]]) -> list[str]:
-    """Markdown. header: with | between, as cells that stand for two."""
+    """Markdown. header: with | between, as cells that stand for several."""
     return [f"| {header} |", "|" + "---|" * (header.count("|") + 1), *(f"| {' | '.join(row)} |" for row in rows)]
 
 
@@ -144,7 +144,7 @@ class Measures:
     def pairs(self, wav: np.ndarray, tokens: list[str]) -> list[tuple[str, str]]:
         """What is said and what is heard, side by side."""
         assert self.recogniser
-        return matched(wanted(tokens), self.recogniser.hear(wav))
+        return match(reference_labels(tokens), self.recogniser.hear(wav))
 
     def misheard(self, how: Sliders, rows: list[tuple[list[str], int, int]]) -> str:
         """Of (tokens, speaker, emotion) spoken in one way."""
@@ -170,11 +170,11 @@ class Measures:
         pairs = self.pairs(wav, tokens)
         self.errors[who, *cell] += count(pairs)
         self.mistakes[who].update((bare(a), bare(b)) for a, b in pairs if bare(a) != bare(b))
-        said = [pair for pair in pairs if pair[0]]
+        spoken = [pair for pair in pairs if pair[0]]
         for k, names in enumerate(groups_of(tokens)):
             for name in names:
                 self.groups[name] = None
-                self.errors[who, name] += count(said[2 * k : 2 * k + 2])
+                self.errors[who, name] += count(spoken[2 * k : 2 * k + 2])
 
     def mean(self, key: str, cells: Iterable[Cell]) -> float:
         return float(np.mean([row[key] for cell in cells for row in self.results[cell]]))
@@ -185,15 +185,8 @@ class Measures:
         def line(name: str, mood: str, cells: list[Cell]) -> list[str]:
             errors = [percent(np.sum([self.errors[who, *cell] for cell in cells], 0)) for who in ("voice", "teacher")]
             mel, gross, voicing, length = (self.mean(key, cells) for key in ("mel", "gross", "voicing", "length"))
-            return [
-                name,
-                mood,
-                *errors,
-                f"{mel:.3f}",
-                f"{100 * gross:.1f} %",
-                f"{100 * voicing:.1f} %",
-                f"{length:.2f}",
-            ]
+            figures = f"{mel:.3f} | {100 * gross:.1f} % | {100 * voicing:.1f} % | {length:.2f}"
+            return [name, mood, *errors, figures]
 
         rows, moods = [], list(EMOTIONS)
         for s, speaker in enumerate(self.cast):
@@ -306,9 +299,8 @@ class Measures:
                 over.append(lengths.sum(1).mean() / plain)
             spreads = f"{100 * np.mean(phones):.1f} %", f"{100 * np.mean(whole):.1f} %"
             rows.append([str(noise_w), *spreads, f"{np.mean(over):.2f}"])
-        return table(
-            "noise_w (SDP ratio 1) | spread of a phone's length | of a sentence's | length over the plain one's", rows
-        )
+        header = "noise_w (SDP ratio 1) | spread of a phone's length | of a sentence's | length over the plain one's"
+        return table(header, rows)
 
 
 def main() -> None:

@@ -168,6 +168,8 @@ class Run:
             if last or self.seconds >= store:
                 self.store()
                 store = self.seconds + STORE
+        if not self.args.out.exists():  # a released voice's weights, that need no step more
+            self.store()
 
     def store(self) -> None:
         """Write the state that the next run goes on from, and later stages load."""

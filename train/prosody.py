@@ -52,7 +52,7 @@ class Batch:
     rate: Tensor  # [B]
     latent: Tensor  # [B, C, F]
     frame_mask: Tensor  # [B, 1, F]
-    heard: Tensor  # [B, F], the phone of each frame (ear.py), -100 in the padding
+    labels: Tensor  # [B, F], the phone of each frame (ear.py), -100 in the padding
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -95,7 +95,7 @@ def batches(data: list[Utterance], seed: int, frames: int) -> Iterator[Batch]:
 def expand(x: Tensor, durations: Tensor) -> Tensor:
     """Token t repeated durations[t] times: [B, C, T] -> [B, C, F], zeros after the end."""
     rows = [row.mT.repeat_interleave(d, dim=0) for row, d in zip(x, durations, strict=True)]
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True).mT
+    return nn.utils.rnn.pad_sequence(rows, batch_first=True).mT.contiguous()
 
 
 def encode(net: Synthesizer, batch: Batch, speaker: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -126,10 +126,10 @@ def latent_loss(z: Tensor, batch: Batch) -> Tensor:
     return (near + 0.5 * change) / CHANNELS
 
 
-def heard_loss(ear: Ear, z: Tensor, batch: Batch) -> Tensor:
+def ear_loss(ear: Ear, z: Tensor, batch: Batch) -> Tensor:
     """What the ear makes of the predicted mels, beside the teacher's."""
     real = batch.latent[:, MEL_SLICE]
-    heard, misheard = ear_losses(ear, torch.where(batch.frame_mask > 0, z[:, MEL_SLICE], real), real, batch.heard)
+    heard, misheard = ear_losses(ear, torch.where(batch.frame_mask > 0, z[:, MEL_SLICE], real), real, batch.labels)
     return heard + 0.1 * misheard
 
 
@@ -182,7 +182,7 @@ def main() -> None:
             z = predict(net, mean, batch, speaker, torch.rand(()).item())
         else:
             z = expand(mean, batch.durations)
-        near, heard = latent_loss(z, batch), heard_loss(ear, z, batch)
+        near, heard = latent_loss(z, batch), ear_loss(ear, z, batch)
         figures = {"latent": near, "durations": durations, "heard": heard}
         return near + 0.3 * durations + EAR_WEIGHT * heard, figures
 

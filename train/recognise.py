@@ -60,7 +60,7 @@ def labels(syllable: str) -> tuple[str, str]:
     return initial, f"{final}{tone}"
 
 
-def wanted(tokens: list[str]) -> list[str]:
+def reference_labels(tokens: list[str]) -> list[str]:
     """Labels of what the teacher says: a third tone right before another one is spoken as the second."""
     spoken = third_tones([token for token in tokens if token != "'"])
     return [label for token in spoken if is_syllable(token) for label in labels(token)]
@@ -117,21 +117,21 @@ def bare(label: str) -> str:
     return label.rstrip("12345")
 
 
-def matched(said: list[str], heard: list[str]) -> list[tuple[str, str]]:
+def match(reference: list[str], hypothesis: list[str]) -> list[tuple[str, str]]:
     """Pairs of the alignment with the fewest errors in phones, then in tones; "" where one side has nothing."""
     from librosa.sequence import dtw  # here, since it takes a while
 
-    cost = np.zeros((len(said) + 1, len(heard) + 1))  # the first row and column: before anything is said or heard
-    for (i, a), (j, b) in product(enumerate(said, 1), enumerate(heard, 1)):
+    cost = np.zeros((len(reference) + 1, len(hypothesis) + 1))  # the first row and column: before their first labels
+    for (i, a), (j, b) in product(enumerate(reference, 1), enumerate(hypothesis, 1)):
         cost[i, j] = (bare(a) != bare(b)) + 1e-3 * (a != b)
     steps, change, gap = np.array([[1, 1], [1, 0], [0, 1]]), np.array([1.0, 0, 0]), np.array([0.0, 1, 1])
     _, path = dtw(C=cost, step_sizes_sigma=steps, weights_mul=change, weights_add=gap)
     places = pairwise(path[::-1].tolist())
-    return [(said[i - 1] if i > k else "", heard[j - 1] if j > m else "") for (k, m), (i, j) in places]
+    return [(reference[i - 1] if i > k else "", hypothesis[j - 1] if j > m else "") for (k, m), (i, j) in places]
 
 
 def count(pairs: list[tuple[str, str]]) -> np.ndarray:
-    """matched() -> (phones wrong, phones, tones wrong, tones); tones are counted where the final was heard right."""
+    """match() -> (phones wrong, phones, tones wrong, tones); tones are counted where the final was heard right."""
     finals = [(a, b) for a, b in pairs if bare(a) == bare(b) and a[-1].isdigit()]
     wrong = sum(bare(a) != bare(b) for a, b in pairs)
     return np.array([wrong, sum(bool(a) for a, _ in pairs), sum(a != b for a, b in finals), len(finals)])
@@ -161,7 +161,7 @@ def make(minutes: float, seed: int, folder: Path) -> list[tuple[np.ndarray, list
             raised = melody(tokens) if rng.random() < 0.5 else None
             samples, _ = teacher.say(pinyin(tokens, raised, style.pitch), rng.choice(list(variants)), style)
             wav = spoiled(samples / 32768.0, rng, noise)
-            out.append((features(wav).astype(np.float16), wanted(tokens)))
+            out.append((features(wav).astype(np.float16), reference_labels(tokens)))
             done += len(wav)
             bar.update(len(wav))
     return out

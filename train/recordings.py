@@ -250,17 +250,17 @@ def align(
     latents = [latent(row.wav, speaker.low, speaker.high)[0] for row in tqdm(rows, desc=speaker.name)]
     first = [stretched(net, row.tokens, len(values)) for row, values in zip(rows, latents, strict=True)]
     features = [cepstra(values[:, MEL_SLICE]) for values in latents]
-    made, starts = [], []
+    dataset, starts = [], []
     aligned = align_all(features, [sounds(row.tokens) for row in rows], first)
     for row, values, durations in zip(rows, latents, aligned, strict=True):
         item = Item(row.tokens, even(row.tokens, durations), number, 0, 1.0)
         samples = (row.wav[: len(values) * HOP] * 32767).astype(np.int16)
-        made.append((samples, even_centres(len(samples)), values, item))
+        dataset.append((samples, even_centres(len(samples)), values, item))
         begins = [start + row.cut - LEAD * HOP for start, _, _ in intervals(row.tokens, durations)]
         starts.append((row.entry.path, [begin / SAMPLE_RATE for begin in begins]))
-    held_out = [i for i in range(len(made)) if i % TEST == TEST // 2] or [len(made) - 1]
-    write(folder / f"test-{number}", [made[i] for i in held_out])
-    write(folder / f"train-{number}", [m for i, m in enumerate(made) if i not in held_out or len(made) == 1])
+    held_out = [i for i in range(len(dataset)) if i % TEST == TEST // 2] or [len(dataset) - 1]
+    write(folder / f"test-{number}", [dataset[i] for i in held_out])
+    write(folder / f"train-{number}", [m for i, m in enumerate(dataset) if i not in held_out or len(dataset) == 1])
     return starts
 
 

@@ -52,12 +52,12 @@ def render(folder: Path, minutes: float, seed: int) -> dict[Path, list[float]]:
                 style = Style(round(160 * rng.uniform(0.85, 1.15)), 50, 55, 75)
                 samples, events = teacher.say(pinyin(tokens), names[name], style)
                 try:
-                    found = syllable_intervals(events, sum(map(is_syllable, tokens)))
+                    intervals = syllable_intervals(events, sum(map(is_syllable, tokens)))
                 except ValueError:
                     continue
                 path = folder / f"{names[name]}-{len(truth)}.wav"
                 soundfile.write(path, samples, teacher.sample_rate)
-                truth[path] = [start / teacher.sample_rate for start, _, _ in found]
+                truth[path] = [start / teacher.sample_rate for start, _, _ in intervals]
                 lines.append(f"{path.name}|{name}|ZH|{text}")
                 seconds += len(samples) / teacher.sample_rate
                 bar.update(len(samples) // teacher.sample_rate)

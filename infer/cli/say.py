@@ -11,8 +11,8 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import MISSING, Field, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, Field, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,12 @@ from tqdm import tqdm
 from infer import log
 from infer.cli import Parser, exit_code
 from infer.documents import audio, clips, subtitles
-from infer.documents import project as projects
 from infer.documents.project import Project
 from infer.engine.pipeline import Engine
 from infer.files import decode, head, read, read_from, writing
-from infer.request import BadRequest, SpeechRequest, help_of, shown
+from infer.request import BadRequest, Speech, SpeechRequest, help_of, shown
 from infer.settings import load_settings
+from words import Message
 
 HEAD = 2_000_000  # bytes of a sound that may hold a project, which stands before the sound
 
@@ -96,43 +96,33 @@ def _value(kind: type, word: str) -> Any:
         raise argparse.ArgumentTypeError(f"it must be {wanted}, not {shown(word)}") from error
 
 
-def read_text(arguments: argparse.Namespace) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The text from the argument, a file or standard input, and notices in both languages. Raises BadRequest."""
+def read_text(arguments: argparse.Namespace) -> tuple[str, tuple[Message, ...]]:
+    """The text from the argument, a file or standard input, and notices. Raises BadRequest."""
     if arguments.file and arguments.text:
-        raise BadRequest("Give the text or --file, not both.", "文字与 --file 只能给一个。")
+        raise BadRequest("cli.two_texts")
     if arguments.file:
         return decode(read(arguments.file))
     if arguments.text == "-" or (arguments.text is None and not sys.stdin.isatty()):
         try:
             return decode(read_from(sys.stdin.buffer, "Standard input"))
         except OSError as error:
-            raise BadRequest(
-                f"Standard input cannot be read ({error.strerror}); give the text or a file.",
-                f"读不了标准输入（{error.strerror}）；请给出文字或文件。",
-            ) from error
+            raise BadRequest("cli.no_input", reason=error.strerror) from error
     if arguments.text is None:
-        raise BadRequest(
-            'There is no text to say; try: python -m infer "你好，世界。"',
-            "没有要说的文字；可以试试：python -m infer “你好，世界。”",
-        )
+        raise BadRequest("cli.no_text")
     return arguments.text, ()
 
 
 def read_project(arguments: argparse.Namespace) -> Project:
     """The project in a json file, or in a sound file that was made from one. Raises BadRequest."""
     if arguments.file or arguments.text:
-        raise BadRequest("Give a text or --project, not both.", "文字与 --project 只能给一个。")
+        raise BadRequest("cli.text_and_project")
     try:
         if arguments.project.suffix.lower() == ".json":
             values = json.loads(decode(read(arguments.project))[0])
         else:
             values = audio.metadata(io.BytesIO(head(arguments.project, HEAD)))
     except (ValueError, RecursionError) as error:
-        raise BadRequest(
-            f"The project {arguments.project} cannot be read ({error}); give a json file that the page has saved, or "
-            "a sound that it has made.",
-            f"读不了项目 {arguments.project}（{error}）；请给出页面保存的 json 文件或其生成的音频。",
-        ) from error
+        raise BadRequest("cli.no_project", file=arguments.project, reason=error) from error
     return Project.from_dict(values).without_takes()
 
 
@@ -141,22 +131,55 @@ def check_place(out: Path, sources: Iterable[Path | None]) -> None:
     try:
         folder = out.is_dir()
     except OSError as error:  # too long a name, for one
-        raise BadRequest(
-            f"{shown(str(out))} cannot be written ({error.strerror}); name another file.",
-            f"{shown(str(out))} 写不了（{error.strerror}）；请换个文件名。",
-        ) from error
+        raise BadRequest("cli.unwritable", file=shown(str(out)), reason=error.strerror) from error
     if folder:
-        raise BadRequest(f"{out} is a folder; name a file in it.", f"{out} 是文件夹；请给出其中的文件名。")
+        raise BadRequest("cli.folder", file=out)
     if any(source and source.exists() and out.exists() and source.samefile(out) for source in sources):
-        raise BadRequest(
-            f"{out} is read, too, and would be lost; name another file.", f"{out} 同时是输入，会被覆盖；请换个文件名。"
-        )
+        raise BadRequest("cli.read_too", file=out)
     there = next(folder for folder in out.absolute().parents if folder.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
-        raise BadRequest(
-            f"{out} cannot be written: {there} is no folder, or nobody gave you the right to write there.",
-            f"{out} 写不了：{there} 不是文件夹，或没有写权限。",
-        )
+        raise BadRequest("cli.no_right", file=out, folder=there)
+
+
+def as_text(missing: Message | tuple[str, str]) -> str:  # TRANSITION
+    return str(missing) if isinstance(missing, Message) else missing[0]
+
+
+def show_voices(engine: Engine) -> None:
+    for info in engine.voices().values():
+        if info.family:
+            emotions = ", ".join(info.emotions) or "(in words)"
+            print(f"{info.id}\tspeakers: {', '.join(info.speakers)}\temotions: {emotions}")
+        for i, missing in enumerate(info.missing):
+            id = "" if info.family or i else info.id  # that of a broken one has not been told yet
+            print(f"{id}\t{as_text(missing)}")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be spoken. notices: on how its text was read."""
+
+    lines: Sequence[SpeechRequest]
+    pauses: Sequence[float]
+    project: Project | None = None
+    notices: tuple[Message, ...] = ()
+
+
+def task(arguments: argparse.Namespace, engine: Engine) -> Task:
+    """What the flags ask for, once it is known that it can be written. Raises BadRequest."""
+    if arguments.output.suffix.lower().lstrip(".") not in audio.FORMATS:
+        raise BadRequest("cli.ending", file=arguments.output, endings=list(audio.FORMATS))
+    for file in arguments.subtitles:
+        subtitles.format_of(file)
+    for file in (arguments.output, *arguments.subtitles):
+        check_place(file, (arguments.file, arguments.project, arguments.emotion_audio or None))
+    if arguments.project:
+        project = read_project(arguments)
+        return Task(project.requests, project.pauses, project)
+    text, notices = read_text(arguments)
+    request = SpeechRequest(text=text, **options(arguments))
+    engine.check_length(request)
+    return Task([request], [0.0], notices=notices)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -165,63 +188,44 @@ def run(arguments: argparse.Namespace) -> None:
     log.set_up(settings.webui.debug)
     engine = Engine(settings)
     if arguments.list:
-        for info in engine.voices().values():
-            if not info.family:
-                print(f"{info.id}\t{info.missing[0][0]}")
-                continue
-            print(
-                f"{info.id}\tspeakers: {', '.join(info.speakers)}\temotions: {', '.join(info.emotions) or '(in words)'}"
-            )
-            for english, _ in info.missing:
-                print(f"\t{english}")
-        return
-    format = arguments.output.suffix.lower().lstrip(".")
-    if format not in audio.FORMATS:
-        raise BadRequest(
-            f"{arguments.output}: the ending must be one of {', '.join(audio.FORMATS)}.",
-            f"{arguments.output}：扩展名须为 {'、'.join(audio.FORMATS)} 之一。",
-        )
-    for file in arguments.subtitles:
-        subtitles.format_of(file)
-    for file in (arguments.output, *arguments.subtitles):
-        check_place(file, (arguments.file, arguments.project, arguments.emotion_audio or None))
-    project, request = read_project(arguments) if arguments.project else None, None
-    if project is None:
-        text, notices = read_text(arguments)
-        for english, _ in notices:
-            report(english)
-        request = SpeechRequest(text=text, **options(arguments))
-        engine.check_length(request)
-    id = str(project.controls.get("voice", "")) if project else request.voice
-
-    if engine.device.note:
-        report(engine.device.note)
+        return show_voices(engine)
+    wanted = task(arguments, engine)
+    for notice in (*wanted.notices, engine.device.note):
+        if notice:
+            report(notice)
     began = time.perf_counter()
-    voice = engine.load(id)
-    report(
-        f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {time.perf_counter() - began:.1f} s to load"
-    )
-    began, pieces, stages = time.perf_counter(), [], Counter()
-    limit = engine.settings.max_seconds
-    speaking = projects.stream(project, engine.stream, limit=limit) if project else engine.stream(request)
-    bars = tqdm(unit=" sentences", disable=arguments.quiet, leave=False, mininterval=0)
-    with writing(arguments.output), bars as bar:
-        for speech in audio.saving(arguments.output, speaking, project):
-            pieces.append(speech)
-            bar.total = max(speech.sentences, len(project.cards) if project else 0)
-            for english, _ in speech.notices:
-                tqdm.write(english, file=sys.stderr)
-            if speech.last:
-                bar.update()
-                stages.update(speech.timings)
-    if not pieces:
-        raise BadRequest("The project has no sentence to speak.", "项目里没有要说的句子。")
+    voice = engine.load(wanted.lines[0].voice if wanted.lines else "")
+    spent = time.perf_counter() - began
+    report(f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {spent:.1f} s to load")
+    began = time.perf_counter()
+    pieces = speak(engine, wanted, arguments.output, arguments.quiet)
     for file in arguments.subtitles:
         with writing(file):
             subtitles.write(file, pieces)
     spent, seconds = time.perf_counter() - began, pieces[-1].start + pieces[-1].duration
+    stages = Counter[str]()
+    for piece in pieces:
+        if piece.last:
+            stages.update(piece.timings)
     shares = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
     report(f"{arguments.output}: {seconds:.1f} s of sound in {spent:.1f} s, RTF {spent / seconds:.2f} ({shares} s)")
+
+
+def speak(engine: Engine, wanted: Task, out: Path, quiet: bool) -> list[Speech]:
+    """Writes the sound as it is made; its pieces without samples. Raises SpeechError."""
+    pieces: list[Speech] = []
+    speech = engine.speak(wanted.lines, pauses=wanted.pauses)
+    with writing(out), tqdm(unit=" sentences", disable=quiet, leave=False, mininterval=0) as bar:
+        for piece in audio.saving(out, speech, wanted.project):
+            pieces.append(piece)
+            bar.total = max(piece.sentences, len(wanted.lines))
+            for notice in piece.notices:
+                tqdm.write(str(notice), file=sys.stderr)
+            if piece.last:
+                bar.update()
+    if not pieces:
+        raise BadRequest("cli.empty_project")
+    return pieces
 
 
 def main(argv: list[str] | None = None) -> int:

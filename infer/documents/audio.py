@@ -7,7 +7,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,8 @@ class Writer:
         container, subtype = FORMATS[format]
         self.rate, own = rate, file_rate(format, rate)
         self._target = target
-        self._resampler = Resampler(own, rate) if own != rate else None
+        # It makes the very samples of the pieces that it would make of the whole.
+        self._resampler = soxr.ResampleStream(rate, own, 1, dtype="float32") if own != rate else None
         if isinstance(target, Path):
             target.touch()  # where nothing can be written, the system's own words say why
         try:
@@ -83,17 +84,15 @@ class Writer:
         try:
             if not kind:
                 if self._resampler:
-                    self._write(self._resampler.end())
+                    self._write(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
                 self._flush(self._rest)
         finally:
-            try:
+            with self._refusals():
                 self._file.close()
-            except soundfile.LibsndfileError as error:
-                raise _refusal(self._target) from error
 
     def add(self, samples: np.ndarray) -> None:
         """Float mono samples [n] in -1..1, or 16-bit ones where the file has their rate. Raises OSError."""
-        self._write(self._resampler.add(samples) if self._resampler else samples)
+        self._write(self._resampler.resample_chunk(np.asarray(samples, np.float32)) if self._resampler else samples)
 
     def rest(self, count: int) -> None:
         """So many samples of silence, which are never held at once. Raises OSError."""
@@ -113,8 +112,13 @@ class Writer:
         self._rest = pcm[whole:]
 
     def _flush(self, pcm: np.ndarray) -> None:
-        try:
+        with self._refusals():
             self._file.write(pcm)
+
+    @contextmanager
+    def _refusals(self) -> Iterator[None]:
+        try:
+            yield
         except (soundfile.LibsndfileError, AssertionError) as error:  # it asserts that all was written
             raise _refusal(self._target) from error
 
@@ -141,22 +145,6 @@ def _refusal(target: Path | io.BytesIO) -> OSError:
     return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-class Resampler:
-    """Another sampling rate for a sound that comes in pieces: the samples that soxr.resample makes of the whole."""
-
-    def __init__(self, new: int, old: int) -> None:
-        """new, old: Hz."""
-        self._stream = soxr.ResampleStream(old, new, 1, dtype="float32")
-
-    def add(self, samples: np.ndarray) -> np.ndarray:
-        """What can be told of the new sound, now that these samples are known."""
-        return self._stream.resample_chunk(np.asarray(samples, np.float32))
-
-    def end(self) -> np.ndarray:
-        """The rest of it."""
-        return self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
 def encode(
     samples: np.ndarray, rate: int, format: str = "wav", recipe: "SpeechRequest | Project | None" = None
 ) -> bytes:
@@ -175,12 +163,6 @@ def file_rate(format: str, rate: int) -> int:
 def format_of(path: Path) -> str:
     """A sound file's format, by its ending; wav where it has none."""
     return path.suffix.lower().lstrip(".") or "wav"
-
-
-def write(path: Path, samples: np.ndarray, rate: int, recipe: "SpeechRequest | Project | None" = None) -> None:
-    """A file in the format of its suffix, whole or not at all. Raises BadRequest, OSError."""
-    with whole(path) as part, Writer(part, rate, format_of(path), recipe) as file:
-        file.add(samples)
 
 
 def saving(
@@ -229,10 +211,10 @@ def metadata(file: Path | io.BytesIO) -> dict[str, Any]:
         if comment.startswith(PACKED):
             packed = base64.b64decode(comment.removeprefix(PACKED))
             comment = zlib.decompressobj().decompress(packed, UNPACKED_LIMIT).decode()
-        found = json.loads(comment) if comment.count("[") + comment.count("{") <= NESTED else None
+        values = json.loads(comment) if comment.count("[") + comment.count("{") <= NESTED else None
     except (ValueError, zlib.error, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _comment(values: dict[str, Any]) -> str:

@@ -20,12 +20,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
 from itertools import chain, groupby, islice
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+import soxr
 
 from infer.documents import audio
 from infer.engine.pipeline import Engine
@@ -136,7 +136,9 @@ def read_entries(file: Path, paragraphs: bool = False, data: bytes | None = None
     srt, vtt: an entry for each subtitle, in order of time, with its slot. data: what the file holds, where it is not
     to be read: a file from a page.
     """
-    readers = {"txt": _paragraphs if paragraphs else _lines, "csv": _rows, "srt": _subtitles, "vtt": _subtitles}
+    text_reader = partial(_lines, paragraphs=paragraphs)
+    readers: dict[str, Callable[[str], list[Entry]]]
+    readers = {"txt": text_reader, "csv": _rows, "srt": _subtitles, "vtt": _subtitles}
     reader = readers.get(file.suffix.lower().lstrip("."))
     if reader is None:
         raise BadRequest("batch.wrong_ending", file=file.name, endings=[*readers])
@@ -148,21 +150,13 @@ def read_entries(file: Path, paragraphs: bool = False, data: bytes | None = None
         raise BadRequest("batch.nothing", file=file.name)
     if len(entries) > MOST_ENTRIES:
         raise BadRequest("batch.too_many", file=file.name, most=MOST_ENTRIES)
-    return [replace(entries[0], notices=tuple(map(as_message, notices))), *entries[1:]]
+    return [replace(entries[0], notices=notices), *entries[1:]]
 
 
-def as_message(notice: Any) -> Message:  # TRANSITION: (English, Chinese)
-    return notice if isinstance(notice, Message) else Message("", dict(zip(("en", "zh"), notice, strict=True)))
-
-
-def _lines(text: str) -> list[Entry]:
+def _lines(text: str, paragraphs: bool = False) -> list[Entry]:
     """One more than the limit at most, which is enough to refuse the file; so do the others."""
-    lines = islice(filter(itemgetter(1), _numbered(text)), MOST_ENTRIES + 1)
-    return [Entry(i, content, line=line) for i, (line, content) in enumerate(lines, 1)]
-
-
-def _paragraphs(text: str) -> list[Entry]:
-    parts = (list(part) for filled, part in groupby(_numbered(text), lambda line: bool(line[1])) if filled)
+    stretches = (list(lines) for filled, lines in groupby(_numbered(text), lambda line: bool(line[1])) if filled)
+    parts = stretches if paragraphs else ([line] for lines in stretches for line in lines)
     some = islice(parts, MOST_ENTRIES + 1)
     return [Entry(i, "\n".join(line for _, line in part), line=part[0][0]) for i, part in enumerate(some, 1)]
 
@@ -347,15 +341,15 @@ class Batch:
             if not pieces or self.cancelled():
                 return None
             seconds = sum(piece.silence for piece in pieces) / pieces[0].sampling_rate
-            notices = tuple(map(as_message, pieces[0].notices))
-            result = Result(entry, "made", path.name, seconds, pieces[0].request.speed, notices=notices)
+            result = Result(entry, "made", path.name, seconds, pieces[0].request.speed, notices=pieces[0].notices)
         if result.unfit:
             notice = message("batch.unfit", speed=result.speed, seconds=result.seconds, slot=entry.room)
             result = replace(result, notices=(*result.notices, notice))
         return self._placed(result, end) if self.joined else result
 
     def _pieces(self, request: SpeechRequest) -> Iterator[Speech]:
-        return self.engine.stream(request.but(emotion_audio=self.sample or request.emotion_audio), self.cancelled)
+        line = request.but(emotion_audio=self.sample or request.emotion_audio)
+        return self.engine.speak([line], self.cancelled)
 
     def _check_length(self, seconds: float) -> None:
         if seconds > self.longest:
@@ -482,10 +476,10 @@ def _blocks(file: Path, rate: int) -> Iterator[np.ndarray]:
         if sound.samplerate == rate:
             yield from sound.blocks(audio.BLOCK, dtype="int16")
             return
-        resampler = audio.Resampler(rate, sound.samplerate)
+        resampler = soxr.ResampleStream(sound.samplerate, rate, 1, dtype="float32")
         for pcm in sound.blocks(audio.BLOCK, dtype="int16"):
-            yield resampler.add(pcm / 32767)
-        yield resampler.end()
+            yield resampler.resample_chunk((pcm / 32767).astype(np.float32))
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _remove(folder: Path, names: Sequence[str]) -> None:

@@ -2,9 +2,9 @@
 
 import hashlib
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 
+from infer.files import Recent
 from infer.request import Speech, SpeechRequest
 
 SHARE = 4  # one take fills at most one part in so many of the room: it would push out all others
@@ -21,29 +21,25 @@ class _Take:
 class Takes:
     """The most recent lines by their keys. Safe to use from several threads."""
 
-    def __init__(self, megabytes: int = 256) -> None:
+    def __init__(self, megabytes: int) -> None:
         """megabytes: of all that is kept; the take used longest ago makes room."""
-        self.limit = megabytes << 20
-        self.size = 0  # bytes of what is kept
-        self._made: OrderedDict[bytes, _Take] = OrderedDict()
+        self.recent: Recent[bytes, _Take] = Recent(megabytes << 20, lambda take: take.size)
         self._lock = threading.Lock()
+
+    @property
+    def size(self) -> float:
+        """Bytes of what is kept."""
+        return self.recent.weight
 
     def find(self, key: bytes) -> tuple[Speech, ...] | None:
         """The pieces of a line that was spoken to its end; their times begin with the line."""
         with self._lock:
-            if key not in self._made:
-                return None
-            self._made.move_to_end(key)
-            return self._made[key].pieces
+            take = self.recent.get(key)
+        return take and take.pieces
 
     def keep(self, key: bytes, pieces: tuple[Speech, ...], size: int) -> None:
         with self._lock:
-            if before := self._made.pop(key, None):  # two listeners asked for the same at the same time
-                self.size -= before.size
-            self._made[key] = _Take(pieces, size)
-            self.size += size
-            while self.size > self.limit:
-                self.size -= self._made.popitem(last=False)[1].size
+            self.recent.put(key, _Take(pieces, size))
 
 
 @dataclass
@@ -59,7 +55,7 @@ class Draft:
     def add(self, piece: Speech) -> None:
         self._size += piece.samples.nbytes * ENCODED + CHARACTER_BYTES * len(piece.characters) * piece.last
         size = round(self._size) + request_bytes(self.request)
-        if self._pieces is None or size > self.takes.limit // SHARE:
+        if self._pieces is None or size > self.takes.recent.most // SHARE:
             self._pieces = None
             return
         self._pieces.append(replace(piece, timings={}))  # from memory it takes no time
