@@ -33,7 +33,7 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def pieces(engine) -> list[Speech]:
-    return list(engine.stream(SpeechRequest(TEXT, seed=3)))
+    return list(engine.speak([SpeechRequest(TEXT, seed=3)]))
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def test_what_has_no_pitch():
 @pytest.mark.parametrize("speaker", ["小雨", "石磊"])
 def test_the_embedded_voice_s_tones_are_seen(engine, speaker):
     """Tone 1 is high, 2 rises, 3 is low and 4 falls: semitones between the first and the last third of each voiced."""
-    result = picture_of(list(engine.stream(SpeechRequest(TEXT, speaker=speaker, seed=3))))
+    result = picture_of(list(engine.speak([SpeechRequest(TEXT, speaker=speaker, seed=3)])))
     levels, rises = {}, {}
     for character in result.characters:
         begin, end = (round(t * len(result.pitch) / result.duration) for t in (character.start, character.end))
