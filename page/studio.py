@@ -380,7 +380,7 @@ def _shown(info: VoiceInfo) -> dict[str, Any]:
 
 def _read(utterances: Sequence[Utterance], begin: int) -> dict[str, Any]:
     """How the text of a card, which begins at `begin`, is read: its characters, and what is said otherwise."""
-    changes = [{"text": change.text, "said": change.said} for u in utterances for change in u.changes]
+    changes = [{"text": change.text, "said": change.words} for u in utterances for change in u.changes]
     return {"chars": [char for utterance in utterances for char in _chars(utterance, begin)], "changes": changes}
 
 

@@ -498,7 +498,7 @@ def test_one_listener_has_two_of_the_ten_places(batches, monkeypatch):
     gate.set()
     for job in jobs:
         finish(job)
-        assert job.order.entries == (), "its texts are let go of"
+        assert job.entries == (), "its texts are let go of"
     batches.start(asked("三。"))
 
 

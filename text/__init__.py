@@ -72,16 +72,12 @@ class Utterance:
     start: int = 0
 
     def __post_init__(self) -> None:
-        if not len(self.phones) == len(self.tones) == sum(self.word2ph):
-            raise ValueError(
-                f"{len(self.phones)} phones, {len(self.tones)} tones and a sum of {sum(self.word2ph)} in word2ph "
-                "must be equal."
-            )
-        if not len(self.text) == len(self.bert_text) == len(self.chars) == len(self.word2ph) - 2:
-            raise ValueError(
-                f"{len(self.text)} characters need as many in bert_text ({len(self.bert_text)}), as many entries in "
-                f"chars ({len(self.chars)}) and two more in word2ph ({len(self.word2ph)})."
-            )
+        phones, tones, total = len(self.phones), len(self.tones), sum(self.word2ph)
+        if not phones == tones == total:
+            raise ValueError(f"{phones} phones, {tones} tones and a sum of {total} in word2ph must be equal.")
+        n = len(self.text)
+        if not n == len(self.bert_text) == len(self.chars) == len(self.word2ph) - 2:
+            raise ValueError(f"{n} characters need as many in bert_text, as many chars and two more in word2ph.")
         if not (self.phones[0] == self.phones[-1] == PAD and self.tones[0] == self.tones[-1] == 0):
             raise ValueError(f"Phones begin and end with the pad {PAD!r}, tone 0.")
 
@@ -110,20 +106,20 @@ def analyse(
     for paragraph_start, paragraph in paragraphs(marked.text):
         first = len(utterances)
         overrides = _between(marked.overrides, paragraph_start, paragraph_start + len(paragraph))
-        kept = [(o.start - paragraph_start, o.end - paragraph_start) for o in overrides]
-        for start, sentence in sentences(paragraph, kept):
+        whole = [(o.start - paragraph_start, o.end - paragraph_start) for o in overrides]
+        for start, sentence in sentences(paragraph, whole):
             goes_on = paragraph_start + start + len(sentence) < last
             ahead = lead if goes_on and not utterances else 0
-            found, skipped = _sentence(sentence, paragraph_start + start, marked, reader, ahead)
-            if not found:
+            own, skipped = _sentence(sentence, paragraph_start + start, marked, reader, ahead)
+            if not own:
                 waiting += skipped
                 continue
             if utterances:
                 utterances[-1] = replace(utterances[-1], skipped=(*utterances[-1].skipped, *waiting))
             else:
-                found[0] = replace(found[0], skipped=(*waiting, *found[0].skipped))
+                own[0] = replace(own[0], skipped=(*waiting, *own[0].skipped))
             waiting = []
-            utterances += found
+            utterances += own
         if len(utterances) > first:
             utterances[-1] = replace(utterances[-1], ends="paragraph")
     if waiting and utterances:
@@ -219,28 +215,21 @@ def _for_bert(text: str, expected: Sequence[Reading], readings: Sequence[Reading
 
 def _utterance(text: str, bert_text: str, readings: Sequence[Reading], positions: Sequence[int]) -> Utterance:
     """Sandhi and phones. readings, positions: one for each character of `text`."""
-    spoken: list[str] = []
+    aloud: list[str] = []  # the readings as spoken
     for run, is_chinese in runs(text):
-        own = readings[len(spoken) : len(spoken) + len(run)]
-        said = [reading.pinyin for reading in own]
-        if is_chinese:
-            changed = spoken_readings(run, said)
-            said = [r.pinyin if r.source in SPOKEN else c for r, c in zip(own, changed, strict=True)]
-        spoken += said
+        own = readings[len(aloud) : len(aloud) + len(run)]
+        plain = [reading.pinyin for reading in own]
+        after = spoken_readings(run, plain) if is_chinese else plain
+        aloud += [r.pinyin if r.source in SPOKEN else changed for r, changed in zip(own, after, strict=True)]
     phones, tones, word2ph = [PAD], [0], [1]
-    for char, reading in zip(text, spoken, strict=True):
-        if reading:
-            syllable, tone = split_reading(reading)
-            phones += syllable_phones(syllable)
-            tones += [tone, tone]
-        else:
-            phones.append(char)
-            tones.append(0)
-        word2ph.append(2 if reading else 1)
-    chars = [
-        Char(char, reading.pinyin, said, reading.source, reading.confidence, reading.others, position)
-        for char, reading, said, position in zip(text, readings, spoken, positions, strict=True)
-    ]
-    return Utterance(
-        text, "", tuple(chars), (*phones, PAD), (*tones, 0), (*word2ph, 1), bert_text=bert_text, ends="sentence"
+    for char, reading in zip(text, aloud, strict=True):
+        syllable, tone = split_reading(reading) if reading else ("", 0)
+        own_phones = syllable_phones(syllable) if reading else (char,)
+        phones += own_phones
+        tones += [tone] * len(own_phones)
+        word2ph.append(len(own_phones))
+    chars = tuple(
+        Char(char, reading.pinyin, pinyin, reading.source, reading.confidence, reading.others, position)
+        for char, reading, pinyin, position in zip(text, readings, aloud, positions, strict=True)
     )
+    return Utterance(text, "", chars, (*phones, PAD), (*tones, 0), (*word2ph, 1), bert_text=bert_text)

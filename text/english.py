@@ -43,9 +43,9 @@ def speak(word: str) -> Syllables | None:
     plain = _folded(word)
     if not any(char.isalpha() for char in plain):
         return None
-    parts = [_spelling(plain)] if _is_dotted(plain) else _parts(plain)
-    kinds = [part.kind for part in parts]
-    kind = next((kind for kind in ("approximation", "word") if kind in kinds), "letters")
+    is_dotted = re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]?\.?", plain)  # U.S.A., e.g.
+    parts = [_spelling(plain)] if is_dotted else _parts(plain)
+    kind = min((part.kind for part in parts), key=("approximation", "word", "letters").index)
     return Syllables("".join(part.chars for part in parts), tuple(r for part in parts for r in part.readings), kind)
 
 
@@ -65,18 +65,13 @@ def _folded(word: str) -> str:
     return "".join(chars)
 
 
-def _is_dotted(plain: str) -> bool:
-    """U.S.A., e.g."""
-    return re.fullmatch(r"(?:[A-Za-z]\.)+[A-Za-z]?\.?", plain) is not None
-
-
 def _parts(plain: str) -> list[Syllables]:
     """The parts of a stretch in order: as a whole if it is known so (e-mail, don't), else between its marks."""
     whole = plain.strip(" '-._")
-    if re.fullmatch("[A-Za-z'._-]+", whole) and not _is_spelt_in_capitals(plain):
-        for spelling in (whole, re.sub("[-._]", "", whole)):
-            if entry := _from_lexicon(spelling):
-                return [entry]
+    is_spelt = plain.isupper() and plain.isalpha() and not _is_word_in_capitals(plain)
+    is_word = not is_spelt and re.fullmatch("[A-Za-z'._-]+", whole)
+    if is_word and (entry := _from_lexicon(whole) or _from_lexicon(re.sub("[-._]", "", whole))):
+        return [entry]
     pieces = re.findall(r"[A-Za-z]+(?:'[A-Za-z]+)*'?|\d|[^\W\d_]|\.", plain)
     letters = [piece for piece in pieces if piece != "."]
     is_address = letters[-1].lower() in table("english")["domains"].split() and len(letters) > 1
@@ -118,10 +113,6 @@ def _at_apostrophes(letters: str) -> list[Syllables]:
     parts = [part for chunk in chunks for part in _piece(chunk)]
     endings = {"s": "si5", "ll": "ou5", "re": "er5", "ve": "fu5", "d": "de5", "t": "te5", "m": "mu5"}
     return parts + ([_syllables([endings[last]], "approximation")] if last in endings else _piece(last))
-
-
-def _is_spelt_in_capitals(plain: str) -> bool:
-    return plain.isupper() and plain.isalpha() and not _is_word_in_capitals(plain)
 
 
 def _is_word_in_capitals(letters: str) -> bool:
@@ -173,9 +164,9 @@ def _spelling(plain: str) -> Syllables:
     return Syllables("".join(chars for chars, _ in names), tuple(r for _, own in names for r in own), "letters")
 
 
-def _syllables(readings: Iterable[str], kind: str) -> Syllables:
+def _syllables(readings: Iterable[str], kind: str, chars: str = "") -> Syllables:
     readings = tuple(readings)
-    return Syllables("".join(map(_carrier, readings)), readings, kind)
+    return Syllables(chars or "".join(map(_carrier, readings)), readings, kind)
 
 
 def _carrier(reading: str) -> str:
@@ -222,16 +213,11 @@ def _lexicon() -> dict[str, Syllables]:
     Jobs is not jobs: a word with a capital stands for a name.
     """
     lexicon = {}
-    for line in lines("english.tsv"):
-        if not line or line.startswith("#"):
-            continue
-        word, readings, *chars = line.split("\t")
+    for word, readings, *chars in (line.split("\t") for line in lines("english.tsv") if line[:1] not in ("", "#")):
         if readings == "*":
             lexicon[word] = _spelling(word)
-        elif chars:
-            lexicon[word] = Syllables(chars[0], tuple(readings.split()), "word")
         else:
-            lexicon[word] = _syllables(readings.split(), "word")
+            lexicon[word] = _syllables(readings.split(), "word", *chars)
     return lexicon
 
 

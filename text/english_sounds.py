@@ -162,16 +162,11 @@ def _toned(parts: list[tuple[str, int]]) -> tuple[str, ...]:
     """Tones by stress."""
     stresses = [stress for _, stress in parts]
     peak = next((i for level in (1, 2, 0, -1) for i, stress in enumerate(stresses) if stress == level), 0)
-    readings = []
-    for i, (syllable, stress) in enumerate(parts):
-        if i == peak or stress == 1:
-            tone = 4
-        elif i == 0 or stress == 2 or (i < peak and stress == 0):
-            tone = 1
-        else:
-            tone = 5
-        readings.append(f"{syllable}{tone}")
-    return tuple(readings)
+    tones = [
+        4 if i == peak or stress == 1 else 1 if i == 0 or stress == 2 or (i < peak and stress == 0) else 5
+        for i, stress in enumerate(stresses)
+    ]
+    return tuple(f"{syllable}{tone}" for (syllable, _), tone in zip(parts, tones, strict=True))
 
 
 def _is_vowel(phone: str | list[str]) -> bool:
@@ -243,13 +238,10 @@ def guessed_sounds(word: str) -> str:
     """What a word of the letters a-z sounds like by the rules of spelling: "blick" -> "B L IH1 K"."""
     pattern, sounds = spelling_rules()
     phones: list[str] = []
-    place = 0
-    while place < len(word):
-        match = pattern.match(word, place)
-        own = sounds[match.lastindex - 1]
+    for match in pattern.finditer(word):  # there is a rule for each letter
+        own = sounds[(match.lastindex or 0) - 1]
         doubled = bool(own) and phones[-1:] == own[:1] and not _VOWEL.match(own[0])
         phones += own[1:] if doubled else own
-        place = match.end()
     vowels = [i for i, phone in enumerate(phones) if _VOWEL.match(phone)]
     stressed = _stressed(word, len(vowels))
     for number, i in enumerate(vowels):

@@ -18,15 +18,13 @@ from text.readings import (
     ONLY_CONFIDENCE,
     PLAIN,
     PUNCTUATION_READING,
-    UNKNOWN_CONFIDENCE,
     Reader,
     Reading,
-    known_readings,
+    by_pypinyin,
     pypinyin_of_run,
     read,
     reading_of,
     runs,
-    usual_pinyin,
 )
 from words import Fault
 
@@ -110,7 +108,7 @@ class G2pw:
         traditional = to_taiwanese(run)
         asked = [i for i, c in enumerate(traditional) if c in self.polyphonic and c not in NEVER_ASKED]
         answers = self._ask(traditional, asked)
-        by_pypinyin = pypinyin_of_run(run)
+        fallback = pypinyin_of_run(run)
         readings = []
         for i, (char, other) in enumerate(zip(run, traditional, strict=True)):
             pinyin, confidence = answers.get(i, ("", 0.0))
@@ -120,9 +118,7 @@ class G2pw:
             if char in PLAIN and i not in answers:
                 pinyin, source, confidence = PLAIN[char], "rule", 1.0
             elif not is_spoken(pinyin):
-                pinyin = by_pypinyin[i] if is_spoken(by_pypinyin[i]) else usual_pinyin(char)
-                source = "pypinyin"
-                confidence = ONLY_CONFIDENCE if len(known_readings(char)) == 1 else UNKNOWN_CONFIDENCE
+                pinyin, source, confidence = by_pypinyin(char, fallback[i] if is_spoken(fallback[i]) else "")
             readings.append(reading_of(char, pinyin, source, confidence))
         return readings
 

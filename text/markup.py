@@ -188,39 +188,30 @@ def parse(text: str, glossary: Mapping[str, tuple[str, ...]]) -> Marked:
     A bracket counts if it holds pinyin with a tone, as many syllables as it settles characters before it; behind a
     Latin word it settles the whole word. Other brackets are left alone.
     """
-    plain: list[str] = []
     places: list[int] = []
     overrides: list[Override] = []
     skipped: list[Skipped] = []
-    done = length = 0
+    done = 0
     for match in _BRACKET.finditer(text):
         try:
             readings = parse_readings(match[1])
         except ReadingError:
             continue
         before = text[done : match.start()]
-        backwards = before[::-1]
-        chinese, word = _CHINESE_TAIL.match(backwards).end(), _WORD_TAIL.match(backwards).end()
-        if chinese >= len(readings):
-            settled = len(readings)
-        elif word:
-            settled = word
-        else:
+        chinese, word = (len(tail.match(before[::-1])[0]) for tail in (_CHINESE_TAIL, _WORD_TAIL))
+        settled = len(readings) if chinese >= len(readings) else word
+        if not settled:
             skipped.append(Skipped(match[0], match.start(), "it has more syllables than characters before it"))
-            settled = 0
-        plain.append(before)
         places += range(done, match.start())
-        length += len(before)
         done = match.end()
         if settled:
-            overrides.append(Override(length - settled, length, readings, "user"))
-    plain.append(text[done:])
+            overrides.append(Override(len(places) - settled, len(places), readings, "user"))
     places += range(done, len(text))
-    joined = "".join(plain)
+    plain = "".join(text[place] for place in places)
     if glossary:
         terms = glossary if isinstance(glossary, Glossary) else Glossary(glossary)
-        overrides = sorted((*overrides, *terms.found_in(joined, overrides)), key=lambda override: override.start)
-    return Marked(joined, tuple(places), tuple(overrides), tuple(skipped))
+        overrides = sorted((*overrides, *terms.found_in(plain, overrides)), key=lambda override: override.start)
+    return Marked(plain, tuple(places), tuple(overrides), tuple(skipped))
 
 
 def with_reading(text: str, position: int, reading: str) -> str:

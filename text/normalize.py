@@ -19,7 +19,7 @@ from text.numbers.numerals import DIGITS
 from text.numbers.patterns import CIRCLED, HAN, VULGAR
 from text.readings import readable
 from text.symbols import PUNCTUATION
-from text.tables import lines
+from text.tables import lines, table
 
 _MARKS = {
     ",": "，,：:；;、·•‧・﹐﹑､",
@@ -31,13 +31,6 @@ _MARKS = {
     "-": "-—–―～~",
 }
 PUNCTUATION_OF = {char: mark for mark, chars in _MARKS.items() for char in chars}
-
-# Characters without a syllable of their own, written as one says them: interjections and old one-character units.
-SAID_AS = {
-    **{"嗯": "恩", "呣": "母", "噷": "哼", "〇": "零"},
-    **{"兙": "十克", "兡": "百克", "兛": "千克", "兝": "分克", "兞": "毫克", "兣": "厘克", "嗧": "加仑"},
-    **{"瓧": "十瓦", "瓩": "千瓦", "瓰": "分瓦", "瓱": "毫瓦", "瓸": "百瓦", "瓼": "厘瓦", "甅": "厘米"},
-}
 
 # Marks that keep their form until the numbers are read; 3：2 and （010） are read in half width.
 _AS_IT_IS = frozenset(PUNCTUATION_OF) - frozenset("：（）．")
@@ -71,11 +64,11 @@ class Change:
     """Something that is said otherwise than it was written. position: the index of `text` in the given text.
 
     kind: "number" (digits, units, signs), "letters" (an acronym), "word" (a foreign word, by the lexicon),
-    "approximation" (a foreign word, by rule), "user" or "glossary" (by an override). said: Chinese and marks.
+    "approximation" (a foreign word, by rule), "user" or "glossary" (by an override). words: Chinese and marks.
     """
 
     text: str
-    said: str
+    words: str
     position: int
     kind: str
 
@@ -119,15 +112,10 @@ def normalise(raw: str, start: int = 0, overrides: Sequence[Override] = ()) -> N
             parts.append(_overridden(raw[override.start - start : override.end - start], override))
             done = override.end
     parts.append(_spoken(raw[done - start :], done))
-    return Normalised(
-        "".join(part.text for part in parts),
-        *(
-            tuple(item for part in parts for item in getattr(part, name))
-            for name in ("positions", "readings", "sources")
-        ),
-        tuple(_grouped_skips([item for part in parts for item in part.skipped])),
-        tuple(item for part in parts for item in part.changes),
-    )
+    names = ("positions", "readings", "sources", "skipped", "changes")
+    lists = {name: tuple(item for part in parts for item in getattr(part, name)) for name in names}
+    lists["skipped"] = tuple(_grouped_skips(lists["skipped"]))
+    return Normalised("".join(part.text for part in parts), **lists)
 
 
 def _overridden(raw: str, override: Override) -> Normalised:
@@ -217,10 +205,10 @@ class _Speech:
         self.skipped: list[Skipped] = []
         self.changes: list[Change] = []
 
-    def say_instead(self, places: list[int], said: str, positions: list[int]) -> None:
-        """Says `said` for the characters of the given text at `places`, and records that as one change."""
+    def say_instead(self, places: list[int], words: str, positions: list[int]) -> None:
+        """Says `words` for the characters of the given text at `places`, and records that as one change."""
         begin, others = len(self.chars), len(self.changes)
-        self.say(said, positions)
+        self.say(words, positions)
         kinds = {"number", *(change.kind for change in self.changes[others:])}
         del self.changes[others:]
         self._changed(places, begin, next(kind for kind in _CERTAINTY if kind in kinds))
@@ -231,7 +219,7 @@ class _Speech:
         while i < len(text):
             char, begin = text[i], len(self.chars)
             if text.startswith("...", i):
-                self._keep("…", positions[i])
+                self._put("…", positions[i])
                 i += 3
                 continue
             if word := _FOREIGN_WORD.match(text, i):
@@ -239,17 +227,17 @@ class _Speech:
                 i = word.end()
                 continue
             if char in PUNCTUATION_OF:
-                self._keep(PUNCTUATION_OF[char], positions[i])
+                self._put(PUNCTUATION_OF[char], positions[i])
             elif char == "\n" and self.chars and self.chars[-1] not in PUNCTUATION:
-                self._keep(".", positions[i])
-            elif char in SAID_AS:
-                self._keep(SAID_AS[char], positions[i])
-                if len(SAID_AS[char]) > 1:
+                self._put(".", positions[i])
+            elif words := table("units")["characters"].get(char):
+                self._put(words, positions[i])
+                if len(words) > 1:
                     self._changed(positions[i : i + 1], begin, "number")
             elif char == "々" and self.chars and self.chars[-1] not in PUNCTUATION:
-                self._keep(self.chars[-1], positions[i])
+                self._put(self.chars[-1], positions[i])
             elif _IDEOGRAPH.match(char) and readable(char):
-                self._keep(char, positions[i])
+                self._put(char, positions[i])
             elif not char.isspace():
                 reason = "no Mandarin reading is known" if _IDEOGRAPH.match(char) else "not a character that is spoken"
                 self._skip(positions[i : i + 1], reason)
@@ -257,45 +245,44 @@ class _Speech:
 
     def _say_word(self, text: str, span: tuple[int, int], positions: list[int]) -> None:
         begin, end = span
-        word, places, spoken = text[begin:end], positions[begin:end], len(self.chars)
+        word, places, start = text[begin:end], positions[begin:end], len(self.chars)
         alone = not re.search("[A-Za-z] $", text[:begin]) and not re.match(" [A-Za-z]", text[end:])
-        said = speak(
-            word.upper() if alone and word in "abcdefghijklmnopqrstuvwxyz" else unicodedata.normalize("NFC", word)
-        )
-        if said is None:
+        is_letter = alone and word in "abcdefghijklmnopqrstuvwxyz"
+        syllables = speak(word.upper() if is_letter else unicodedata.normalize("NFC", word))
+        if syllables is None:
             self._skip(places, "a word in letters that are neither Chinese nor Latin")
             return
-        for char, reading in zip(said.chars, said.readings, strict=True):
-            self._keep(char, places[0], reading, said.kind)
-        self._changed(places, spoken, said.kind)
+        for char, reading in zip(syllables.chars, syllables.readings, strict=True):
+            self._put(char, places[0], reading, syllables.kind)
+        self._changed(places, start, syllables.kind)
 
     def _skip(self, places: list[int], reason: str) -> None:
         text = self.raw[places[0] - self.start : places[-1] + 1 - self.start]
         if not (self.skipped and self.skipped[-1].position == places[0]):  # one character can become several
             self.skipped.append(Skipped(text, places[0], reason))
 
-    def _keep(self, said: str, position: int, reading: str = "", source: str = "") -> None:
-        self.chars += said
-        self.positions += [position] * len(said)
-        self.readings += [reading] * len(said)
-        self.sources += [source] * len(said)
+    def _put(self, words: str, position: int, reading: str = "", source: str = "") -> None:
+        self.chars += words
+        self.positions += [position] * len(words)
+        self.readings += [reading] * len(words)
+        self.sources += [source] * len(words)
 
     def _changed(self, places: list[int], begin: int, kind: str) -> None:
-        """What has been said since `begin` stands for the given characters at `places`."""
-        said = "".join(self.chars[begin:])
+        """What the characters since `begin` say stands for the given ones at `places`."""
+        words = "".join(self.chars[begin:])
         text = self.raw[places[0] - self.start : places[-1] + 1 - self.start]
         last = self.changes[-1] if self.changes else None
         if last and last.kind == kind == "number" and last.position + len(last.text) == places[0]:
-            self.changes[-1] = replace(last, text=last.text + text, said=last.said + said)
-        elif said:
-            self.changes.append(Change(text, said, places[0], kind))
+            self.changes[-1] = replace(last, text=last.text + text, words=last.words + words)
+        elif words:
+            self.changes.append(Change(text, words, places[0], kind))
 
     def normalised(self) -> Normalised:
         lists = (self.positions, self.readings, self.sources, _grouped_skips(self.skipped), self.changes)
         return Normalised("".join(self.chars), *map(tuple, lists))
 
 
-def _grouped_skips(skipped: list[Skipped]) -> list[Skipped]:
+def _grouped_skips(skipped: Sequence[Skipped]) -> list[Skipped]:
     """Neighbours that are skipped for the same reason become one entry."""
     grouped: list[Skipped] = []
     for item in skipped:

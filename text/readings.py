@@ -75,19 +75,21 @@ def _read_run(text: str, start: int, run: str, by_g2pm: list[dict[str, float]]) 
     readings = []
     for i, char in enumerate(run):
         if char in PLAIN:
-            found = (PLAIN[char], "rule", 1.0)
+            reading = (PLAIN[char], "rule", 1.0)
         elif certain[i] and certain[i] != "?":
-            found = (certain[i], "lexicon", LEXICON_CONFIDENCE)
-        elif i in grammar:
-            found = (grammar[i], "rule", RULE_CONFIDENCE)
-        elif ruled := by_rule(text, start + i):
-            found = (ruled, "rule", RULE_CONFIDENCE)
-        elif i in spoken:
-            found = (spoken[i], "rule", RULE_CONFIDENCE)
+            reading = (certain[i], "lexicon", LEXICON_CONFIDENCE)
+        elif pinyin := grammar.get(i) or by_rule(text, start + i) or spoken.get(i, ""):
+            reading = (pinyin, "rule", RULE_CONFIDENCE)
         else:
-            found = _weighed(char, by_g2pm[start + i], ("", "") if certain[i] == "?" else phrases[i])
-        readings.append(reading_of(char, *found))
+            reading = _weighed(char, by_g2pm[start + i], ("", "") if certain[i] == "?" else phrases[i])
+        readings.append(reading_of(char, *reading))
     return readings
+
+
+def by_pypinyin(char: str, pinyin: str = "") -> tuple[str, str, float]:
+    """Reading, source and confidence where there is no hint but pypinyin's `pinyin`, or its usual reading."""
+    only = len(known_readings(char)) == 1
+    return pinyin or usual_pinyin(char), "pypinyin", ONLY_CONFIDENCE if only else UNKNOWN_CONFIDENCE
 
 
 def _weighed(char: str, scores: dict[str, float], phrase: tuple[str, str]) -> tuple[str, str, float]:
@@ -96,8 +98,7 @@ def _weighed(char: str, scores: dict[str, float], phrase: tuple[str, str]) -> tu
     if pinyin and (not scores or (char in PARTICLES and kind != "words3")):
         return pinyin, "pypinyin", PARTICLE_CONFIDENCE
     if not scores:
-        only = len(known_readings(char)) == 1
-        return usual_pinyin(char), "pypinyin", ONLY_CONFIDENCE if only else UNKNOWN_CONFIDENCE
+        return by_pypinyin(char)
     if len(scores) == 1:
         return next(iter(scores)), "g2pm", ONLY_CONFIDENCE
     weighed = {p: G2PM_WEIGHT * max(score, G2PM_LEAST) for p, score in scores.items()}
@@ -128,12 +129,12 @@ def _lexicon() -> dict[str, tuple[str, ...]]:
 def _lexicon_readings(run: str) -> list[str]:
     """For each character what the longest phrase of the lexicon that it stands in says, "" if there is none."""
     lexicon = _lexicon()
-    found, lengths = [""] * len(run), [0] * len(run)
+    pinyin, lengths = [""] * len(run), [0] * len(run)
     for start, end in spans(run):
         for i, reading in enumerate(lexicon.get(run[start:end], ()), start):
             if reading and end - start > lengths[i]:
-                found[i], lengths[i] = reading, end - start
-    return found
+                pinyin[i], lengths[i] = reading, end - start
+    return pinyin
 
 
 @functools.lru_cache(maxsize=65536)
@@ -179,7 +180,7 @@ def usual_pinyin(char: str) -> str:
 def _phrase_readings(run: str) -> list[tuple[str, str]]:
     """For each character the reading by the longest of pypinyin's phrases it stands in, and its kind; else "", ""."""
     starts = set(itertools.accumulate((len(word) for word, _ in segment(run)), initial=0))
-    found, lengths = [("", "")] * len(run), [0] * len(run)
+    phrases, lengths = [("", "")] * len(run), [0] * len(run)
     for start, end in spans(run):
         phrase = run[start:end]
         if not is_phrase(phrase):
@@ -190,8 +191,8 @@ def _phrase_readings(run: str) -> list[tuple[str, str]]:
         kind = f"{'words' if joined else 'word'}{min(end - start, 3)}"
         for i, reading in enumerate(_phrase(phrase), start):
             if end - start > lengths[i] and is_spoken(reading):
-                found[i], lengths[i] = (reading, kind), end - start
-    return found
+                phrases[i], lengths[i] = (reading, kind), end - start
+    return phrases
 
 
 @functools.lru_cache(maxsize=8192)

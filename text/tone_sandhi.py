@@ -5,7 +5,8 @@ reading which is surely right (土地 tu3 di4, 取得 qu3 de2) is kept from doin
 """
 
 import functools
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from text.phones import split_reading
@@ -39,13 +40,8 @@ def spoken_readings(run: str, readings: Sequence[str]) -> list[str]:
 
     run: n characters; readings: n times a syllable with its tone, as "ni3"; returns n of them.
     """
-    parts = [split_reading(reading) for reading in readings]
-    words, start = [], 0
-    for text, tag in segment(run):
-        syllables, tones = zip(*parts[start : start + len(text)], strict=True)
-        words.append(Word(text, tag, syllables, tones))
-        start += len(text)
-    words = merge(words)
+    parts = iter([split_reading(reading) for reading in readings])
+    words = merge(Word(text, tag, *zip(*itertools.islice(parts, len(text)), strict=True)) for text, tag in segment(run))
     tones: list[int] = []
     for word in words:
         end = len(tones) + len(word.text)
@@ -69,82 +65,53 @@ def sandhi(word: Word, before: str = "", after: str = "") -> list[int]:
 
 def merge(words: Iterable[Word]) -> list[Word]:
     """Joins the words across which sandhi works."""
-    words = _merge_bu(list(words))
-    words = _merge_yi(words)
-    words = _merge_equal(words)
-    words = _merge_third(words, lambda a, b: _all_third(a.tones) and _all_third(b.tones))
+    words = _joined(words, lambda before, _: before.text == "不", tag_of_second=True)
+    words = _joined(_merge_doubled(words), lambda before, _: before.text == "一")
+    words = _joined(words, lambda before, word: before.text == word.text)
+    words = _merge_third(words, lambda a, b: _all_third(a.tones + b.tones))
     words = _merge_third(words, lambda a, b: a.tones[-1] == b.tones[0] == 3)
-    return _merge_er(words)
+    return _joined(words, lambda _, word: word.text == "儿")
 
 
-def _merge_bu(words: list[Word]) -> list[Word]:
+Test = Callable[[Word, Word], bool]
+
+
+def _joined(words: Iterable[Word], fits: Test, tag_of_second: bool = False) -> list[Word]:
+    """Joins a word to the one before, or to what that has become, where `fits` says so."""
     merged: list[Word] = []
     for word in words:
-        if merged and merged[-1].text == "不":
-            merged[-1] = merged[-1].joined(word, word.tag)
+        if merged and fits(merged[-1], word):
+            merged[-1] = merged[-1].joined(word, word.tag if tag_of_second else None)
         else:
             merged.append(word)
     return merged
 
 
-def _merge_yi(words: list[Word]) -> list[Word]:
-    """听 一 听 -> 听一听, then 一 个 -> 一个."""
-    doubled: list[Word] = []
+def _merge_doubled(words: list[Word]) -> list[Word]:
+    """听 一 听 -> 听一听."""
+    merged: list[Word] = []
     i = 0
     while i < len(words):
-        word = words[i]
-        if i + 2 < len(words) and words[i + 1].text == "一" and words[i + 2].text == word.text and word.tag == "v":
-            word = word.joined(words[i + 1]).joined(words[i + 2])
+        word, *following = words[i : i + 3]
+        if [other.text for other in following] == ["一", word.text] and word.tag == "v":
+            word = word.joined(following[0]).joined(following[1])
             i += 2
-        doubled.append(word)
+        merged.append(word)
         i += 1
-    merged: list[Word] = []
-    for word in doubled:
-        if merged and merged[-1].text == "一":
-            merged[-1] = merged[-1].joined(word)
-        else:
-            merged.append(word)
     return merged
 
 
-def _merge_equal(words: list[Word]) -> list[Word]:
+def _merge_third(words: list[Word], fits: Test) -> list[Word]:
+    """Joins two words of at most three characters together, and no third; `fits` sees them as they were given."""
     merged: list[Word] = []
+    previous: Word | None = None  # the word before this one, unless that was joined
     for word in words:
-        if merged and merged[-1].text == word.text:
+        if previous and fits(previous, word) and not _is_doubled(previous.text) and len(previous.text + word.text) <= 3:
             merged[-1] = merged[-1].joined(word)
+            previous = None
         else:
             merged.append(word)
-    return merged
-
-
-def _merge_third(words: list[Word], third) -> list[Word]:
-    """Joins two words of at most three characters together; `third(a, b)` says whether their tones ask for it."""
-    merged: list[Word] = []
-    previous, just_merged = None, False  # the word before this one, as it was given, and whether it was joined
-    for word in words:
-        if (
-            previous is not None
-            and not just_merged
-            and third(previous, word)
-            and not _is_doubled(previous.text)
-            and len(previous.text) + len(word.text) <= 3
-        ):
-            merged[-1] = merged[-1].joined(word)
-            just_merged = True
-        else:
-            merged.append(word)
-            just_merged = False
-        previous = word
-    return merged
-
-
-def _merge_er(words: list[Word]) -> list[Word]:
-    merged: list[Word] = []
-    for word in words:
-        if merged and word.text == "儿":
-            merged[-1] = merged[-1].joined(word)
-        else:
-            merged.append(word)
+            previous = word
     return merged
 
 
