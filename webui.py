@@ -40,7 +40,7 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
     from starlette.middleware import Middleware
 
     from page import (
-        as_message,
+        QUIET,
         batch,
         device,
         glossary,
@@ -60,15 +60,8 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
 
 ASSETS = Path(__file__).resolve().parent / "page"
 TELL_CONTROLS = "(...values) => { window.studio?.controls(values) }"
-# Every click counts, also one that comes while the last is still being served. preprocess: Gradio takes a voice for an
-# error that it has not offered to this page; ours is looked up.
-AT_ONCE: dict[str, Any] = {
-    "show_progress": "hidden",
-    "api_visibility": "private",
-    "queue": False,
-    "preprocess": False,
-    "trigger_mode": "multiple",
-}
+# Every click counts, also one that comes while the last is still being served.
+AT_ONCE = QUIET | {"queue": False, "trigger_mode": "multiple"}
 SESSIONS = 256  # open pages whose state is kept, 130 kB each; Gradio alone keeps 10,000
 SHORTCUTS = {"host": "host", "port": "webui.port", "device": "webui.device"}
 ADVANCED = (
@@ -402,7 +395,7 @@ def load(engine: Engine) -> None:
     seconds = time.perf_counter() - began
     print(message("webui.ready", **about, device=engine.device.name, seconds=seconds))
     if selftest.is_due(engine):
-        print(as_message(selftest.check(engine).sentence))
+        print(selftest.check(engine).sentence)
 
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:

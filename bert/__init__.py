@@ -22,7 +22,7 @@ from torch import Tensor
 from bert.files import FILES, INT8_WEIGHTS, REPOSITORIES, missing_files, model_folder
 from bert.network import TorchNetwork, bfloat16_is_fast
 from pretrained import WEIGHTS, MissingModel
-from words import Message, message
+from words import Fault, Message, message
 
 __all__ = [
     "FILES", "INT8_WEIGHTS", "REPOSITORIES", "WEIGHTS", "BertFeatures", "MissingModel", "bucket", "missing_files",
@@ -30,6 +30,10 @@ __all__ = [
 ]  # fmt: skip
 
 CACHED_TOKENS = 8192  # 64 MiB of 2048 float32 values
+
+
+class Overflow(Fault, FloatingPointError):
+    """The numbers left the range of the dtype."""
 
 
 class Network(Protocol):
@@ -92,12 +96,11 @@ class BertFeatures:
 
         text: normalised, n characters. word2ph: how many phones [CLS], each character and [SEP] have, n + 2 numbers.
         style_text: its mean over tokens is mixed into every column, by style_weight (0..1); a blank one counts as none.
-        Raises ValueError if word2ph does not fit, FloatingPointError if the numbers left the range of the dtype.
+        Raises ValueError if word2ph does not fit, Overflow if the numbers left the range of the dtype.
         """
         if len(word2ph) != len(text) + 2:
-            raise ValueError(
-                f"word2ph has {len(word2ph)} numbers for a text of {len(text)} characters: it needs {len(text) + 2}."
-            )
+            counts = f"{len(word2ph)} numbers for a text of {len(text)} characters"
+            raise ValueError(f"word2ph has {counts}: it needs {len(text) + 2}.")
         rows = self._rows(self.character_ids(text))
         if style_text and style_text.strip():
             style = self._rows(tuple(self.tokenizer(style_text, verbose=False)["input_ids"])).mean(dim=0)
@@ -126,7 +129,7 @@ class BertFeatures:
                 return self._cache[ids]
         rows = self._hidden(ids)
         if not rows.isfinite().all():
-            raise FloatingPointError(f"BERT overflowed in {self.network.dtype}: load it in bfloat16 or float32.")
+            raise Overflow("bert.overflow", dtype=str(self.network.dtype).removeprefix("torch."))
         if self.normalise:
             rows = F.normalize(rows, dim=0, eps=1e-12)  # over the tokens of the sentence, not over the channels
         with self._lock:

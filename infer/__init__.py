@@ -1,1 +1,1 @@
-"""The joint of text, features and network: `Engine.stream(request) -> Iterator[Speech]`. Read pipeline.py first."""
+"""The joint of text, features and network: `Engine.speak(lines)` gives Speech. Read engine/pipeline.py first."""

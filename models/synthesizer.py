@@ -1,4 +1,4 @@
-"""The whole network, cut where the length becomes data-dependent: encode (tokens), align (host), decode (frames)."""
+"""The whole network, cut where the length becomes data-dependent; models/stages.py puts the parts in a row."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,6 @@ from models.filter import halos as filter_halos
 from models.flow import Flow
 from models.generator import Generator
 from models.generator import halos as generator_halos
-from models.source import excite
 
 
 @dataclass(frozen=True)
@@ -63,16 +62,6 @@ class Synthesizer(nn.Module):
             stochastic = self.sdp(x, mask, speaker, noise)
             log_durations = stochastic * sdp_ratio + log_durations * (1 - sdp_ratio)
         return Prior(mean, log_std, log_durations)
-
-    def decode(self, z_p: Tensor, mask: Tensor, speaker: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Prior sample [B, I, F], mask [B, 1, F] -> waveform [B, 1, F * hop], all frames at once.
-
-        noise [B, hop, F]: standard normal, of a voice whose latent tells its pitch.
-        """
-        z, config = self.flow(z_p, mask, speaker) * mask, self.config
-        if config.pitch and noise is not None:
-            z = excite(z, noise, config.pitch, config.sampling_rate)
-        return self.dec(z, speaker)
 
 
 def halos(config: SynthesizerConfig) -> tuple[int, int]:

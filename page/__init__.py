@@ -20,6 +20,9 @@ from page.guard import loopback
 from words import LANGUAGES, Fault, Message, message
 
 ASSETS = Path(__file__).resolve().parent
+# For an event that shows nothing of itself. preprocess: Gradio takes a voice for an error that it has not offered to
+# this page; ours is looked up.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "preprocess": False}
 
 
 def language_of(request: gr.Request) -> str:

@@ -57,24 +57,6 @@ EXAMPLE = (
 )
 
 
-@dataclass(frozen=True)
-class Order:
-    """One batch as it was asked for. stem: for the names of files. ending: zip, or the format of the joined sound.
-
-    listener: who has asked. sample: id of the emotion's sound. key: names the folder; other files, settings or
-    listeners have others.
-    """
-
-    listener: str
-    stem: str
-    entries: Sequence[Entry]
-    base: SpeechRequest
-    sample: str
-    ending: str
-    format: str
-    key: str
-
-
 def entries_from(name: str, data: bytes, paragraphs: bool = False, fit: bool = False) -> list[Entry]:
     """What is in a file that has come from a page; its name is shown and never used as a path. Raises BadRequest."""
     stem, _, ending = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
@@ -146,18 +128,29 @@ class Work:
 
 @dataclass(eq=False)
 class Job(Turn):
-    """A batch and what has become of it. state: waiting, making, stopped, abandoned, done or failed (error).
+    """A batch as it was asked for, and what has become of it.
 
-    steps: of the making, None each. room: whether another batch may begin. rows: what became of the items. at: the
-    item being spoken, its sentence and how many. looked: when a page last asked. began: when the first item was. Times
-    are of the monotonic clock.
+    listener: who has asked. stem: for the names of files. sample: id of the emotion's sound. ending: zip, or the format
+    of the joined sound. key: names the folder; other files, settings or listeners have others. room: whether another
+    batch may begin.
+
+    steps: of the making, None each. rows: what became of the entries. state: waiting, making, stopped, abandoned, done
+    or failed (error). at: the entry being spoken, its sentence and how many. looked: when a page last asked. began:
+    when the first entry was. Times are of the monotonic clock. offered: when which file was last offered, and where.
     """
 
-    order: Order
+    listener: str
+    stem: str
+    entries: Sequence[Entry]
+    base: SpeechRequest
+    sample: str
+    format: str
+    ending: str
+    key: str
     folder: Path
-    room: Callable[[], bool] = lambda: True
-    address: str = field(default_factory=asking)
+    room: Callable[[], bool]
     steps: Generator[None, None, None] | None = None
+    address: str = field(default_factory=asking)
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     rows: list[dict[str, Any]] = field(default_factory=list)
     state: str = "waiting"
@@ -170,11 +163,8 @@ class Job(Turn):
     offered: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.total, self.listener = len(self.order.entries), self.order.listener
-
-    @property
-    def out(self) -> Path:
-        return self.folder / f"out.{self.order.ending}"
+        self.total = len(self.entries)
+        self.out = self.folder / f"out.{self.ending}"
 
     def begin(self) -> None:
         self.state = "making"
@@ -199,7 +189,7 @@ class Job(Turn):
             self.state = "failed"
         elif self.state in ("waiting", "making"):
             self.state = "stopped" if self.stop.is_set() else "abandoned"
-        self.order = replace(self.order, entries=())  # up to 10 MB of texts
+        self.entries = ()  # up to 10 MB of texts
         self.ended.set()
 
     def cancelled(self) -> bool:
@@ -215,7 +205,7 @@ class Job(Turn):
         """Seconds to go, by the characters that were made so far; None before that can be told."""
         if self.state != "making":
             return None
-        lengths = [len(entry.text) for entry in self.order.entries]
+        lengths = [len(entry.text) for entry in self.entries]
         finished = list(zip(lengths, self.rows, strict=False))
         made: float = sum(length for length, row in finished if row["status"] == "made")
         total = sum(lengths) - sum(length for length, row in finished if row["status"] != "made")
@@ -239,7 +229,7 @@ class Job(Turn):
             "at": self.at,
             "left": self.left(),
             "size": self.out.stat().st_size if self.state == "done" and self.out.exists() else 0,
-            "ending": self.order.ending,
+            "ending": self.ending,
         }
 
 
@@ -271,8 +261,8 @@ class Batches:
             "notices": [notice.pair for notice in entries[0].notices],
         }
 
-    def order(self, ask: Mapping[str, Any]) -> Order:
-        """Raises SpeechError."""
+    def order(self, ask: Mapping[str, Any]) -> Job:
+        """A batch that is not begun. Raises SpeechError."""
         base, sample = self._base(ask["request"])
         format = ask["format"]
         if format not in audio.FORMATS:
@@ -280,41 +270,40 @@ class Batches:
         entries = entries_from(ask["name"], decoded(ask["data"]), ask["paragraphs"], ask["fit"])
         self.samples.get(sample)  # gone? said before anything begins
         listener = listener_named(ask["listener"])
-        asked = [listener, ask["joined"], format, sample, base.as_dict(), self._stamps(entries, base)]
+        settings = [listener, ask["joined"], format, sample, base.as_dict(), self._stamps(entries, base)]
         texts = [[entry.text, entry.name, dict(entry.options), entry.slot] for entry in entries]
-        key = hashlib.sha256(json.dumps([asked, texts], sort_keys=True).encode()).hexdigest()
-        stem = _safe(ask["name"].rpartition(".")[0]) or "batch"
-        return Order(listener, stem, entries, base, sample, format if ask["joined"] else "zip", format, key)
+        key = hashlib.sha256(json.dumps([settings, texts], sort_keys=True).encode()).hexdigest()
+        stem, ending = _safe(ask["name"].rpartition(".")[0]) or "batch", format if ask["joined"] else "zip"
+        return Job(listener, stem, entries, base, sample, format, ending, key, self.work.root / key, self._room)
 
     def start(self, ask: Mapping[str, Any]) -> Job:
         """Begins a batch, or goes on with it; one that is being made is joined. Raises SpeechError."""
-        order = self.order(ask)
+        new = self.order(ask)
         for job in list(self.jobs.values()):
-            if job.order.key == order.key and job.stop.is_set() and not job.ended.wait(STOPPING):
+            if job.key == new.key and job.stop.is_set() and not job.ended.wait(STOPPING):
                 raise BadRequest("batch.still_stopping")
         with self._lock:
             going = [job for job in self.jobs.values() if not job.ended.is_set()]
             for job in going:
-                if job.order.key == order.key:
+                if job.key == new.key:
                     job.looked = time.monotonic()
                     return job
-            if sum(job.listener == order.listener for job in going) >= EACH:
+            if sum(job.listener == new.listener for job in going) >= EACH:
                 raise Busy("batch.too_many_yours", most=EACH)
-            most = AT_ONCE + WAITING
-            here = sum(job.address == asking() for job in going)
+            most, here = AT_ONCE + WAITING, sum(job.address == new.address for job in going)
             if len(going) >= most or here >= most - EACH:  # whoever invents listeners leaves room to another address
                 raise Busy("batch.too_many_wait")
-            self.work.tidy({job.order.key for job in going} | {order.key})
-            job = Job(order, self.work.folder(order.key), self._room)
-            job.steps = self._make(job)
-            self.jobs[job.id] = job
+            self.work.tidy({job.key for job in going} | {new.key})
+            self.work.folder(new.key)
+            new.steps = self._make(new)
+            self.jobs[new.id] = new
             try:
-                self.engine.line.enter(job)
+                self.engine.line.enter(new)
             except Busy:
-                del self.jobs[job.id]
+                del self.jobs[new.id]
                 raise
             self._forget()
-        return job
+        return new
 
     def _room(self) -> bool:
         return sum(job.state == "making" for job in list(self.jobs.values())) < AT_ONCE
@@ -349,17 +338,19 @@ class Batches:
         source = job and (job.out.with_name(f"out.{REPORT}") if what == "report" else job.out)
         if not job or not source or not source.exists():
             raise BadRequest("batch.gone")
-        name = f"{job.order.stem}.{REPORT if what == 'report' else job.order.ending}"
+        name = f"{job.stem}.{REPORT if what == 'report' else job.ending}"
         address = self.files.offer(name, functools.partial(_link, source))
         job.offered[what] = time.monotonic(), address
         return address
 
     def _base(self, controls: Mapping[str, Any]) -> tuple[SpeechRequest, str]:
         """The page's controls as a request without a text, and the id of the sample. Raises BadRequest."""
-        values = {name: value for name, value in controls.items() if name not in ("text", "sample")}
-        # A page says 1 for 1.0: the same settings have one key.
         values = {
-            name: float(v) if KINDS.get(name) is float and isinstance(v, int) else v for name, v in values.items()
+            name: float(value)
+            if KINDS.get(name) is float and isinstance(value, int)
+            else value  # 1 and 1.0 are one key
+            for name, value in controls.items()
+            if name not in ("text", "sample")
         }
         return SpeechRequest.from_dict(values | {"text": ""}), str(controls.get("sample") or "")
 
@@ -379,12 +370,12 @@ class Batches:
             job.state = "done"
             return
         job.began = time.monotonic()
-        order, written, sample = job.order, 0, self.samples.get(job.order.sample)
-        batch = Batch(self.engine, job.out, order.base, order.format, cancelled=job.cancelled, sample=sample)
-        with closing(batch.steps(order.entries)) as steps:
+        written, sample = 0, self.samples.get(job.sample)  # bytes
+        batch = Batch(self.engine, job.out, job.base, job.format, cancelled=job.cancelled, sample=sample)
+        with closing(batch.steps(job.entries)) as steps:
             for step in steps:
                 if isinstance(step, Speech):
-                    number = order.entries[len(job.rows)].number
+                    number = job.entries[len(job.rows)].number
                     job.at = number, step.sentence + step.last, step.sentences
                 elif step:
                     job.rows.append(row_of(step))
@@ -393,10 +384,10 @@ class Batches:
                         written += (batch.folder / step.file).stat().st_size if step.file else 0
                     if written > MOST_RUN:
                         raise BadRequest("batch.too_large", most=MOST_RUN >> 30)
-                    joined = (step.start + step.seconds) * MOST_BYTES_A_SECOND if order.ending == "wav" else 0
+                    joined = (step.start + step.seconds) * MOST_BYTES_A_SECOND if job.ending == "wav" else 0
                     check_room(job.folder, joined)
                 yield
-        if len(job.rows) == len(order.entries) and not job.cancelled():
+        if len(job.rows) == job.total and not job.cancelled():
             if job.out.exists() and not any(row["status"] == "failed" for row in job.rows):
                 write_whole(finished, json.dumps(job.rows))
             job.state = "done"

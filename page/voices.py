@@ -15,7 +15,7 @@ from infer.request import SpeechError
 from infer.settings import Settings
 from models.checkpoint.doctor import examine
 from models.config import plain
-from page import as_message, language_of, lines_html, panel, place_name, private, sentence
+from page import QUIET, as_message, language_of, lines_html, panel, place_name, private, sentence
 from page.downloads import Download, Downloads
 from page.report import report_html
 from words import Message, message
@@ -86,7 +86,7 @@ class VoicesTab:
             files = self.engine.files(name)
             report = examine(files.weights, files.config)
             missing = self.engine.features.missing(report.variant) if report.variant and report.usable else []
-            result = report_html(report, [as_message(each) for each in missing], language)
+            result = report_html(report, missing, language)
         except SpeechError as error:  # it has gone meanwhile
             result = lines_html([(error, "error")], language)
         except Exception as error:
@@ -308,12 +308,10 @@ def voices_tab(
     changing = [voices, *speaking]
     everything = [*changing, *rows, timer, arrived]
 
-    # preprocess: the chosen voice may be one that Gradio has not offered to this page.
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "preprocess": False}
-    at_once = quiet | {"queue": False}
+    at_once = QUIET | {"queue": False}
     tab.select(handlers.open, voice, [*everything, refused], **at_once)
     refresh.click(handlers.refresh, voice, changing, **at_once)
-    voices.click(handlers.check, None, voices, **quiet, concurrency_limit=1)
+    voices.click(handlers.check, None, voices, **QUIET, concurrency_limit=1)
     timer.tick(handlers.tick, [arrived, voice], everything, **at_once)
     for item, fetch, halt in zip(handlers.items, rows[1::3], rows[2::3], strict=True):
         for button, act in ((fetch, handlers.start), (halt, handlers.stop)):

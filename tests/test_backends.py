@@ -18,7 +18,7 @@ from infer.engine import backends, devices, shapes
 from infer.engine.backends import graph, store
 from infer.engine.backends.torch_backend import TorchBackend
 from infer.engine.decoding import decode
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.engine.stages import noise
 from infer.engine.warmth import Warmth, calls
 from infer.request import SpeechError, SpeechRequest
@@ -29,7 +29,7 @@ from models.filter import LOUDEST
 from models.stages import with_source
 from tests.networks import golden_network
 from tests.releases import config_of
-from tests.voices import CONFIG, GENERATOR, loaded, make_tiny_voice
+from tests.voices import CONFIG, GENERATOR, loaded, make_tiny_voice, speak
 
 SIZES = (15, 30, 60)
 CPU = devices.choose("cpu")
@@ -240,7 +240,7 @@ def test_200_texts_cause_no_shape_beyond_the_fixed_set(folder):
     random, letters = np.random.default_rng(0), list("天地玄黄宇宙洪荒日月盈昃辰宿列张寒来暑往秋收冬藏，。！？")
     for seed in range(200):
         said = "好" + "".join(random.choice(letters, int(random.integers(0, 24))))
-        for _ in speaker.stream(SpeechRequest(said, seed=seed, speed=float(random.uniform(0.5, 2)))):
+        for _ in speaker.speak([SpeechRequest(said, seed=seed, speed=float(random.uniform(0.5, 2)))]):
             pass
     assert voice.backend.seen <= warm.seen and len(voice.backend.seen) > 20
 
@@ -404,7 +404,7 @@ def test_the_next_sentence_is_prepared_meanwhile_and_its_error_comes_in_its_turn
     monkeypatch.setattr(voice.backend, "encode", failing)
     heard = []
     with pytest.raises(RuntimeError, match="the third"):
-        for piece in speaker.stream(SpeechRequest(said)):
+        for piece in speaker.speak([SpeechRequest(said)]):
             heard.append(piece.sentence)
     assert sorted(set(heard)) == [0, 1]
     # The first, for which its listener waits anyhow, in the listener's own thread.
@@ -424,7 +424,7 @@ def test_a_long_first_sentence_is_cut_at_a_comma_where_more_follows(folder):
     first = "今天天气很好，我们一起去公园散步然后再去吃一顿晚饭吧。"
 
     def spoken(text, chosen=speaker):
-        return list(dict.fromkeys((p.sentence, p.utterance.text) for p in chosen.stream(SpeechRequest(text))))
+        return list(dict.fromkeys((p.sentence, p.utterance.text) for p in chosen.speak([SpeechRequest(text)])))
 
     assert next(t for _, t in spoken(first + "再见。")) == "今天天气很好,"
     assert len(spoken(first)) == 1  # alone it is said as it is written
@@ -438,7 +438,7 @@ def test_the_first_window_is_the_smallest(folder, monkeypatch):
     lengths = []
     tail = voice.backend.tail
     monkeypatch.setattr(voice.backend, "tail", lambda x, mask: lengths.append(x.shape[-1]) or tail(x, mask))
-    next(speaker.stream(SpeechRequest("今天天气很好我们去公园。")))
+    next(speaker.speak([SpeechRequest("今天天气很好我们去公园。")]))
     assert lengths == [15 * voice.config.upsample_rates[0]]
 
 

@@ -17,7 +17,7 @@ from infer.cli import say
 from infer.cli.batch import main
 from infer.documents import audio, batch, subtitles
 from infer.documents.batch import Batch, Entry, Result, decode, fitted, read_entries
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.engine.turns import Line
 from infer.request import BadRequest, SpeechRequest, Timed
 from infer.settings import load_settings
@@ -27,7 +27,7 @@ from page.studio import Studio
 from tests.test_subtitles import said
 from tests.test_text_properties import ANY
 from tests.test_turns import hear, samples_of, saying
-from tests.voices import make_tiny_voice
+from tests.voices import make_tiny_voice, speak
 
 SRT = "1\n00:00:01,000 --> 00:00:02,500\n<i>你好，</i>\n世界。\n\n2\n00:00:04,000 --> 00:00:06,000\n再见。\n"
 

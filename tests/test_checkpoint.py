@@ -15,7 +15,7 @@ import torch
 
 from infer.cli import doctor
 from infer.cli.doctor import convert
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest, SpeechError, SpeechRequest
 from infer.settings import load_settings
 from models import VARIANTS, CheckpointError, load_checkpoint, recognise
@@ -25,7 +25,7 @@ from tests.conftest import golden, writable_copy
 from tests.networks import golden_network
 from tests.releases import config_of, make_release, read_tensors, state_of
 from tests.test_hostile import POINTER
-from tests.voices import loaded
+from tests.voices import loaded, speak
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -219,7 +219,7 @@ def test_v1_0_counts_phones_in_its_own_table(tmp_path, features):
     voice, seen = loaded(engine), []
     encode = voice.backend.encode
     voice.backend.encode = lambda ids, *rest, **options: seen.append(ids[0]) or encode(ids, *rest, **options)
-    speech = next(iter(engine.stream(SpeechRequest("知道。"))))
+    speech = next(iter(engine.speak([SpeechRequest("知道。")])))
     phones = seen[0][0, 1 : 2 * len(speech.utterance.phones) : 2].tolist()
     assert [TABLE_V1_0.symbols[i] for i in phones] == list(speech.utterance.phones)
     assert [TABLE_V2.symbols[i] for i in phones] != list(speech.utterance.phones)
@@ -240,7 +240,7 @@ def test_emotions_of_v2_1_are_numbers(tmp_path, features):
         ("平静", 0, True),
         ("happy", 0, False),
     ):
-        speech = next(iter(engine.stream(SpeechRequest("好。", emotion=words))))
+        speech = next(iter(engine.speak([SpeechRequest("好。", emotion=words)])))
         assert seen[-1].argmax() == code and seen[-1].sum() == 1
         assert known == (not speech.notices)
 

@@ -12,11 +12,11 @@ import soundfile
 
 from infer.cli.say import main
 from infer.documents import audio
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.request import SpeechRequest
 from infer.settings import load_settings
 from tests.test_files import PATIENT, python
-from tests.voices import make_tiny_voice
+from tests.voices import make_tiny_voice, speak
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import bert
 from infer.cli.selftest import main
 from infer.documents import audio
 from infer.engine import devices, machine, selftest
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.engine.record import KEPT, Record, Spoken
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
-from tests.voices import loaded, make_tiny_voice
+from tests.voices import loaded, make_tiny_voice, speak
 
 TEXT = "春天来了。小河解冻了，柳树发芽了。孩子们跑到田野里放风筝！" * 3
 
@@ -40,7 +40,7 @@ def test_who_is_speaking_goes_on_and_the_next_request_has_the_new_backend(engine
     begun, switched, pieces = threading.Event(), threading.Event(), []
 
     def listen():
-        for piece in engine.stream(request):
+        for piece in engine.speak([request]):
             pieces.append(piece)
             begun.set()
             assert switched.wait(60)
@@ -218,7 +218,7 @@ def test_the_self_test_in_a_terminal(folder, capsys, monkeypatch):
 
 def test_the_record_of_what_was_spoken(engine):
     assert engine.record.rtf() == {} and engine.record.firsts == []
-    pieces = list(engine.stream(SpeechRequest("你好。今天很冷。", pause=3.0)))
+    pieces = list(engine.speak([SpeechRequest("你好。今天很冷。", pause=3.0)]))
     spoken = engine.record.spoken
     assert len(spoken) == 2 and len(engine.record.firsts) == 1
     sound = sum(piece.duration for piece in pieces) - 3.0

@@ -15,7 +15,6 @@ import soundfile
 from playwright.sync_api import Page, expect
 
 from infer.documents import audio
-from infer.engine.pipeline import speak
 from infer.engine.turns import Line, Turn
 from infer.request import BadRequest, Busy, SpeechRequest
 from page import batch, guard
@@ -25,6 +24,7 @@ from page.sample import Samples
 from tests import test_page_sample
 from tests.test_page import PATIENT
 from tests.test_page_sample import Parts, drop, serving, shut_out, sound, tone
+from tests.voices import speak
 
 engine = test_page_sample.engine  # the fixture
 CONTROLS = {"voice": "tiny", "speaker": "乙", "emotion": "", "speed": 1, "seed": 7, "pause": 0.2}  # of the small page
@@ -498,7 +498,7 @@ def test_one_listener_has_two_of_the_ten_places(batches, monkeypatch):
     gate.set()
     for job in jobs:
         finish(job)
-        assert job.order.entries == (), "its texts are let go of"
+        assert job.entries == (), "its texts are let go of"
     batches.start(asked("三。"))
 
 

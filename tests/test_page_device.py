@@ -12,12 +12,12 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from infer.engine import devices, machine, selftest
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.request import BadRequest, SpeechRequest
 from infer.settings import load_settings
 from page.device import PRECISIONS, DeviceTab
 from tests.test_page import PATIENT, Server, say, start, wait_until_finished
-from tests.voices import loaded, make_tiny_voice
+from tests.voices import loaded, make_tiny_voice, speak
 from words import pairs
 
 ZH, EN = {"language": 0}, {"language": 1}  # how a script asks

@@ -18,7 +18,7 @@ import torch
 import text
 from infer.documents import audio
 from infer.engine import shapes
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.engine.stages import times, tokenise
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest
 from infer.settings import load_settings
@@ -26,7 +26,7 @@ from models import align, load_checkpoint
 from models.checkpoint import read_config
 from models.synthesizer import sample_prior
 from tests.conftest import golden, writable_copy
-from tests.voices import loaded, make_tiny_voice
+from tests.voices import loaded, make_tiny_voice, speak
 
 LONG = "今天天气很好，我们一起去公园散步吧。他说，银行在前面！你觉得怎么样？"
 
@@ -82,7 +82,7 @@ def special_settings(folder, *overrides):
 
 
 def test_pieces_are_the_whole_and_carry_their_times(tiny):
-    pieces = list(tiny.stream(SpeechRequest(LONG, pause=0.25)))
+    pieces = list(tiny.speak([SpeechRequest(LONG, pause=0.25)]))
     assert len(pieces) > pieces[0].sentences == 3
     assert all(p.samples.dtype == np.float32 and np.abs(p.samples).max() <= 1 for p in pieces)
     starts = np.cumsum([0.0, *(p.duration for p in pieces)])
@@ -117,7 +117,7 @@ def test_the_same_request_gives_the_same_samples(tiny):
 
 def test_editing_one_sentence_leaves_the_others_as_they_were(tiny):
     def sentences(said):
-        pieces = tiny.stream(SpeechRequest(said, pause=0))
+        pieces = tiny.speak([SpeechRequest(said, pause=0)])
         return [
             np.concatenate([p.samples for p in group]) for _, group in itertools.groupby(pieces, lambda p: p.sentence)
         ]
@@ -173,17 +173,17 @@ def test_cancel_stops_within_one_window(tiny, monkeypatch):
     tail = backend.tail
     monkeypatch.setattr(backend, "tail", lambda *a: calls.append(1) or tail(*a))
     pieces = []
-    for piece in tiny.stream(SpeechRequest(LONG * 5), cancelled=lambda: len(pieces) == 2):
+    for piece in tiny.speak([SpeechRequest(LONG * 5)], cancelled=lambda: len(pieces) == 2):
         pieces.append(piece)
     assert len(pieces) == 2 == len(calls)
-    stream = tiny.stream(SpeechRequest(LONG * 5))
+    stream = tiny.speak([SpeechRequest(LONG * 5)])
     next(stream)
     stream.close()
     assert len(calls) == 3
 
 
 def test_notices_say_what_was_left_out_and_not_understood(tiny):
-    pieces = list(tiny.stream(SpeechRequest("你好😀世界。再见。", emotion="xyzzy")))
+    pieces = list(tiny.speak([SpeechRequest("你好😀世界。再见。", emotion="xyzzy")]))
     english = " ".join(e for e, _ in pieces[0].notices)
     assert "😀" in english and "(2)" in english and "does not know the emotion 'xyzzy'" in english
     assert all(not p.notices for p in pieces[1:])
@@ -207,7 +207,7 @@ def test_notices_say_what_was_left_out_and_not_understood(tiny):
 )
 def test_bad_requests_are_one_sentence_in_two_languages(tiny, changes, message):
     with pytest.raises(BadRequest, match=message) as caught:
-        list(tiny.stream(SpeechRequest(**{"text": "你好", **changes})))
+        list(tiny.speak([SpeechRequest(**{"text": "你好", **changes})]))
     assert "\n" not in str(caught.value) and caught.value.zh
 
 
@@ -249,7 +249,7 @@ def test_a_special_checkpoint_equals_the_network_run_whole(special):
         frames = int(durations.sum())
         noise = shapes.noise(3, 0, 1, frames, network.config.inter_channels)
         z_p = sample_prior(prior.mean[0], prior.log_std[0], durations, noise, request.noise)[None]
-        whole = network.decode(z_p, shapes.mask(frames, frames), speaker)[0, 0].numpy()
+        whole = network.dec(network.flow(z_p, shapes.mask(frames, frames), speaker), speaker)[0, 0].numpy()
     assert frames > max(engine.settings.windows)  # several windows, a padded flow
     inner = slice(round(0.003 * rate), -round(0.003 * rate))  # the ends are faded
     assert samples.shape == whole.shape
@@ -263,13 +263,13 @@ def test_missing_features_are_named_with_their_place(special, tmp_path):
         special_settings(special, "bert_path=bert/Erlangshen-MegatronBert-1.3B-Chinese", "clap_path=no/clap")
     )
     with pytest.raises(MissingFiles, match=r"BERT.*vocab\.txt.*bert/Erlangshen-MegatronBert-1.3B-Chinese") as caught:
-        next(engine.stream(SpeechRequest("你好")))
+        next(engine.speak([SpeechRequest("你好")]))
     assert str(special) not in str(caught.value)  # no path of the server
     assert len(engine.voices()["owner"].missing) == 2
     narrow = writable_copy(golden() / "bert" / "megatron-tiny", tmp_path / "narrow")
     engine = Engine(special_settings(special, f"bert_path={narrow}"))
     with pytest.raises(MissingFiles, match="64 values a token and this voice takes 2048"):
-        next(engine.stream(SpeechRequest("你好")))
+        next(engine.speak([SpeechRequest("你好")]))
     engine = Engine(special_settings(special, "bert_path=no/bert", "clap_path=no/clap", "missing_features=zeros"))
     assert speak(engine, SpeechRequest("你好"))[0].size
     assert not engine.voices()["owner"].missing
@@ -389,7 +389,7 @@ def test_readings_of_the_request_win_over_the_glossary_s_file(tmp_path):
     engine = Engine(settings(tmp_path / "voices", f"glossary={tmp_path / 'words.txt'}"))
 
     def spoken(**options):
-        return [c.spoken for p in engine.stream(SpeechRequest("单家重庆", **options)) for c in p.utterance.chars][:4]
+        return [c.spoken for p in engine.speak([SpeechRequest("单家重庆", **options)]) for c in p.utterance.chars][:4]
 
     assert spoken()[2:] == ["chong2", "qing4"]
     (tmp_path / "words.txt").write_text("# ours\n单 shan4\n重庆 zhong4 qing4\n", encoding="utf-8")
@@ -407,8 +407,8 @@ def test_bert_reads_a_homophone_of_an_unusual_reading_and_nothing_else_changes(s
     seen = []
     real = engine.features.bert
     monkeypatch.setattr(engine.features, "bert", lambda text, *rest: seen.append(text) or real(text, *rest))
-    plain = next(iter(engine.stream(SpeechRequest("他去银行取钱。")))).utterance
-    settled = next(iter(engine.stream(SpeechRequest("他去银行[xing2]取钱。")))).utterance
+    plain = next(iter(engine.speak([SpeechRequest("他去银行取钱。")]))).utterance
+    settled = next(iter(engine.speak([SpeechRequest("他去银行[xing2]取钱。")]))).utterance
     assert seen == ["他去银行取钱.", "他去银型取钱."]
     assert (settled.text, settled.word2ph) == (plain.text, plain.word2ph)
     assert [i for i, (a, b) in enumerate(zip(settled.phones, plain.phones, strict=True)) if a != b] == [7, 8]

@@ -4,6 +4,7 @@ import torch
 
 from models import stages
 from models.config import SMALL, SynthesizerConfig
+from models.source import excite
 from models.stages import Inputs, Sliders, Whole
 from models.synthesizer import Synthesizer, align, sample_prior
 from train.common import config
@@ -31,7 +32,8 @@ def test_stage_by_stage_is_the_network_in_one_go():
     noise = drawn(stages.LATENT_NOISE, total, net.config.inter_channels)
     assert torch.equal(z_p[0], sample_prior(expected.mean[0], expected.log_std[0], frames, noise, 0.6))
     breath = drawn(stages.SOURCE_NOISE, total, net.config.hop)[None]
-    assert torch.equal(wave, net.decode(z_p, torch.ones(1, 1, total), speaker, breath))
+    z = net.flow(z_p, torch.ones(1, 1, total), speaker)
+    assert torch.equal(wave, net.dec(excite(z, breath, net.config.pitch, net.config.sampling_rate), speaker))
     assert wave.shape == (1, 1, total * net.config.hop)
 
 

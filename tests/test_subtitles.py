@@ -188,7 +188,7 @@ def voices(tmp_path_factory):
 
 def test_the_engine_s_pieces(voices):
     pieces = list(
-        Engine(load_settings(overrides=voices, environment={})).stream(SpeechRequest("你好，世界。再见，3.5元。"))
+        Engine(load_settings(overrides=voices, environment={})).speak([SpeechRequest("你好，世界。再见，3.5元。")])
     )
     found = subtitles.cues(pieces)
     assert [cue.text for cue in found] == ["你好，世界。", "再见，3.5元。"]

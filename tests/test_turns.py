@@ -14,7 +14,7 @@ import webui
 from infer.documents import audio
 from infer.documents.project import split
 from infer.engine import turns
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.engine.takes import SHARE, Takes
 from infer.engine.turns import Line, Turn, listener_named
 from infer.request import BadRequest, Busy, SpeechRequest
@@ -23,7 +23,7 @@ from page import studio as page_studio
 from page.files import Files
 from page.sample import Samples
 from page.studio import BUFFER, FORSAKEN, MOST_RUNS, Run, Studio
-from tests.voices import make_tiny_voice
+from tests.voices import make_tiny_voice, speak
 
 PATIENT = 120  # seconds; only what hangs comes near
 

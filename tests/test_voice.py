@@ -28,7 +28,7 @@ def engine():
 
 def say(engine, text=SENTENCE, **options):
     """Samples, rate, the time of each character with a reading."""
-    pieces = list(engine.stream(SpeechRequest(text, **options)))
+    pieces = list(engine.speak([SpeechRequest(text, **options)]))
     sounded = [c for p in pieces if p.last for c in p.characters if c.text not in "!?…,.'-"]
     return audio.joined(pieces), pieces[0].sampling_rate, sounded
 

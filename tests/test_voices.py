@@ -304,14 +304,14 @@ def test_no_permission_is_told_and_noticed_when_it_comes(forbidden):
 OVERWRITTEN = """
 import sys
 from pathlib import Path
-from infer.engine.pipeline import Engine, speak
+from infer.engine.pipeline import Engine
 from infer.request import SpeechError, SpeechRequest
 from infer.settings import load_settings
 folder = Path(sys.argv[1])
 for backend in ("torch", "onnx"):
     own = [f"voices=[{folder}]", f"voice={backend}", f"backend={backend}", "webui.device=cpu", "cache_path="]
     engine = Engine(load_settings(overrides=own, environment={}))
-    pieces = engine.stream(SpeechRequest("你好，世界。银行里有两个人！"))
+    pieces = engine.speak([SpeechRequest("你好，世界。银行里有两个人！")])
     count = len(next(pieces).samples)
     for name in ("G.safetensors", "config.json"):
         with (folder / backend / name).open("r+b") as file:

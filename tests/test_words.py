@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from infer.engine.pipeline import Engine, SpeechRequest, speak
+from infer.engine.pipeline import Engine, SpeechRequest
 from infer.settings import load_settings
 from models import load_checkpoint
 from models.config import SMALL, SynthesizerConfig
 from models.encoder import REACHES, places
 from models.synthesizer import Synthesizer
-from tests.voices import CONFIG, loaded, make_tiny_voice
+from tests.voices import CONFIG, loaded, make_tiny_voice, speak
 from text.words import begins
 
 

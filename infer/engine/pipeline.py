@@ -12,13 +12,11 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 from torch import Tensor
 
 import text
 from infer import log
-from infer.documents import audio
 from infer.ending import ending
 from infer.engine import backends, devices, stages, turns
 from infer.engine.backends import Backend
@@ -267,10 +265,6 @@ class Engine:
             if coming:
                 coming.cancel()
 
-    def stream(self, request: SpeechRequest, cancelled: Cancelled = never) -> Generator[Speech, None, None]:
-        """`speak` of one line, till nobody asks for it any more."""
-        return self.speak([request], cancelled)
-
 
 class Timeline:
     """Where the pieces of the lines lie in the whole. Times in seconds."""
@@ -419,9 +413,3 @@ class Script:
         style, width = (request.style_text, request.style_weight), config.variant.bert_width
         feature = self._features.bert(utterance.bert_text, tokens.word2ph, width, *style, self._cancelled)
         return feature, *stages.unused_slots(config, feature.shape[-1], noise)
-
-
-def speak(engine: Engine, request: SpeechRequest) -> tuple[np.ndarray, int]:
-    """The whole speech at once, pauses included: samples and sampling rate."""
-    pieces = list(engine.speak([request]))
-    return audio.joined(pieces), pieces[0].sampling_rate
