@@ -60,7 +60,7 @@ def timed(work: Callable[[], object]) -> float:
 def measure(file: Path, read_by: Reader) -> dict:
     """Asks all of a file, prints what was found, and returns the figures."""
     asked = questions(file)
-    right, total, mistakes = Counter(), Counter(), Counter()
+    right, total, mistakes = Counter[str](), Counter[str](), Counter[str]()
     sure: list[tuple[float, bool]] = []
     start = time.perf_counter()
     for sentence, index, wanted in tqdm(asked, desc=file.name, unit="sentence", disable=None):
