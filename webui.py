@@ -41,7 +41,6 @@ with warnings.catch_warnings():  # an audio package that Gradio imports and this
 
     from page import (
         QUIET,
-        as_message,
         batch,
         device,
         glossary,
@@ -396,7 +395,7 @@ def load(engine: Engine) -> None:
     seconds = time.perf_counter() - began
     print(message("webui.ready", **about, device=engine.device.name, seconds=seconds))
     if selftest.is_due(engine):
-        print(as_message(selftest.check(engine).sentence))
+        print(selftest.check(engine).sentence)
 
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:

@@ -345,10 +345,12 @@ class Batches:
 
     def _base(self, controls: Mapping[str, Any]) -> tuple[SpeechRequest, str]:
         """The page's controls as a request without a text, and the id of the sample. Raises BadRequest."""
-        values = {name: value for name, value in controls.items() if name not in ("text", "sample")}
-        # A page says 1 for 1.0: the same settings have one key.
         values = {
-            name: float(v) if KINDS.get(name) is float and isinstance(v, int) else v for name, v in values.items()
+            name: float(value)
+            if KINDS.get(name) is float and isinstance(value, int)
+            else value  # 1 and 1.0 are one key
+            for name, value in controls.items()
+            if name not in ("text", "sample")
         }
         return SpeechRequest.from_dict(values | {"text": ""}), str(controls.get("sample") or "")
 

@@ -120,7 +120,7 @@ class DeviceTab:
         device, backend = engine.settings.webui.device, engine.settings.backend
         lines = []
         if engine.reason and not (engine.report and engine.reason == engine.report.sentence):  # it has its own place
-            lines.append(as_message(engine.reason))
+            lines.append(engine.reason)
         if device.strip().lower() in ("auto", ""):
             lines.append(message("device.why_best", devices=here) if here[1:] else message("device.why_only"))
         elif devices.matching(device, here):
@@ -163,7 +163,7 @@ class DeviceTab:
         rows = [
             [STAGES[stage], f"{value:.1e}", _figure(report.rtf[stage])] for stage, value in report.differences.items()
         ]
-        return {"passed": report.passed, "sentence": as_message(report.sentence), "rows": rows}
+        return {"passed": report.passed, "sentence": report.sentence, "rows": rows}
 
     def _choices(self) -> dict[str, Any]:
         """By field: [chosen, [[value, label], …]]."""

@@ -57,7 +57,7 @@ class Files:
         self._made: dict[str, Made] = {}  # by token, the oldest first
         self._lock = threading.Lock()
 
-    def offer(self, name: str, write: Callable[[Path], None], owner: str = "") -> str:
+    def offer(self, name: str, write: Callable[[Path], object], owner: str = "") -> str:
         """Has `write` make a file, whose path ends as `name` does, and returns its address on the page.
 
         owner: whose it is; by default whoever asks for it in this thread. Raises SpeechError where the disk refuses,

@@ -86,7 +86,7 @@ class VoicesTab:
             files = self.engine.files(name)
             report = examine(files.weights, files.config)
             missing = self.engine.features.missing(report.variant) if report.variant and report.usable else []
-            result = report_html(report, [as_message(each) for each in missing], language)
+            result = report_html(report, missing, language)
         except SpeechError as error:  # it has gone meanwhile
             result = lines_html([(error, "error")], language)
         except Exception as error:

@@ -40,7 +40,7 @@ MADE = {
     "emotional/table.py: re.compile(either)",
     "infer/hub/download.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
     "text/english_sounds.py: re.compile(pattern)",
-    "text/numbers/__init__.py: pattern_of(''.join(rule['at']))",
+    "text/numbers/__init__.py: pattern_of(''.join(entry['at']))",
     "text/numbers/patterns.py: re.compile(with_parts(pattern, _parts()))",
     "text/reading_rules.py: re.compile(with_parts(pattern, parts))",
 }

@@ -4,6 +4,8 @@ import base64
 import io
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -118,6 +120,21 @@ def test_the_spectrogram_is_that_of_another_library(pieces, seen):
     theirs = np.array([np.interp(middles, times, band) for band in decibels.T])
     theirs = np.clip(1 + (theirs - theirs.max()) / RANGE_DB, 0, 1)
     assert np.corrcoef(theirs.ravel(), seen.mel.ravel())[0, 1] > 0.92
+
+
+def test_a_picture_needs_no_folder_for_numba_and_compiles_nothing():
+    """Without one librosa cannot be imported; some of its modules take 14 s to compile."""
+    program = """
+import sys
+from numba.core import caching
+def refuse(*_): raise RuntimeError("cannot cache function: no locator available")
+caching.CacheImpl.__init__ = refuse
+import numpy as np
+from infer.documents.picture import mel_spectrogram
+mel_spectrogram(np.ones(9999, np.float32), 22050, 50, 50)
+assert not {"librosa.util.utils", "librosa.core.audio"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=PAGE.parent, check=True)
 
 
 def test_silence_is_drawn_as_silence():

@@ -1,6 +1,7 @@
 """python -m text "…": how a text is read, one JSON line per utterance. Without an argument the text is stdin."""
 
 import argparse
+import io
 import json
 import sys
 
@@ -30,7 +31,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m text", description="Shows how a Chinese text is read.")
     parser.add_argument("text", nargs="?", help="the text; without it, standard input is read")
     text = parser.parse_args().text
-    sys.stdout.reconfigure(errors="backslashreplace")  # a lone surrogate is no reason to stop
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a lone surrogate is no reason to stop
     for utterance in analyse(sys.stdin.read() if text is None else text):
         print(line(utterance))
 

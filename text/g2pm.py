@@ -34,21 +34,21 @@ def _classes() -> dict[str, int]:
 def scores_of(text: str) -> list[dict[str, float]]:
     """For each character its readings with their log-probabilities; none where g2pM knows none that can be spoken."""
     model, classes = _g2pm(), _classes()
-    found: list[dict[str, float]] = []
+    scores_of_all: list[dict[str, float]] = []
     asked: dict[int, list[str]] = {}  # place -> the readings to choose from
     for i, char in enumerate(text):
         candidates = [p for p in model.cedict.get(char, ()) if is_spoken(spelling(p))]
-        found.append({spelling(candidates[0]): 0.0} if len(candidates) == 1 else {})
-        if len(candidates) > 1 and (known := [p for p in candidates if p in classes]):
-            asked[i] = known
+        scores_of_all.append({spelling(candidates[0]): 0.0} if len(candidates) == 1 else {})
+        if len(candidates) > 1 and (own := [p for p in candidates if p in classes]):
+            asked[i] = own
     if not asked:
-        return found
-    for (i, known), logits in zip(asked.items(), _logits(text, list(asked)), strict=True):
+        return scores_of_all
+    for (i, own), logits in zip(asked.items(), _logits(text, list(asked)), strict=True):
         # The network scores all of its syllables; only those of this character are in question.
-        scores = logits[[classes[p] for p in known]].astype(np.float64)
+        scores = logits[[classes[p] for p in own]].astype(np.float64)
         scores -= scores.max() + np.log(np.exp(scores - scores.max()).sum())
-        found[i] = {spelling(p): float(score) for p, score in zip(known, scores, strict=True)}
-    return found
+        scores_of_all[i] = {spelling(p): float(score) for p, score in zip(own, scores, strict=True)}
+    return scores_of_all
 
 
 def _logits(text: str, places: list[int]) -> np.ndarray:
@@ -56,8 +56,8 @@ def _logits(text: str, places: list[int]) -> np.ndarray:
     model = _g2pm()
     unknown = model.char2idx["<UNK>"]
     ids = [model.char2idx.get(char, unknown) for char in text.translate(_FULL_WIDTH)]
-    ids = np.array([model.char2idx["시"], *ids, model.char2idx["끝"]])  # its marks of beginning and end
-    embedded = model.embeddings[ids]  # [n + 2, channels]
+    ends = [model.char2idx[mark] for mark in "시끝"]  # its marks of beginning and end
+    embedded = model.embeddings[np.array([ends[0], *ids, ends[1]])]  # [n + 2, channels]
     inward = np.stack([model.weight_ih, model.weight_ih_reverse]).transpose(0, 2, 1)
     onward = np.stack([model.weight_hh, model.weight_hh_reverse]).transpose(0, 2, 1)
     bias = np.stack([model.bias_ih + model.bias_hh, model.bias_ih_reverse + model.bias_hh_reverse])

@@ -145,8 +145,8 @@ class G2pw:
             rows.append([self.vocabulary["[CLS]"], *row, self.vocabulary["[SEP]"]])
             places.append(i - start + 1)
         mask = np.zeros((len(asked), len(self.labels)), np.float32)
-        for row, i in zip(mask, asked, strict=True):
-            row[[self.labels[label] for label in self.polyphonic[traditional[i]]]] = 1
+        for labels, i in zip(mask, asked, strict=True):
+            labels[[self.labels[label] for label in self.polyphonic[traditional[i]]]] = 1
         ids = np.array(rows, np.int64)
         return {
             "input_ids": ids,

@@ -135,16 +135,16 @@ def parse_entry(entry: str) -> tuple[str, tuple[str, ...]] | None:
     entry = entry.strip()
     if not entry or entry.startswith("#"):
         return None
-    shown = entry if len(entry) <= LONGEST_TERM else f"{entry[:LONGEST_TERM]}…"
+    quoted = entry if len(entry) <= LONGEST_TERM else f"{entry[:LONGEST_TERM]}…"
     term, _, pinyin = (part.strip() for part in _AFTER_TERM.sub("\t", entry, count=1).partition("\t"))
     if len(entry) > LONGEST_TERM * LONGEST_SYLLABLE or not 0 < len(term) <= LONGEST_TERM:
-        raise GlossaryError("glossary.term", entry=shown, limit=LONGEST_TERM)
+        raise GlossaryError("glossary.term", entry=quoted, limit=LONGEST_TERM)
     try:
         readings = parse_readings(pinyin)
     except ReadingError as error:
-        raise GlossaryError("glossary.pinyin", entry=shown, cause=error) from None
+        raise GlossaryError("glossary.pinyin", entry=quoted, cause=error) from None
     if _CHINESE.fullmatch(term) and len(readings) != len(term):
-        raise GlossaryError("glossary.syllables", entry=shown, characters=len(term), syllables=len(readings))
+        raise GlossaryError("glossary.syllables", entry=quoted, characters=len(term), syllables=len(readings))
     return term, readings
 
 
@@ -198,7 +198,8 @@ def parse(text: str, glossary: Mapping[str, tuple[str, ...]]) -> Marked:
         except ReadingError:
             continue
         before = text[done : match.start()]
-        chinese, word = (len(tail.match(before[::-1])[0]) for tail in (_CHINESE_TAIL, _WORD_TAIL))
+        tails = (pattern.match(before[::-1]) for pattern in (_CHINESE_TAIL, _WORD_TAIL))
+        chinese, word = (tail.end() if tail else 0 for tail in tails)
         settled = len(readings) if chinese >= len(readings) else word
         if not settled:
             skipped.append(Skipped(match[0], match.start(), "it has more syllables than characters before it"))
@@ -237,7 +238,8 @@ def with_reading(text: str, position: int, reading: str) -> str:
         begin -= 1
     while end in settled:
         end += 1
-    close = _BRACKET.match(text, end).end()
+    bracket = _BRACKET.match(text, end)
+    close = bracket.end() if bracket else end
     readings = {i: settled[i] for i in range(begin, end)} | {position: pinyin}
     apart = (text[i] + (f"[{own}]" if own else "") for i, own in readings.items())
     return text[:begin] + "".join(apart) + text[close:]
@@ -250,10 +252,5 @@ def _folded(text: str) -> str:
 
 def _is_whole(text: str, begin: int, end: int) -> bool:
     """Whether what stands there is no part of a longer Latin word."""
-    left = begin > 0 and _is_latin(text[begin]) and _is_latin(text[begin - 1])
-    right = end < len(text) and _is_latin(text[end - 1]) and _is_latin(text[end])
-    return not (left or right)
-
-
-def _is_latin(char: str) -> bool:
-    return char.isascii() and char.isalpha()
+    edges = text[max(begin - 1, 0) : begin + 1], text[end - 1 : end + 1]
+    return not any(len(edge) == 2 and edge.isascii() and edge.isalpha() for edge in edges)

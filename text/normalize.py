@@ -175,7 +175,7 @@ def _compatible(raw: str, start: int) -> tuple[str, list[int]]:
 @functools.cache
 def _simplified() -> dict[int, str]:
     """For str.translate: traditional characters and variants -> simplified ones."""
-    return {ord(other): simple for simple, *others in lines("simplified.txt") for other in others}
+    return {ord(other): line[0] for line in lines("simplified.txt") for other in line[1:]}
 
 
 _NUMERALS = str.maketrans({**{str(i): digit for i, digit in enumerate(DIGITS)}, "两": "二", "幺": "一"})
@@ -278,8 +278,8 @@ class _Speech:
             self.changes.append(Change(text, words, places[0], kind))
 
     def normalised(self) -> Normalised:
-        lists = (self.positions, self.readings, self.sources, _grouped_skips(self.skipped), self.changes)
-        return Normalised("".join(self.chars), *map(tuple, lists))
+        lists = tuple(self.positions), tuple(self.readings), tuple(self.sources)
+        return Normalised("".join(self.chars), *lists, tuple(_grouped_skips(self.skipped)), tuple(self.changes))
 
 
 def _grouped_skips(skipped: Sequence[Skipped]) -> list[Skipped]:

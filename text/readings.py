@@ -71,14 +71,14 @@ def reading_of(char: str, pinyin: str, source: str, confidence: float) -> Readin
 
 def _read_run(text: str, start: int, run: str, by_g2pm: list[dict[str, float]]) -> list[Reading]:
     """The readings of the run of Chinese characters that begins at `start` of `text`."""
-    certain, phrases, grammar, spoken = _lexicon_readings(run), _phrase_readings(run), by_grammar(run), alone(run)
+    certain, phrases, grammar, singles = _lexicon_readings(run), _phrase_readings(run), by_grammar(run), alone(run)
     readings = []
     for i, char in enumerate(run):
         if char in PLAIN:
             reading = (PLAIN[char], "rule", 1.0)
         elif certain[i] and certain[i] != "?":
             reading = (certain[i], "lexicon", LEXICON_CONFIDENCE)
-        elif pinyin := grammar.get(i) or by_rule(text, start + i) or spoken.get(i, ""):
+        elif pinyin := grammar.get(i) or by_rule(text, start + i) or singles.get(i, ""):
             reading = (pinyin, "rule", RULE_CONFIDENCE)
         else:
             reading = _weighed(char, by_g2pm[start + i], ("", "") if certain[i] == "?" else phrases[i])
@@ -104,9 +104,9 @@ def _weighed(char: str, scores: dict[str, float], phrase: tuple[str, str]) -> tu
     weighed = {p: G2PM_WEIGHT * max(score, G2PM_LEAST) for p, score in scores.items()}
     if pinyin in weighed:
         weighed[pinyin] += PHRASE_WEIGHTS[kind]
-    best = max(weighed, key=weighed.get)
+    best = max(weighed, key=weighed.__getitem__)
     confidence = 1 / sum(math.exp(weight - weighed[best]) for weight in weighed.values())
-    return best, "g2pm" if best == max(scores, key=scores.get) else "pypinyin", confidence
+    return best, "g2pm" if best == max(scores, key=scores.__getitem__) else "pypinyin", confidence
 
 
 # --- words written by hand ----------------------------------------------------------------------------
@@ -119,11 +119,11 @@ def _lexicon() -> dict[str, tuple[str, ...]]:
     for line in lines("readings.txt"):
         char, reading, *listed = line.split()
         for word in listed:
-            known = words.setdefault(word, [""] * len(word))
+            own = words.setdefault(word, [""] * len(word))
             for i, other in enumerate(word):
                 if other == char:
-                    known[i] = reading
-    return {word: tuple(known) for word, known in words.items()}
+                    own[i] = reading
+    return {word: tuple(own) for word, own in words.items()}
 
 
 def _lexicon_readings(run: str) -> list[str]:
@@ -146,8 +146,9 @@ def readable(char: str) -> bool:
 @functools.lru_cache(maxsize=65536)
 def known_readings(char: str) -> tuple[str, ...]:
     """All Mandarin readings of a character that can be said, the usual first: pypinyin's, then CC-CEDICT's."""
-    pypinyin = _pypinyin()
-    (listed,) = pypinyin.pinyin(char, style=pypinyin.Style.TONE3, heteronym=True, neutral_tone_with_five=True)
+    from pypinyin import Style, pinyin
+
+    (listed,) = pinyin(char, style=Style.TONE3, heteronym=True, neutral_tone_with_five=True)
     readings = (*map(spelling, listed), *g2pm.listed(char))
     return tuple(reading for reading in dict.fromkeys(readings) if is_spoken(reading))
 
@@ -155,26 +156,21 @@ def known_readings(char: str) -> tuple[str, ...]:
 # --- pypinyin ----------------------------------------------------------------------------------------------------
 
 
-@functools.cache
-def _pypinyin():
-    import pypinyin
+def _lazy_pinyin(run: str) -> list[str]:
+    from pypinyin import Style, lazy_pinyin
 
-    return pypinyin
+    return [spelling(pinyin) for pinyin in lazy_pinyin(run, style=Style.TONE3, neutral_tone_with_five=True)]
 
 
 def pypinyin_of_run(run: str) -> list[str]:
     """pypinyin's readings of a run of Chinese characters: the longest phrases it knows, else the usual reading."""
-    pypinyin = _pypinyin()
-    readings = pypinyin.lazy_pinyin(run, style=pypinyin.Style.TONE3, neutral_tone_with_five=True)
+    readings = _lazy_pinyin(run)
     # A phrase of which it keeps the characters together (none is known) must not shift the others.
-    if len(readings) != len(run):
-        readings = [usual_pinyin(char) for char in run]
-    return [spelling(reading) for reading in readings]
+    return readings if len(readings) == len(run) else [usual_pinyin(char) for char in run]
 
 
 def usual_pinyin(char: str) -> str:
-    pypinyin = _pypinyin()
-    return spelling(pypinyin.lazy_pinyin(char, style=pypinyin.Style.TONE3, neutral_tone_with_five=True)[0])
+    return _lazy_pinyin(char)[0]
 
 
 def _phrase_readings(run: str) -> list[tuple[str, str]]:

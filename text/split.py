@@ -39,14 +39,14 @@ def paragraphs(text: str) -> Iterator[tuple[int, str]]:
         start = end
 
 
-def sentences(paragraph: str, kept: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[int, str]]:
+def sentences(paragraph: str, whole: Sequence[tuple[int, int]] = ()) -> Iterator[tuple[int, str]]:
     """(index, text) of each sentence; joined they are the paragraph again.
 
-    Not cut are the stretches [start, end) in `kept`, and quotations that are comfortably short. A sentence of a single
+    Not cut are the stretches [start, end) in `whole`, and quotations that are comfortably short. A sentence of a single
     character (嗯。吧！) stays with the next one, at the end of a paragraph with the one before.
     """
     quoted = [m.span() for m in _QUOTATION.finditer(paragraph) if m.end() - m.start() <= COMFORTABLE]
-    spans = _joined([*kept, *((start, end - 1) for start, end in quoted)])  # before the closing mark goes behind it
+    spans = _joined([*whole, *((start, end - 1) for start, end in quoted)])  # before the closing mark goes behind it
     begins = [begin for begin, _ in spans]
 
     def around(place: int) -> int | None:
@@ -84,13 +84,13 @@ def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
 def _worth_a_sentence(paragraph: str, ends: list[int]) -> list[int]:
     """Those of the ends of sentences that have more than one character since the one before, and after them."""
     worth: list[int] = []
-    start, said = 0, 0  # the end before, and the characters since the last that is worth it
+    start, count = 0, 0  # the end before, and the characters since the last that is worth it
     for end in ends:
-        said += _sayable(paragraph[start:end])
+        count += _sayable(paragraph[start:end])
         start = end
-        if said > 1:
+        if count > 1:
             worth.append(end)
-            said = 0
+            count = 0
     rest = paragraph[worth[-1] :] if worth else ""
     return worth[:-1] if rest.strip() and _sayable(rest) < 2 else worth
 
@@ -115,15 +115,15 @@ def pieces(text: str, tied: Collection[int] = (), lead: int = 0, whole: int = MO
             return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place})]
     if len(text) <= COMFORTABLE:
         return [text]
-    wanted = len(text) / -(-len(text) // COMFORTABLE)
-    places = [i for i in _behind_pauses(text) if wanted / 2 <= i <= COMFORTABLE and i < len(text) and i not in tied]
+    ideal = len(text) / -(-len(text) // COMFORTABLE)
+    places = [i for i in _behind_pauses(text) if ideal / 2 <= i <= COMFORTABLE and i < len(text) and i not in tied]
     if not places and len(text) <= whole:
         return [text]
     if not places:
         whole = COMFORTABLE
-        wanted = len(text) / -(-len(text) // BREATH)
+        ideal = len(text) / -(-len(text) // BREATH)
         places = [i for i in _behind_words(text[:MOST]) if i < len(text) and i not in tied]
-    place = min(places, key=lambda i: abs(i - wanted), default=COMFORTABLE)
+    place = min(places, key=lambda i: abs(i - ideal), default=COMFORTABLE)
     return [text[:place], *pieces(text[place:], {i - place for i in tied if i > place}, whole=whole)]
 
 
@@ -152,7 +152,8 @@ def _last_soft_break(text: str) -> int:
     if places and places[-1] > len(text) // 2:
         return places[-1]
     # No pause: not inside a number or a Latin word, unless it fills the whole piece.
-    word = len(text) - _WORD.match(text[::-1]).end()
+    tail = _WORD.match(text[::-1])
+    word = len(text) - (tail.end() if tail else 0)
     if len(text) // 2 < word < len(text):
         return word
     # Nor inside a Chinese word: before the last one, which may go on.

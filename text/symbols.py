@@ -3,8 +3,9 @@
 An id is a position in a table; id 0 is the pad `_`, which also serves as the blank between phones.
 """
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from words import Fault
 
@@ -36,10 +37,11 @@ class SymbolTable:
     num_tones: int
     language_ids: dict[str, int]
     tone_starts: dict[str, int]  # where the tones of a language begin; Chinese has 0-5 everywhere
-    index: dict[str, int] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "index", {symbol: i for i, symbol in enumerate(self.symbols)})
+    @functools.cached_property
+    def index(self) -> dict[str, int]:
+        """Symbol -> its position."""
+        return {symbol: i for i, symbol in enumerate(self.symbols)}
 
 
 TABLE_V2 = SymbolTable(SYMBOLS_V2, 12, {"ZH": 0, "JP": 1, "EN": 2}, {"ZH": 0, "JP": 6, "EN": 8})

@@ -68,10 +68,10 @@ def cut(run: str) -> list[str]:
     return list(_jieba()[0].cut(run))
 
 
-def begins(text: str, spoken: Sequence[bool]) -> list[bool]:
+def begins(text: str, is_spoken: Sequence[bool]) -> list[bool]:
     """Whether a word begins at each character. What is not spoken is a mark, and each of them stands alone."""
     out: list[bool] = []
-    for is_word, run in groupby(zip(text, spoken, strict=True), key=lambda pair: pair[1]):
+    for is_word, run in groupby(zip(text, is_spoken, strict=True), key=lambda pair: pair[1]):
         chars = [char for char, _ in run]
         if not is_word:
             out += [True] * len(chars)

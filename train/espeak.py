@@ -53,7 +53,7 @@ class Event:
 class Teacher:
     """One process-wide espeak-ng with its own variants (the library has one global state)."""
 
-    def __init__(self, folder: Path, variants: dict[str, str]):
+    def __init__(self, folder: Path, variants: dict[str, str]) -> None:
         """folder: where the private data directory is made; variants: name -> text of a variant file."""
         library = ctypes.util.find_library("espeak-ng")
         if library is None:

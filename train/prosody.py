@@ -133,14 +133,11 @@ def ear_loss(ear: Ear, z: Tensor, batch: Batch) -> Tensor:
     return heard + 0.1 * misheard
 
 
-def log_durations(batch: Batch) -> Tensor:
-    """[B, T]: log(d - 0.5), since the product rounds up; at the emotion's own rate, so that jitter is no noise here."""
-    return (batch.durations.clamp(min=1) - 0.5).log() + batch.rate.log()[:, None]
-
-
 def duration_loss(net: Synthesizer, x: Tensor, batch: Batch, speaker: Tensor) -> Tensor:
+    """L1 of log(d - 0.5), since the product rounds up; at the emotion's own rate, so that jitter is no noise here."""
+    goal = (batch.durations.clamp(min=1) - 0.5).log() + batch.rate.log()[:, None]
     predicted = net.dp(x.detach(), batch.mask, speaker)
-    return ((predicted[:, 0] - log_durations(batch)).abs() * batch.mask[:, 0]).sum() / batch.mask.sum()
+    return ((predicted[:, 0] - goal).abs() * batch.mask[:, 0]).sum() / batch.mask.sum()
 
 
 def text_side(net: Synthesizer, args: argparse.Namespace) -> None:

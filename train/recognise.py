@@ -80,7 +80,7 @@ def features(wav: np.ndarray) -> np.ndarray:
 
 
 class Recogniser(nn.Module):
-    def __init__(self, table: list[str], channels: int = CHANNELS):
+    def __init__(self, table: list[str], channels: int = CHANNELS) -> None:
         super().__init__()
         self.table = table  # position 0 is CTC's blank
         shape = ((5, 1, 1), (5, 2, 1), (5, 1, 1), (5, 1, 2), (5, 1, 4), (5, 1, 1), (3, 1, 1))

@@ -9,6 +9,7 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -114,18 +115,34 @@ def mel_spectrogram(samples: np.ndarray, rate: int, columns: int, frames: int) -
 
     frames: how many Hann windows of about 46 ms, a multiple of `columns`; a column is their mean power.
     """
-    import librosa  # a third of a second, and only pictures need it
-
-    size, top = 2 ** round(math.log2(0.046 * rate)), min(BAND_TOP, rate / 2)
-    edges = librosa.mel_frequencies(n_mels=BANDS + 2, fmin=0, fmax=top)
-    # Slaney's bands, of height 1 and not of area 1. For norm=None librosa would load what numba compiles for 14 s.
-    filters = librosa.filters.mel(sr=rate, n_fft=size, n_mels=BANDS, fmax=top).T * (edges[2:] - edges[:-2]) / 2
+    size = 2 ** round(math.log2(0.046 * rate))
+    filters, centres = _mel_filters(size, rate)
     window = np.hanning(size + 1)[:-1].astype(np.float32)
     spectrum = fft.rfft(_frames(samples, size, frames) * window, axis=1)
-    power = (spectrum.real**2 + spectrum.imag**2) @ filters.astype(np.float32) / (size / 4) ** 2  # a full sine: 1
+    power = (spectrum.real**2 + spectrum.imag**2) @ filters / (size / 4) ** 2  # a full sine wave is about 1
     decibels = 10 * np.log10(np.maximum(power.reshape(columns, -1, BANDS).mean(1), 1e-12))
     loudest = max(float(decibels.max()), QUIET_DB)
-    return np.round(255 * np.clip(1 + (decibels.T - loudest) / RANGE_DB, 0, 1)).astype(np.uint8), edges[1:-1]
+    return np.round(255 * np.clip(1 + (decibels.T - loudest) / RANGE_DB, 0, 1)).astype(np.uint8), centres
+
+
+@lru_cache(maxsize=4)
+def _mel_filters(size: int, rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """Slaney's bands, of height 1 [size // 2 + 1, BANDS], and their centres in Hz [BANDS]."""
+    import librosa  # a third of a second, and only pictures need it
+    import numba
+
+    # Nothing here needs compiling, and where numba finds no folder that it may keep compiled code in it raises.
+    config: Any = numba.config
+    config.DISABLE_JIT = 1
+    try:
+        mel, frequencies = librosa.filters.mel, librosa.mel_frequencies
+    finally:
+        config.DISABLE_JIT = 0
+    top = min(BAND_TOP, rate / 2)
+    edges = frequencies(n_mels=BANDS + 2, fmin=0, fmax=top)
+    # They come with an area of 1: for norm=None librosa would load what takes numba 14 s to compile.
+    filters = mel(sr=rate, n_fft=size, n_mels=BANDS, fmax=top).T * (edges[2:] - edges[:-2]) / 2
+    return filters.astype(np.float32), edges[1:-1]
 
 
 def pitch(samples: np.ndarray, rate: int, frames: int) -> np.ndarray:

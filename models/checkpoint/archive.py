@@ -293,14 +293,11 @@ class _TorchZip(TensorFile):
 
     def _bytes(self, name: str) -> bytearray:
         """An entry, in small pieces; zipfile checks its CRC."""
-        entry = self._entries[name]
-        content = bytearray(entry.file_size)
-        place = 0
-        with self._archive.open(entry) as file:
+        content = bytearray()
+        with self._archive.open(self._entries[name]) as file:
             while piece := file.read(_CHUNK):
-                content[place : place + len(piece)] = piece
-                place += len(piece)
-        _demand("checkpoint.cut", place == entry.file_size)
+                content += piece
+        _demand("checkpoint.cut", len(content) == self._entries[name].file_size)
         return content
 
 

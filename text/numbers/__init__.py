@@ -16,10 +16,7 @@ from text.tables import table
 from text.units import units
 
 _WORTH_A_LOOK = r"每[A-Za-zμ]|[·\d/~～\-–—#*×.§★⭐➡«signs»«vulgar»«circled»\u2160-\u2188IVXL\u00b2\u00b3\u2070-\u2089]"
-_KINDS = {
-    **{"names": names, "dates": dates, "codes": codes, "formulas": formulas, "quantities": quantities},
-    **{"plain": plain, "signs": None},
-}
+_KINDS = {module.__name__.rpartition(".")[2]: module for module in (names, dates, codes, formulas, quantities, plain)}
 _SIGNS_OF_NAMES = {"-": "杠", ".": "点", ":": "冒号", "/": "斜杠", "X": " X", "x": " X"}
 _FORMATS: dict[str, Callable[[str], str]] = {
     "": str,
@@ -63,15 +60,16 @@ class _Written(str):
 @functools.cache
 def rules() -> list[tuple[re.Pattern[str], Say]]:
     """Where each rule applies, and what it says there, or None where it declines."""
-    kinds = table("numbers")["rules"].items()
-    return [(pattern_of("".join(rule["at"])), _say(kind, **rule)) for kind, listed in kinds for rule in listed]
-
-
-def _say(kind: str, at: str, say: str = "", by: str = "") -> Say:  # noqa: ARG001
-    return getattr(_KINDS[kind], by) if by else lambda match: _filled(say, match)
+    listed = []
+    for kind, entries in table("numbers")["rules"].items():
+        for entry in entries:
+            say = getattr(_KINDS[kind], entry["by"]) if "by" in entry else functools.partial(_filled, entry["say"])
+            listed.append((pattern_of("".join(entry["at"])), say))
+    return listed
 
 
 def _filled(template: str, match: re.Match[str]) -> str:
+    """A rule's template with what its groups took; "it" is all that is claimed."""
     groups_of = {"it": match[0], **match.groupdict(default="")}
     return template.format_map({name: _Written(group) for name, group in groups_of.items()})
 

@@ -6,22 +6,12 @@ from text.numbers.numerals import COUNTED, cardinal, counted, digits
 from text.numbers.patterns import after, before, is_score
 
 
-def _month_day(month: str, day: str) -> str:
-    return f"{cardinal(str(int(month)))}月{cardinal(str(int(day)))}日"
-
-
-def date(m: re.Match[str]) -> str:
-    """2024-05-06, 2024/5/6, 2024.5.6, and 2024.5.6-5.8."""
-    until = "到" + _month_day(m["m2"], m["d2"]) if m["m2"] else ""
-    return f"{digits(m['y'])}年{_month_day(m['m'], m['d'])}{until}"
-
-
 def date_year_last(m: re.Match[str]) -> str | None:
     """5/6/2024: the month first, unless it cannot be."""
     month, day = sorted((m["a"], m["b"]), key=int) if int(m["a"]) > 12 else (m["a"], m["b"])
     if not (1 <= int(month) <= 12 and 1 <= int(day) <= 31):
         return None
-    return f"{digits(m['y'])}年{_month_day(month, day)}"
+    return f"{digits(m['y'])}年{cardinal(str(int(month)))}月{cardinal(str(int(day)))}日"
 
 
 _DURATION_BEFORE = re.compile("(?:时长|片长|全长|用时|耗时|成绩|配速|跑进|跑出)(?:为|是|了|约|[::])? ?$")
@@ -38,7 +28,7 @@ def time(m: re.Match[str]) -> str | None:
 
 def clock(m: re.Match[str]) -> str:
     """The time of day by the hour and, where they are there, minutes, seconds and am or pm."""
-    hour, minute, second, half = (m.groupdict().get(name) for name in ("h", "m", "s", "half"))
+    hour, minute, second, half = (m.groupdict(default="").get(name, "") for name in ("h", "m", "s", "half"))
     words = "两点" if int(hour) == 2 else f"{cardinal(str(int(hour)))}点"
     if half and not re.search("[上下中]午|早上|晚上|凌晨", before(m)):
         words = {"a": "上午", "p": "下午"}[half.lower()] + words

@@ -47,8 +47,8 @@ def _token(token: re.Match[str], text_before: str) -> str:
         case "percent":
             return percent(part)
         case "unit":
-            figure = pattern_of("«num»").match(part)[0]
-            return quantity(figure, None, part[len(figure) :].strip())
+            name = pattern_of("^«num»").sub("", part)
+            return quantity(part.removesuffix(name), None, name.strip())
         case "unit_alone":
             return "".join(units()[part.strip()])
         case "number":

@@ -26,10 +26,10 @@ def cardinal(number: str, two: str = "两") -> str:
     """2008 -> 两千零八; two="二" for ordinals: 第二百. Leading zeros or more than 16 digits: one after the other."""
     if len(number) > 16 or (number[0] == "0" and number != "0"):
         return digits(number)
-    said = _under_ten_to_the_16(int(number))
-    if said[0] == "二" and said[1:2] in tuple("百千万亿"):
-        said = two + said[1:]
-    return said[1:] if said.startswith("一十") else said
+    words = _under_ten_to_the_16(int(number))
+    if words[0] == "二" and words[1:2] in tuple("百千万亿"):
+        words = two + words[1:]
+    return words[1:] if words.startswith("一十") else words
 
 
 def _under_ten_to_the_16(number: int) -> str:

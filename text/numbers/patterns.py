@@ -4,7 +4,7 @@ import functools
 import re
 from collections.abc import Iterable
 
-from text.numbers.numerals import COUNTED, counted, digits
+from text.numbers.numerals import COUNTED, digits
 from text.tables import table, with_parts
 from text.units import units
 
@@ -28,6 +28,7 @@ _PARTS = {
     "year": r"[12]\d{3}",
     "month": r"(?:0?[1-9]|1[0-2])",
     "day": r"(?:0?[1-9]|[12]\d|3[01])",
+    "date": r"«start»(?P<y>«year»)(?P<s> ?[-/.] ?)(?P<m>«month»)(?P=s)(?P<d>«day»)",
     "superscript": "⁰¹²³⁴⁵⁶⁷⁸⁹",
     "power": r"(?:[⁻⁺]?[«superscript»ⁿ]+|\^[-−]?(?:\d+|[A-Za-z])|\^\{[-−]?\w+\})",
     "scientific": r"\d+(?:\.\d+)?[eE][-−+]?\d{1,3}",
@@ -87,11 +88,6 @@ _SCORE_AFTER = re.compile(
 
 def is_score(text_before: str, text_after: str) -> bool:
     return bool(_SCORE_BEFORE.search(text_before) or _SCORE_AFTER.match(text_after))
-
-
-def to(a: str, b: str | None, text_after: str = "") -> str:
-    """One number or a range of two, before what `text_after` begins with."""
-    return "到".join(counted(figure, text_after) for figure in (a, b) if figure)
 
 
 def groups(written: str) -> str:

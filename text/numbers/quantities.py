@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 from text.numbers.numerals import cardinal, counted, number, sign_of
-from text.numbers.patterns import MINUS, after, before, to
+from text.numbers.patterns import MINUS, after, before
 from text.tables import table
 from text.units import units
 
@@ -23,7 +23,8 @@ def percent(written: str) -> str:
 def quantity(a: str, b: str | None, unit: str, powers: str = "") -> str:
     """One figure or a range, perhaps of 万 or 亿, with its unit."""
     ahead, behind = units()[unit]
-    return ahead + to(a, b, powers or behind if not behind.isascii() else "") + powers + behind
+    measure = powers or behind if not behind.isascii() else ""
+    return ahead + "到".join(counted(figure, measure) for figure in (a, b) if figure) + powers + behind
 
 
 def power(written: str) -> str:
@@ -44,20 +45,15 @@ def times_a_power_of_ten(written: str) -> str:
 
 
 def money(m: re.Match[str]) -> str:
-    """$1,234.56 -> 一千二百三十四点五六美元; ¥3亿; $1.5B; HK$100."""
-    name = table("units")["currencies"][m["c"]]
-    if m["again"] and (name == "元" or m["again"] != "元"):
-        name = m["again"]
-    figures = [(m["a"], m["pa"] or ""), (m["b"], m["p"] or "")] if m["b"] else [(m["a"], m["pa"] or "")]
-    amounts = "到".join(_amount(*figure, name) for figure in figures)
-    return sign_of(m["sign"] or "") + amounts + name + ("加" if m["plus"] else "")
-
-
-def money_with_its_sign_behind(m: re.Match[str]) -> str:
-    """100 USD, 20€."""
-    name, powers = table("units")["currencies"][m["c"]], m["p"] or ""
-    figures = [(m["a"], ""), (m["b"], powers)] if m["b"] else [(m["a"], powers)]
-    return "到".join(_amount(*figure, name) for figure in figures) + name
+    """$1,234.56 -> 一千二百三十四点五六美元; ¥3亿; $1.5B; HK$100; 100 USD, 20€."""
+    part = {"sign": "", "pa": "", "plus": "", "again": "", **m.groupdict(default="")}
+    name = table("units")["currencies"][part["c"]]
+    if part["again"] and (name == "元" or part["again"] != "元"):
+        name = part["again"]
+    of_first = part["pa"] if part["b"] else part["pa"] or part["p"]
+    figures = [(part["a"], of_first), (part["b"], part["p"])]
+    amounts = "到".join(_amount(figure, powers, name) for figure, powers in figures if figure)
+    return sign_of(part["sign"]) + amounts + name + ("加" if part["plus"] else "")
 
 
 def _amount(figure: str, powers: str, name: str) -> str:
