@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,7 +54,7 @@ def make_random(folder: Path) -> Path:
     return folder
 
 
-def alone(work: Callable, *arguments):
+def alone(work: Callable[..., Any], *arguments: Any) -> Any:
     """The result of a function in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
@@ -85,13 +86,14 @@ def times(folder: Path, dtypes: Sequence[torch.dtype], rounds: int) -> list[dict
     rows = []
     for length in LENGTHS:
         ids = loaded[torch.float32].character_ids(TEXT[:length])
-        seconds, hidden = {dtype: [] for dtype in dtypes}, {}
+        seconds: dict[torch.dtype, list[float]] = {dtype: [] for dtype in dtypes}
+        hidden: dict[torch.dtype, torch.Tensor] = {}
         for _ in range(rounds + 1):  # the first brings the weights into memory
             for dtype, features in loaded.items():
                 start = time.process_time()
                 hidden[dtype] = F.normalize(features._hidden(ids), dim=0).flatten()
                 seconds[dtype].append(time.process_time() - start)
-        row = {"characters": length}
+        row: dict[str, Any] = {"characters": length}
         for dtype in dtypes:
             cosine = F.cosine_similarity(hidden[dtype], hidden[torch.float32], dim=0).item()
             row[name(dtype)] = {"cpu_s": median(seconds[dtype][1:]), "cosine": cosine}

@@ -11,7 +11,6 @@ import asyncio
 import json
 import random
 import statistics
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -84,7 +83,7 @@ class Crowd:
         return first if first is not None else float("nan")
 
     def look(self) -> dict[str, float]:
-        kept, runs = self.studio.takes.size / 1e6, len(self.studio.runs)
+        kept, runs = self.studio.engine.takes.size / 1e6, len(self.studio.runs)
         return {"memory_mb": memory_mb(), "threads": threading.active_count(), "runs": runs, "takes_mb": kept}
 
 
@@ -136,4 +135,4 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

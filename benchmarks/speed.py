@@ -14,27 +14,29 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 from torch.utils.flop_counter import FlopCounterMode
 
-from infer.engine import backends, devices, shapes
+from infer.engine import backends, devices, stages
 from infer.engine.backends import Backend
 from infer.engine.decoding import decode
+from infer.engine.stages import Bucketed
 from infer.request import SpeechError
 from infer.settings import load_settings
-from models import VARIANTS, Synthesizer, SynthesizerConfig, load_checkpoint
+from models import VARIANTS, Prior, Synthesizer, SynthesizerConfig, load_checkpoint
 from models.checkpoint import read_config
 from models.config import CLAP_WIDTH
 from models.flow import WaveNetStack
 from models.generator import Generator
-from models.stages import with_source
+from models.stages import DURATION_NOISE, LATENT_NOISE, SLOT_NOISE, Inputs, Parts, Whole, with_source
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 5.0  # of sound in the measured sentence
@@ -74,8 +76,6 @@ def embedded_network() -> Synthesizer:
 class Reference:
     """Plain eager torch with weight norm kept, as the original project runs it."""
 
-    compiles, size = False, 0
-
     def __init__(self, network: Synthesizer, device: devices.Device) -> None:
         self.network = copy.deepcopy(network)
         dec = self.network.dec
@@ -88,75 +88,65 @@ class Reference:
         self._there = lambda x: x.to(device.torch, device.dtype if x.is_floating_point() else None)
 
     @torch.inference_mode()
-    def encode(self, ids: tuple, bert: tuple, *rest: Tensor, sdp_ratio: float) -> Tensor:
-        ids, bert, rest = (tuple(map(self._there, group)) for group in (ids, bert, rest))
-        return self.network.encode(*ids, bert, *rest, sdp_ratio).log_durations.cpu()
+    def encode(self, inputs: Inputs, noise: Tensor, sdp_ratio: float) -> Prior:
+        there = {name: self._there(value) for name, value in vars(inputs).items() if name != "bert"}
+        there["bert"] = tuple(map(self._there, inputs.bert))
+        return Whole(self.network).encode(Inputs(**there), self._there(noise), sdp_ratio)
 
     @torch.inference_mode()
-    def flow(self, z_p: Tensor, mask: Tensor, speaker: Tensor) -> Tensor:
-        return (self.network.flow(*map(self._there, (z_p, mask, speaker))) * self._there(mask)).cpu()
+    def flow(self, z_p: Tensor, speaker: Tensor) -> Tensor:
+        return Whole(self.network).flow(self._there(z_p), self._there(speaker)).cpu()
 
     @torch.inference_mode()
     def whole(self, z: Tensor, speaker: Tensor) -> Tensor:
         return self.network.dec(self._there(z), self._there(speaker)).cpu()
 
 
-@dataclass
 class Sentence:
-    """Random inputs of the shapes that a sentence has; `padded`: in the buckets, as the pipeline gives them."""
+    """Random inputs of the shapes that a sentence has."""
 
-    config: SynthesizerConfig
-    tokens: int
-    frames: int
-    padded: bool
-
-    def __post_init__(self) -> None:
-        config, variant = self.config, self.config.variant
-        random = torch.Generator().manual_seed(self.frames)
-        t = shapes.bucket(self.tokens, shapes.TOKEN_BUCKETS) if self.padded else self.tokens
-        f = shapes.bucket(self.frames, shapes.FRAME_BUCKETS) if self.padded else self.frames
-
-        def normal(channels: int, length: int, size: int) -> Tensor:
-            return shapes.pad(torch.randn(1, channels, length, generator=random), size)
-
-        ids = torch.randint(1, 100, (1, self.tokens), generator=random)
-        zeros = torch.zeros(1, t, dtype=torch.long)
-        self.ids = shapes.pad(ids, t), zeros, zeros, shapes.mask(self.tokens, t)
+    def __init__(self, config: SynthesizerConfig, tokens: int, frames: int) -> None:
+        self.config, variant, noise = config, config.variant, stages.noise(frames, 0)
+        ids = torch.randint(1, 100, (1, tokens), generator=torch.Generator().manual_seed(frames))
         widths = [variant.bert_width, *(width for _, width in variant.bert[1:])] if variant.needs_bert else []
-        self.bert = tuple(normal(width, self.tokens, t) for width in widths)
         emotion = torch.zeros(1, CLAP_WIDTH if variant.needs_clap else len(config.emotions))
         emotion[:, :1] = 1
-        self.speaker = normal(config.gin_channels, 1, 1)
-        self.rest = emotion, self.speaker, normal(2, self.tokens, t)
-        self.z_p, self.mask = normal(config.inter_channels, self.frames, f), shapes.mask(self.frames, f)
-        self.z = with_source(self.z_p[..., : self.frames], config, 0, 0)
+        bert = tuple(noise(SLOT_NOISE, tokens, width)[None] for width in widths)
+        self.speaker = noise(SLOT_NOISE, 1, config.gin_channels)[None]
+        self.inputs = Inputs(ids, ids * 0, ids * 0, bert, emotion, self.speaker)
+        self.rhythm = noise(DURATION_NOISE, tokens, 2)[None]
+        self.z_p = noise(LATENT_NOISE, frames, config.inter_channels)[None]
+        self.z = with_source(self.z_p, config, noise)
+        self._noise = noise
 
-    def encode(self, backend: Backend | Reference) -> object:
-        return backend.encode(self.ids, self.bert, *self.rest, sdp_ratio=0.5)
+    def encode(self, parts: Parts) -> object:
+        return parts.encode(self.inputs, self.rhythm, 0.5)
 
-    def flow(self, backend: Backend | Reference) -> Tensor:
-        z = backend.flow(self.z_p, self.mask, self.speaker)[..., : self.frames]
-        return with_source(z, self.config, 0, 0)
+    def flow(self, parts: Parts) -> Tensor:
+        return with_source(parts.flow(self.z_p, self.speaker), self.config, self._noise)
 
     def windows(self, backend: Backend, sizes: list[int]) -> list[Tensor]:
         return list(decode(backend, self.config, self.z, self.speaker, sizes, first=False))
 
     def first_sound(self, backend: Backend, sizes: list[int]) -> Tensor:
         """All that is done before the first samples are there."""
-        self.encode(backend)
-        return next(decode(backend, self.config, self.flow(backend), self.speaker, sizes, first=True))
+        self.encode(Bucketed(backend))
+        return next(decode(backend, self.config, self.flow(Bucketed(backend)), self.speaker, sizes, first=True))
 
 
 class Blank:
     """A backend that computes nothing and writes down the shapes that reach it."""
+
+    compiles, size = False, 0
 
     def __init__(self, config: SynthesizerConfig) -> None:
         self.seen: set[tuple] = set()
         self._channels, self._rate = config.head_channels, config.upsample_rates[0]
         self._hop = config.hop // self._rate
 
-    def encode(self, ids: tuple[Tensor, ...], *_: object, **__: object) -> None:
+    def encode(self, ids: tuple[Tensor, ...], *_: object, **__: object) -> Prior:
         self.seen.add(("encode", ids[0].shape))
+        return Prior(*torch.zeros(3, 1, 1, ids[0].shape[-1]))
 
     def flow(self, z_p: Tensor, *_: Tensor) -> Tensor:
         self.seen.add(("flow", z_p.shape))
@@ -194,26 +184,27 @@ def memory_mb() -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
 
 
+Work = dict[str, Callable[[], object]]  # by stage
+TimesOf = dict[tuple[str, str], Times]  # by variant and stage
+STAGES = ("encode", "flow", "decode")
+
+
 def measure(name: str, network: Synthesizer, names: list[str], options: argparse.Namespace) -> dict:
     """Everything about one network: prints a table, returns the figures."""
     config, device = network.config, devices.choose(options.device)
-    sizes = load_settings(environment={})["windows"]
+    sizes = load_settings(environment={}).windows
     step = sizes[0]  # a whole decode, for comparison, must have a length that the graphs were made for
     frames = round(SECONDS * config.sampling_rate / config.hop / step) * step
     seconds = frames * config.hop / config.sampling_rate
-    plain, padded = (Sentence(config, 4 * SYLLABLES + 5, frames, bucketed) for bucketed in (False, True))
-
-    reference = Reference(network, device)
-    work = {"encode": partial(plain.encode, reference), "flow": partial(plain.flow, reference)}
-    work["decode"] = partial(reference.whole, plain.z, plain.speaker)
-    flops = {}
-    for stage, run in work.items():
-        with FlopCounterMode(display=False) as counter:
-            run()
-        flops[stage] = counter.get_total_flops()
-
+    sentence, reference = Sentence(config, 4 * SYLLABLES + 5, frames), Reference(network, device)
+    eager: Work = {
+        "encode": partial(sentence.encode, reference),
+        "flow": partial(sentence.flow, reference),
+        "decode": partial(reference.whole, sentence.z, sentence.speaker),
+    }
+    flops = {stage: _flops(run) for stage, run in eager.items()}
     ready: dict[str, Backend] = {}
-    made: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, Any]] = {"eager": {}}
     for backend in names:
         before, began = memory_mb(), time.perf_counter()
         try:
@@ -221,56 +212,75 @@ def measure(name: str, network: Synthesizer, names: list[str], options: argparse
         except SpeechError as error:
             print(f"{backend}: left out. {error}", file=sys.stderr)
             continue
-        made[backend] = {"load_s": time.perf_counter() - began}
-        padded.first_sound(ready[backend], sizes)
-        padded.windows(ready[backend], sizes)
-        made[backend]["memory_mb"] = memory_mb() - before
+        rows[backend] = {"load_s": time.perf_counter() - began}
+        sentence.first_sound(ready[backend], sizes)
+        sentence.windows(ready[backend], sizes)
+        rows[backend]["memory_mb"] = memory_mb() - before
 
-    variants = {"eager": work}
-    for backend, made_ready in ready.items():
-        variants[backend] = {
-            "encode": partial(padded.encode, made_ready),
-            "flow": partial(padded.flow, made_ready),
-            "decode": partial(padded.windows, made_ready, sizes),
-            "whole": partial(_whole, made_ready, plain),
-            "first": partial(padded.first_sound, made_ready, sizes),
-        }
-    times = {(v, stage): Times() for v, stages in variants.items() for stage in stages}
-    square, floor = torch.randn(1024, 1024), Times()
-    for turn in range(options.rounds + 1):
-        floor.take(lambda: square @ square)
-        for (variant, stage), taken in times.items():
-            taken.take(variants[variant][stage])
-        if turn == 0:  # to warm up
-            floor = Times()
-            times = {key: Times() for key in times}
-    rate = 2 * 1024**3 / statistics.median(floor.cpu)  # operations a second and thread
-
-    distinct = shapes_seen(config, sizes)
-    result: dict = {"network": name, "seconds": seconds, "frames": frames, "gflops_sgemm": rate / 1e9, "backends": {}}
-    for variant in variants:
-        row = {}
-        for stage in ("encode", "flow", "decode", "all"):
-            parts = ("encode", "flow", "decode") if stage == "all" else (stage,)
-            cpu, wall, eager, eager_wall = (
-                sum(statistics.median(getattr(times[v, part], kind)) for part in parts)
-                for v, kind in ((variant, "cpu"), (variant, "wall"), ("eager", "cpu"), ("eager", "wall"))
-            )
-            row[stage] = {"cpu": cpu / seconds, "wall": wall / seconds, "x": eager / cpu, "x_wall": eager_wall / wall}
-            row[stage]["floor"] = cpu / (sum(flops[part] for part in parts) / rate)
+    times, rate = _in_turns({"eager": eager} | {k: _work(b, sentence, sizes) for k, b in ready.items()}, options.rounds)
+    for variant, row in rows.items():
+        for stage in (*STAGES, "all"):
+            row[stage] = _share(times, variant, STAGES if stage == "all" else (stage,), flops, rate, seconds)
         if variant != "eager":
-            whole, first = times[variant, "whole"], times[variant, "first"]
-            row["windows_to_whole"] = statistics.median(times[variant, "decode"].cpu) / statistics.median(whole.cpu)
-            row["first_sound_s"] = statistics.median(first.wall)
-            eager = {
-                kind: sum(statistics.median(getattr(times["eager", s], kind)) for s in work) for kind in ("cpu", "wall")
-            }
-            row["first_sound_x"] = eager["cpu"] / statistics.median(first.cpu)
-            row["first_sound_x_wall"] = eager["wall"] / row["first_sound_s"]
-            row |= made[variant] | {"new_length": _new_length(ready[variant], config, sizes), "shapes": distinct}
-        result["backends"][variant] = row
+            row |= _first(times, variant) | {"shapes": shapes_seen(config, sizes)}
+            row["new_length"] = _new_length(ready[variant], config, sizes)
+    result = {"network": name, "seconds": seconds, "frames": frames, "gflops_sgemm": rate / 1e9, "backends": rows}
     _print(result)
     return result
+
+
+def _flops(run: Callable[[], object]) -> int:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def _work(backend: Backend, sentence: Sentence, sizes: list[int]) -> Work:
+    return {
+        "encode": partial(sentence.encode, Bucketed(backend)),
+        "flow": partial(sentence.flow, Bucketed(backend)),
+        "decode": partial(sentence.windows, backend, sizes),
+        "whole": partial(_whole, backend, sentence),
+        "first": partial(sentence.first_sound, backend, sizes),
+    }
+
+
+def _in_turns(variants: dict[str, Work], rounds: int) -> tuple[TimesOf, float]:
+    """The times of each, after a round to warm up, and operations a second of one thread in a product of matrices."""
+    square, floor, times = torch.randn(1024, 1024), Times(), TimesOf()
+    for turn in range(rounds + 1):
+        floor.take(lambda: square @ square)
+        for variant, work in variants.items():
+            for stage, run in work.items():
+                times.setdefault((variant, stage), Times()).take(run)
+        if turn == 0:
+            floor, times = Times(), {}
+    return times, 2 * 1024**3 / statistics.median(floor.cpu)
+
+
+def _median(times: TimesOf, variant: str, stages: Sequence[str], kind: str) -> float:
+    return sum(statistics.median(getattr(times[variant, stage], kind)) for stage in stages)
+
+
+def _share(
+    times: TimesOf, variant: str, stages: Sequence[str], flops: dict[str, int], rate: float, seconds: float
+) -> dict[str, float]:
+    cpu, wall = (_median(times, variant, stages, kind) for kind in ("cpu", "wall"))
+    eager, eager_wall = (_median(times, "eager", stages, kind) for kind in ("cpu", "wall"))
+    figures = {"cpu": cpu / seconds, "wall": wall / seconds, "x": eager / cpu, "x_wall": eager_wall / wall}
+    return figures | {"floor": cpu / (sum(flops[stage] for stage in stages) / rate)}
+
+
+def _first(times: TimesOf, variant: str) -> dict[str, float]:
+    """The first sound, against the whole sentence in eager torch; windows, against the decoder over the whole."""
+    cpu, wall = (_median(times, variant, ("first",), kind) for kind in ("cpu", "wall"))
+    decoder = [_median(times, variant, (stage,), "cpu") for stage in ("decode", "whole")]
+    return {
+        "windows_to_whole": decoder[0] / decoder[1],
+        "first_sound_s": wall,
+        "first_sound_x": _median(times, "eager", STAGES, "cpu") / cpu,
+        "first_sound_x_wall": _median(times, "eager", STAGES, "wall") / wall,
+    }
 
 
 def _whole(backend: Backend, sentence: Sentence) -> Tensor:
@@ -281,10 +291,10 @@ def _new_length(backend: Backend, config: SynthesizerConfig, sizes: list[int]) -
     """CPU time of a sentence of a new length against the same again; the median of several lengths."""
     ratios = []
     for i in range(5):
-        sentence = Sentence(config, 41 + 13 * i, 101 + 37 * i, padded=True)
+        sentence, parts = Sentence(config, 41 + 13 * i, 101 + 37 * i), Bucketed(backend)
         taken = Times()
         for _ in range(4):
-            taken.take(lambda: (sentence.encode(backend), sentence.flow(backend), sentence.windows(backend, sizes)))  # noqa: B023
+            taken.take(lambda: (sentence.encode(parts), sentence.flow(parts), sentence.windows(backend, sizes)))  # noqa: B023
         ratios.append(taken.cpu[0] / statistics.median(taken.cpu[1:]))
     return statistics.median(ratios)
 
@@ -293,7 +303,7 @@ def shapes_seen(config: SynthesizerConfig, sizes: list[int]) -> int:
     """How many shapes reach a backend in 300 sentences of different lengths, first ones and others."""
     blank = Blank(config)
     for i in range(300):
-        sentence = Sentence(config, 9 + i, 13 + 5 * i, padded=True)
+        sentence = Sentence(config, 9 + i, 13 + 5 * i)
         sentence.first_sound(blank, sizes)
         sentence.windows(blank, sizes)
     return len(blank.seen)

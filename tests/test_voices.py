@@ -318,7 +318,7 @@ for backend in ("torch", "onnx"):
             file.truncate(0)
     print(backend, "spoke", count + sum(len(piece.samples) for piece in pieces), flush=True)
     try:
-        speak(engine, SpeechRequest("你好。"))
+        next(engine.speak([SpeechRequest("你好。")]))
     except SpeechError as error:
         print(error, flush=True)
 
