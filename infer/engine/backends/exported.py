@@ -51,7 +51,8 @@ class ExportedBackend:
     def encode(self, ids: tuple[Tensor, ...], bert: tuple[Tensor, ...], *rest: Tensor, sdp_ratio: float) -> Prior:
         """ids: phones, tones, languages and mask; rest: emotion, speaker and noise. See Synthesizer.encode."""
         mask, (emotion, speaker, noise) = ids[-1], rest
-        hidden = self.network.enc_p.embed(*ids, bert, emotion)
+        phones, tones, languages, _ = ids
+        hidden = self.network.enc_p.embed(phones, tones, languages, mask, bert, emotion)
         given = {"hidden": _flat(hidden), "mask": _flat(mask), "speaker": _flat(speaker)}
         x, mean, log_std, log_durations = (torch.from_numpy(y)[:, :, 0] for y in self._run("encode", given))
         if self.network.config.variant.stochastic_durations:

@@ -18,12 +18,7 @@ class IpexBackend(TorchBackend):
         try:
             import intel_extension_for_pytorch as ipex
         except (ImportError, OSError, SystemExit) as error:
-            raise SpeechError(
-                f"backend: ipex needs intel-extension-for-pytorch 2.8 with torch 2.8, and here is torch "
-                f"{torch.__version__}; make test-ipex builds .venv-ipex with both, or set backend: auto.",
-                f"backend: ipex 需要 intel-extension-for-pytorch 2.8 与 torch 2.8，而这里是 torch "
-                f"{torch.__version__}；make test-ipex 会建好装有两者的 .venv-ipex，或设置 backend: auto。",
-            ) from error
+            raise SpeechError("engine.no_ipex", version=torch.__version__) from error
         super().__init__(network, device)
         # Folding would trace the decoder into a graph that has forward() alone, and there is no batch norm to fold.
         options = {"inplace": True, "conv_bn_folding": False, "linear_bn_folding": False}

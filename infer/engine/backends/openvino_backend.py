@@ -2,6 +2,7 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,11 +29,11 @@ class OpenVinoBackend(ExportedBackend):
         self.compiles = self._device != "CPU"
         if store:  # read, not mapped: who clears the cache while a voice speaks would end the process (SIGBUS)
             self._core.set_property({"CACHE_DIR": str(store / "openvino"), "ENABLE_MMAP": False})
-        self._properties = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        self._properties: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if self._device == "CPU":
             self._properties["INFERENCE_NUM_THREADS"] = threads
         self._graphs: dict[str, bytes] = {}
-        self._ready: dict[tuple, object] = {}
+        self._ready: dict[tuple, Any] = {}
         self._compiling = threading.Lock()
         super().__init__(network, store, multiple)
 
@@ -41,7 +42,7 @@ class OpenVinoBackend(ExportedBackend):
         if not self.compiles:
             self._ready[part,] = self._compiled(part, {})
 
-    def _compiled(self, part: str, shapes: dict[str, tuple[int, ...]]) -> object:
+    def _compiled(self, part: str, shapes: dict[str, tuple[int, ...]]) -> Any:
         model = self._core.read_model(self._graphs[part])
         if shapes:
             model.reshape(shapes)
@@ -59,16 +60,11 @@ class OpenVinoBackend(ExportedBackend):
         return [np.array(results[output]) for output in self._ready[key].outputs]
 
 
-def _package():
+def _package() -> Any:
     try:
         import openvino
     except ImportError as error:
-        raise SpeechError(
-            "backend: openvino needs the package openvino, which is not installed; run "
-            ".venv/bin/pip install -r requirements-openvino.txt, or set backend: auto.",
-            "backend: openvino 需要 openvino 这个包，尚未安装；请运行 "
-            ".venv/bin/pip install -r requirements-openvino.txt，或设置 backend: auto。",
-        ) from error
+        raise SpeechError("engine.no_openvino") from error
     return openvino
 
 
@@ -80,10 +76,5 @@ def _device(found: list[str], wanted: str) -> str:
     matching = [name for name in found if name == wanted or name.split(".")[0] == wanted]
     if not matching:
         remedy = DRIVERS.get(wanted.split(".")[0], "one of those that are here")
-        raise SpeechError(
-            f"backend: openvino:{wanted.lower()}: OpenVINO finds no {wanted} here, only {', '.join(found)}; install "
-            f"{remedy}, or set backend: auto.",
-            f"backend: openvino:{wanted.lower()}：OpenVINO 在这里找不到 {wanted}，只有 {'、'.join(found)}；"
-            f"请安装 {remedy}，或设置 backend: auto。",
-        )
+        raise SpeechError("engine.no_openvino_device", place=wanted.lower(), kind=wanted, found=found, remedy=remedy)
     return matching[0]

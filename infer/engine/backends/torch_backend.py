@@ -27,9 +27,10 @@ class TorchBackend:
     @torch.inference_mode()
     def encode(self, ids: tuple[Tensor, ...], bert: tuple[Tensor, ...], *rest: Tensor, sdp_ratio: float) -> Prior:
         """ids: phones, tones, languages and mask; rest: emotion, speaker and noise. See Synthesizer.encode."""
-        prior = self.network.encode(
-            *map(self._there, ids), tuple(map(self._there, bert)), *map(self._there, rest), sdp_ratio
-        )
+        phones, tones, languages, mask = map(self._there, ids)
+        emotion, speaker, noise = map(self._there, rest)
+        features = tuple(map(self._there, bert))
+        prior = self.network.encode(phones, tones, languages, mask, features, emotion, speaker, noise, sdp_ratio)
         return Prior(prior.mean.float().cpu(), prior.log_std.float().cpu(), prior.log_durations.float().cpu())
 
     @torch.inference_mode()
@@ -55,13 +56,15 @@ class _Conv(nn.Conv1d):
     """Over time as a 2-D one of height 1: in channels-last memory a CPU is a tenth to a half faster."""
 
     def forward(self, x: Tensor) -> Tensor:
+        assert isinstance(self.padding, tuple)  # a word only where a layer was made with one
         (padding,), (dilation,) = self.padding, self.dilation
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         return F.conv2d(x, self.weight.unsqueeze(2), self.bias, 1, (0, padding), (1, dilation)).squeeze(2)
 
 
 class _ConvTranspose(nn.ConvTranspose1d):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, _: list[int] | None = None) -> Tensor:
+        assert isinstance(self.padding, tuple)
         (stride,), (padding,) = self.stride, self.padding
         x = x.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         return F.conv_transpose2d(x, self.weight.unsqueeze(2), self.bias, (1, stride), (0, padding)).squeeze(2)
