@@ -19,7 +19,7 @@ from infer.engine import devices, machine, selftest
 from infer.engine.pipeline import Engine
 from infer.files import bytes_in_words
 from infer.request import BadRequest
-from page import answers, as_message, in_language, panel, private
+from page import answers, in_language, panel, private
 from words import LANGUAGES, Message, message, pairs
 
 PRECISIONS = {  # names of those that can be chosen, made of fp16_run and int8_run -> what they are
@@ -126,7 +126,7 @@ class DeviceTab:
         elif devices.matching(device, here):
             lines.append(message("device.why_set", device=device))
         if engine.device.note:
-            lines.append(message("device.sentence", note=as_message((engine.device.note, engine.device.note_zh))))
+            lines.append(message("device.sentence", note=engine.device.note))
         if backend.strip().lower() not in ("auto", ""):
             return [*lines, message("device.backend_set", backend=backend)]
         if engine.device.torch.type != "cpu":

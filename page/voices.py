@@ -140,7 +140,7 @@ def may_fetch(settings: Settings) -> bool:
 
 def voice_html(info: VoiceInfo, loaded: bool, language: str, report: str = "") -> str:
     """One voice as a card. report: in the place of what is wrong with it."""
-    missing = [as_message(each) for each in info.missing]
+    missing = info.missing
     lines: list[Line] = [(info.why, "why")] if info.why else []
     if not info.family:
         badge, rows = ("voices.broken", "broken"), []
@@ -226,7 +226,7 @@ def lacking(missing: Sequence[Message]) -> list[Item]:
 
 def notice_html(info: VoiceInfo, language: str) -> str:
     """Beside the controls: why this voice cannot speak, in a sentence, and a button to the model that it lacks."""
-    missing = [as_message(each) for each in info.missing]
+    missing = info.missing
     items = lacking(missing) if info.family else []
     if not items or len(items) != len(missing):
         return lines_html([(each, "notice") for each in missing], language)

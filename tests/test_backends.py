@@ -329,7 +329,7 @@ def test_the_files_used_longest_ago_make_room(tmp_path, monkeypatch):
 
 def test_what_is_chosen(monkeypatch):
     assert backends.choose("auto", CPU) == "onnx"
-    gpu = devices.Device(torch.device("cuda"), torch.float16, "")
+    gpu = devices.Device(torch.device("cuda"), torch.float16)
     assert backends.choose("auto", gpu) == "torch" and backends.choose("onnx", gpu) == "onnx"
     assert backends.choose(" OpenVINO:GPU ", CPU) == "openvino:gpu"
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -15,7 +15,10 @@ from typing import Any
 import yaml
 
 LANGUAGES = ("zh", "en")  # the order of every pair
-JOINTS = {"zh": {"": "、", "or": " 或 ", "and": "、"}, "en": {"": ", ", "or": " or ", "and": " and "}}
+JOINTS = {
+    "zh": {"": "、", "or": " 或 ", "and": "、", "then": "；"},
+    "en": {"": ", ", "or": " or ", "and": " and ", "then": "; "},
+}
 # The parser in C takes a hundredth of a second and is in the wheels; the one in Python is as good, and slower.
 LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -67,8 +70,8 @@ def say(key: str, facts: Mapping[str, Any], language: str) -> str:
     """The sentence with its facts.
 
     A fact is text, a number, another Message or Fault, which is said in the same language, or a sequence of these:
-    {names} joins it with commas, {names:or} and {names:and} with that word. Raises KeyError for a key or fact that is
-    not there.
+    {names} joins it with commas, {names:or} and {names:and} with that word, {names:then} with semicolons. Raises
+    KeyError for a key or fact that is not there.
     """
     if not key:  # TRANSITION
         return facts[language]

@@ -141,10 +141,6 @@ def check_place(out: Path, sources: Iterable[Path | None]) -> None:
         raise BadRequest("cli.no_right", file=out, folder=there)
 
 
-def as_text(missing: Message | tuple[str, str]) -> str:  # TRANSITION
-    return str(missing) if isinstance(missing, Message) else missing[0]
-
-
 def show_voices(engine: Engine) -> None:
     for info in engine.voices().values():
         if info.family:
@@ -152,7 +148,7 @@ def show_voices(engine: Engine) -> None:
             print(f"{info.id}\tspeakers: {', '.join(info.speakers)}\temotions: {emotions}")
         for i, missing in enumerate(info.missing):
             id = "" if info.family or i else info.id  # that of a broken one has not been told yet
-            print(f"{id}\t{as_text(missing)}")
+            print(f"{id}\t{missing}")
 
 
 @dataclass(frozen=True)

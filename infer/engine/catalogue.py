@@ -13,10 +13,9 @@ from infer.settings import Settings
 from models import CheckpointError, Variant, recognise
 from models.checkpoint import find_config, read_config
 from models.config import plain, speakers, title_of
-from words import Message
+from words import Fault, Message, message
 
 EMBEDDED = "xiaoyu"  # the voice that comes with the program
-Words = tuple[str, str]  # English, Chinese
 
 
 class BrokenVoice(SpeechError):
@@ -33,18 +32,15 @@ class VoiceFiles:
     id: str
     weights: Path
     config: Path
-    fault: Words | None = None
+    fault: Message | None = None
 
     def stamp(self) -> tuple:
         """Changes when the files do, or whether they can be read: then the voice is loaded anew."""
         return tuple(_stamp(file) for file in (self.weights, self.config))
 
-    def broken(self, why: Words) -> BrokenVoice:
+    def broken(self, why: Message | Fault) -> BrokenVoice:
         """What whoever wants this voice is told."""
-        english, chinese = why
-        return BrokenVoice(
-            f"The voice {plain(self.id)!r} cannot be used: {english}", f"音色 {plain(self.id)!r} 不能用：{chinese}"
-        )
+        return BrokenVoice("catalogue.broken", voice=plain(self.id), cause=why)
 
 
 @dataclass(frozen=True)
@@ -59,7 +55,7 @@ class VoiceInfo:
     speakers: tuple[str, ...]
     emotions: tuple[str, ...]
     sampling_rate: int
-    missing: tuple[Words, ...] = ()
+    missing: tuple[Message, ...] = ()
     family: str = ""
     why: Message | None = None
     size: int = 0
@@ -102,7 +98,7 @@ class Catalogue:
         usable = (id for id, files in found.items() if self.describe(files, lambda _: []).family)
         return next(usable, next(iter(found), ""))
 
-    def describe(self, files: VoiceFiles, missing: Callable[[Variant], list[Words]]) -> VoiceInfo:
+    def describe(self, files: VoiceFiles, missing: Callable[[Variant], list[Message]]) -> VoiceInfo:
         """What a face shows of a voice; one that cannot be used is shown with the reason.
 
         missing: which model files a family needs and lacks, in sentences; asked each time.
@@ -127,23 +123,14 @@ class Catalogue:
         except CheckpointError:
             config = weights.parent / "config.json"
         if lost := next((file for file in (weights, config) if not os.path.lexists(file)), None):
-            fault = (
-                f"webui.model and webui.config_path: there is no file {folder_name(lost)}; correct config.yml.",
-                f"webui.model 与 webui.config_path：找不到文件 {folder_name(lost)}，请修改 config.yml。",
-            )
+            fault = message("catalogue.no_file", file=folder_name(lost))
         return VoiceFiles(id, weights, config, fault)
 
     def _lost(self, wanted: str, others: list[str]) -> VoiceFiles:
         """What stands for the voice of the setting `voice` where there is none."""
+        fault = message("catalogue.no_folder", folders=self.settings.voices, voices=some(others))
         place = self.settings.path(self.settings.voices[0])
-        folders, names = ", ".join(self.settings.voices), some(others)
-        return _without(
-            wanted,
-            place,
-            f"the setting voice names it, and there is no such folder in {folders}; there are {names}: correct "
-            "voice in config.yml.",
-            f"设置项 voice 指定了它，而 {folders} 里没有这个文件夹；现有：{names}。请修改 config.yml 里的 voice。",
-        )
+        return VoiceFiles(wanted, place, place, fault)
 
 
 def some(names: list[str], most: int = 8) -> str:
@@ -159,11 +146,7 @@ def folder_name(folder: Path) -> str:
 def check_language(variant: Variant) -> None:
     """Raises SpeechError for a voice that was never taught Chinese."""
     if "ZH" not in variant.speaks:
-        raise SpeechError(
-            f"It is a {variant.name} voice, which speaks Japanese alone, and there is no Japanese front end here; "
-            "choose a voice that speaks Chinese.",
-            f"这是 {variant.name} 音色，只会日语，而这里没有日语前端；请选用会中文的音色。",
-        )
+        raise SpeechError("catalogue.japanese", family=variant.name)
 
 
 def _in_folder(folder: Path) -> list[VoiceFiles]:
@@ -208,17 +191,12 @@ def _in_place(id: str, place: Path) -> VoiceFiles | None:
     if not files and any(map(os.path.isfile, there)) and not any(_is_of_a_voice(file.name) for file in there):
         return None
     if not files:
-        return _without(
-            id,
-            place,
-            "there is no G_*.pth and no G.safetensors in its folder; put the checkpoint there.",
-            "文件夹里没有 G_*.pth 或 G.safetensors；请把检查点放进去。",
-        )
+        return VoiceFiles(id, place, place, message("catalogue.no_checkpoint"))
     weights = max(files, key=_steps)
     try:
         return VoiceFiles(id, weights, find_config(weights))
     except CheckpointError as error:
-        return _without(id, weights, str(error), error.zh)
+        return VoiceFiles(id, weights, weights, error.message)
 
 
 def _is_of_a_voice(name: str) -> bool:
@@ -231,18 +209,9 @@ def _steps(file: Path) -> tuple[int, int]:
 
 
 def _faulty(id: str, place: Path, error: OSError) -> VoiceFiles:
-    reason = "it is a link to nothing" if isinstance(error, FileNotFoundError) else str(error.strerror)
-    return _without(
-        id,
-        place,
-        f"its folder cannot be looked into ({reason}); correct the link or the permissions, or remove it.",
-        f"文件夹打不开（{reason}）；请修改链接或权限，或删掉它。",
-    )
-
-
-def _without(id: str, place: Path, english: str, chinese: str) -> VoiceFiles:
-    """A voice that lacks its files, which should be at `place`, and why."""
-    return VoiceFiles(id, place, place, (english, chinese))
+    lost = isinstance(error, FileNotFoundError)
+    why = message("catalogue.link_to_nothing") if lost else message("catalogue.no_folder_read", reason=error.strerror)
+    return VoiceFiles(id, place, place, why)
 
 
 def _id(name: str) -> str:
@@ -269,18 +238,14 @@ def _read(files: VoiceFiles) -> tuple[VoiceInfo, Variant | None]:
         check_language(sizes.variant)
         size = files.weights.stat().st_size
     except BrokenVoice as error:
-        told = error
+        fault = error
     except (CheckpointError, SpeechError) as error:
-        told = files.broken((str(error), getattr(error, "zh", str(error))))
+        fault = files.broken(error)
     except Exception as error:  # whatever it is, the other voices are shown
         log.failure(f"reading the voice {plain(files.id)!r}", error)
-        kind = type(error).__name__
-        told = files.broken((
-            f"reading it went wrong ({kind}; the terminal has the cause); get its files again.",
-            f"读取时出错（{kind}，原因见终端）；请重新获取文件。",
-        ))  # fmt: skip
+        fault = files.broken(message("catalogue.unexpected", kind=type(error).__name__))
     else:
         names = tuple(speakers(config, sizes.n_speakers))
         info = VoiceInfo(files.id, title_of(config) or files.id, names, sizes.emotions, sizes.sampling_rate)
         return replace(info, family=sizes.variant.name, why=why, size=size), sizes.variant
-    return VoiceInfo(files.id, files.id, (), (), 0, ((str(told), told.zh),)), None
+    return VoiceInfo(files.id, files.id, (), (), 0, (fault.message,)), None

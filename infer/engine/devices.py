@@ -5,20 +5,21 @@ import importlib.util
 from dataclasses import dataclass
 
 import torch
+from torch import dtype as DType
 
 import bert
+from words import Message, message
 
 IPEX = "intel_extension_for_pytorch"
 
 
 @dataclass(frozen=True)
 class Device:
-    """The device in use, the precision of the network there, and a sentence where it is not what was asked for."""
+    """The device in use, the precision of the network there, and why it is not what was asked for."""
 
     torch: torch.device
-    dtype: torch.dtype
-    note: str
-    note_zh: str = ""
+    dtype: DType
+    note: Message | None = None
 
     @property
     def name(self) -> str:
@@ -55,13 +56,9 @@ def choose(wanted: str = "auto", half: bool = False, eight_bit: bool = False) ->
     wanted = wanted.strip().lower() or "auto"
     fitting = matching(wanted, here)
     name = fitting[0] if fitting else here[0]
-    notes, chinese = [], []
-    if not fitting:
-        notes.append(f"device {wanted!r} is not here (found: {', '.join(here)}); using {name}")
-        chinese.append(f"这里没有设备 {wanted!r}（有：{'、'.join(here)}），改用 {name}")
+    notes = [] if fitting else [message("device.not_here", device=wanted, devices=here, choice=name)]
     _, note = bert.precision(torch.device(name).type, half, eight_bit)
     if note:
-        notes.append(note.say("en"))
-        chinese.append(note.say("zh"))
+        notes.append(note)
     dtype = torch.float16 if half and name != "cpu" else torch.float32
-    return Device(torch.device(name), dtype, "; ".join(notes), "；".join(chinese))
+    return Device(torch.device(name), dtype, message("device.notes", notes=notes) if notes else None)

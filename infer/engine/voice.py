@@ -47,7 +47,7 @@ class Voice:
             names = speakers(config, network.config.n_speakers)
             check_language(network.config.variant)
         except (CheckpointError, SpeechError) as error:
-            raise files.broken((str(error), getattr(error, "zh", str(error)))) from error
+            raise files.broken(error) from error
         return cls(files, network, names, make)
 
     @property
