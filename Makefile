@@ -19,7 +19,7 @@ help:
 	@echo "make models  list the large model files, or bring them: make models ARGS=\"bert clap\""
 	@echo "make test    install that, the test tools and a browser for them, then run the tests"
 	@echo "make bench   measure how fast the voices speak here; make bench ARGS=--quick takes a minute"
-	@echo "make lint    check the code with ruff"
+	@echo "make lint    check the code with ruff and its types with mypy"
 
 webui: $(RUNTIME)
 	@echo "make webui: starting the page (Ctrl+C ends it)"
@@ -43,10 +43,12 @@ test-ipex:
 	@grep -v '^torch==' requirements.txt | .venv-ipex/bin/python -m pip install -qq -r /dev/stdin -r requirements-ipex.txt -r requirements-dev.txt
 	@.venv-ipex/bin/python -m pytest tests/test_backends.py tests/test_pipeline.py tests/test_models.py tests/test_shapes.py $(ARGS)
 
-lint: $(DEV)
-	@echo "make lint: ruff check, then ruff format --check"
+# mypy looks into the packages that the code stands on, so they are installed, too.
+lint: $(RUNTIME) $(DEV)
+	@echo "make lint: ruff check, ruff format --check, mypy"
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
 
 # pip comes last in a new environment, so one that was interrupted is made again.
 $(VENV)/bin/pip:

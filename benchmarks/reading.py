@@ -32,7 +32,7 @@ def default_file() -> Path:
 
 def questions(file: Path) -> list[tuple[str, int, str]]:
     """(sentence, index, reading) of each line. Raises ValueError for a line that is none."""
-    found = []
+    rows = []
     for number, line in enumerate(file.read_text("utf-8").split("\n"), 1):
         if not line.strip():
             continue
@@ -41,8 +41,8 @@ def questions(file: Path) -> list[tuple[str, int, str]]:
             sentence[int(index)]
         except (ValueError, IndexError):
             raise ValueError(f"{file}, line {number}: write a sentence, an index in it and a reading.") from None
-        found.append((sentence, int(index), spelling(reading.strip())))
-    return found
+        rows.append((sentence, int(index), spelling(reading.strip())))
+    return rows
 
 
 def answer(sentence: str, index: int, read_by: Reader) -> Char | None:
@@ -57,22 +57,22 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def measure(file: Path, read_by: Reader) -> dict:
-    """Asks all of a file, prints what was found, and returns the figures."""
-    asked = questions(file)
+def measure(file: Path, read_by: Reader) -> dict[str, float]:
+    """Asks all of a file, prints how it was answered, and returns the figures."""
+    rows = questions(file)
     right, total, mistakes = Counter[str](), Counter[str](), Counter[str]()
     sure: list[tuple[float, bool]] = []
     start = time.perf_counter()
-    for sentence, index, wanted in tqdm(asked, desc=file.name, unit="sentence", disable=None):
+    for sentence, index, correct in tqdm(rows, desc=file.name, unit="sentence", disable=None):
         char = answer(sentence, index, read_by)
         given, source, confidence = (char.reading, char.source, char.confidence) if char else ("-", "not spoken", 0.0)
         total[source] += 1
-        right[source] += given == wanted
-        sure.append((confidence, given == wanted))
-        if given != wanted:
-            mistakes[f"{sentence[index]}: {wanted}, given {given}"] += 1
+        right[source] += given == correct
+        sure.append((confidence, given == correct))
+        if given != correct:
+            mistakes[f"{sentence[index]}: {correct}, given {given}"] += 1
     seconds = time.perf_counter() - start
-    n = len(asked)
+    n = len(rows)
     print(f"{file.name}: {right.total()} of {n} right, {right.total() / max(n, 1):.2%}")
     for source, count in total.most_common():
         print(f"  by {source:10} {right[source]:6} of {count:6}, {right[source] / count:.2%}")
@@ -85,7 +85,7 @@ def measure(file: Path, read_by: Reader) -> dict:
     print("  most frequent mistakes:")
     for mistake, count in mistakes.most_common(15):
         print(f"  {count:4}  {mistake}")
-    chars_per_second = sum(len(sentence) for sentence, _, _ in asked) / seconds
+    chars_per_second = sum(len(sentence) for sentence, _, _ in rows) / seconds
     return {"n": n, "right": right.total(), "seconds": seconds, "chars_per_second": chars_per_second}
 
 

@@ -17,7 +17,7 @@ from infer.request import BadRequest, SpeechError
 from infer.settings import Settings
 from page.asks import adapter
 from page.guard import loopback
-from words import LANGUAGES, Fault, Message, message
+from words import LANGUAGES, Fault, Message
 
 ASSETS = Path(__file__).resolve().parent
 # For an event that shows nothing of itself. preprocess: Gradio takes a voice for an error that it has not offered to
@@ -128,4 +128,4 @@ def as_message(pair: Any) -> Message:  # TRANSITION: pairs of (English, Chinese)
     if isinstance(pair, Message):
         return pair
     english, chinese = pair
-    return message("", en=english, zh=chinese)
+    return Message("", {"en": english, "zh": chinese})

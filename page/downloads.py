@@ -122,4 +122,4 @@ class Downloads:
         chinese, english = (
             words.replace(str(folder), place_name(folder, self.settings)) for words in error.message.pair
         )
-        return message("", en=english, zh=chinese)
+        return Message("", {"en": english, "zh": chinese})

@@ -38,7 +38,7 @@ LONG = 3000
 # Patterns that are put together where they are used; the tests below know them by another way.
 MADE = {
     "emotional/table.py: re.compile(either)",
-    "infer/hub/download.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
+    "infer/cli/models.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
     "text/english_sounds.py: re.compile(pattern)",
     "text/numbers/__init__.py: pattern_of(''.join(entry['at']))",
     "text/numbers/patterns.py: re.compile(with_parts(pattern, _parts()))",
@@ -204,7 +204,7 @@ def test_every_pattern_is_linear():
 
 
 def test_the_patterns_of_tables_are_linear():
-    keywords = dict.fromkeys(table.WORDS["angry"], 0)
+    keywords = dict.fromkeys(table.keywords()["angry"], 0)
     chars = tables.table("reading_rules")["beside"]
     rules = [pattern for char in chars for _, pattern in reading_rules.patterns(char)]
     patterns = [(pattern, False) for pattern, _ in numbers.rules()] + [(pattern, True) for pattern in rules]
@@ -300,7 +300,8 @@ def test_mixes_of_speakers(unit):
 
 @pytest.mark.parametrize("unit", ["\n", "好\n", "a,b\n", ",", '"', '""', "0:0:1 --> 0:0:2\n好\n\n", "<b", "{\\", "&#1"])
 def test_files_of_lines(unit):
-    for read in (batch._lines, batch._paragraphs, batch._subtitles, lambda text: batch._rows("text\n" + text)):
+    paragraphs = functools.partial(batch._lines, paragraphs=True)
+    for read in (batch._lines, paragraphs, batch._subtitles, lambda text: batch._rows("text\n" + text)):
 
         def work(text: str, read=read) -> None:
             try:
@@ -312,7 +313,7 @@ def test_files_of_lines(unit):
 
 
 def test_names_of_files():
-    name = lambda text: batch.Item(1, text).file(1, "wav")  # noqa: E731
+    name = lambda text: batch.Entry(1, text).file(1, "wav")  # noqa: E731
     assert all(is_linear(name, make, 5 * LONG) for make in of("a", "好", "a\u0301\u0316", "[", "-", "好[hao3]"))
 
 

@@ -117,6 +117,8 @@ def test_a_glossary_line_at_fault_is_named(line, complaint):
     with pytest.raises(GlossaryError, match=complaint) as caught:
         parse_glossary("好 hao3\n" + line)
     assert line in str(caught.value)
+    chinese = caught.value.message.say("zh")
+    assert chinese.startswith(f"“{line}”") and "needs" not in chinese and "write" not in chinese
 
 
 def test_a_term_that_is_in_the_way_leaves_room_for_a_shorter_one():

@@ -1,17 +1,21 @@
 """text/normalize.py and text/numbers/: how numbers, units, signs and Latin words are said."""
 
+import string
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from text import numbers
 from text.homophones import carrier
 from text.normalize import Change, Override, normalise
 from text.numbers import spans
 from text.numbers.numerals import cardinal, counted, digits, number
+from text.numbers.patterns import pattern_of
 from text.phones import split_reading, syllable_phones
 from text.symbols import PUNCTUATION
+from text.tables import table
 
 
 def said(text: str) -> str:
@@ -441,6 +445,15 @@ PAIRS = [pair for pairs in SAID.values() for pair in pairs]
 @pytest.mark.parametrize(("text", "expected"), PAIRS, ids=[text for text, _ in PAIRS])
 def test_said(text, expected):
     assert said(text) == expected
+
+
+def test_every_template_of_a_rule_has_its_groups_and_formats():
+    for kind, listed in table("numbers")["rules"].items():
+        for rule in listed:
+            groups = {"it", *pattern_of("".join(rule["at"])).groupindex}
+            for _, name, how, _ in string.Formatter().parse(rule.get("say", "")):
+                assert name is None or (name in groups and how in numbers._FORMATS), (kind, rule)
+            assert ("say" in rule) != ("by" in rule)
 
 
 # --- numerals ----------------------------------------------------------------------------------------------------

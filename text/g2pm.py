@@ -5,6 +5,7 @@ Dataset", Interspeech 2020. Its package brings weights and CC-CEDICT's readings.
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ def listed(char: str) -> list[str]:
 
 
 @functools.cache
-def _g2pm():
+def _g2pm() -> Any:
     from g2pM import G2pM
 
     return G2pM()

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -194,7 +195,7 @@ def onnx_network(file: Path) -> Network:
 
 
 @functools.cache
-def _opencc():
+def _opencc() -> Any:
     import opencc
 
     return opencc.OpenCC("s2tw")

@@ -7,10 +7,11 @@ import os
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import groupby
+from typing import Any
 
 
 @functools.cache
-def _jieba():
+def _jieba() -> tuple[Any, Any]:
     """jieba's two segmenters, without and with tags, on one reading of its dictionary.
 
     By itself jieba reads the dictionary twice and keeps a cache in the temporary folder, which is every user's. Here
