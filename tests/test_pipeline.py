@@ -1,4 +1,4 @@
-"""Engine.stream: the same request gives the same samples, in pieces, through shapes that never change."""
+"""Engine.speak: the same request gives the same samples, in pieces, through shapes that never change."""
 
 import base64
 import io

@@ -35,7 +35,7 @@ class Takes:
         """The pieces of a line that was spoken to its end; their times begin with the line."""
         with self._lock:
             take = self.recent.get(key)
-        return take and take.pieces
+        return take.pieces if take else None
 
     def keep(self, key: bytes, pieces: tuple[Speech, ...], size: int) -> None:
         with self._lock:

@@ -72,7 +72,7 @@ class Line:
         """
         with self._changed:
             waiting = [other for other in self._turns if other not in self._taken]
-            left = [(other, None) for other in waiting if other.cancelled()]
+            left: list[tuple[Turn, Busy | None]] = [(other, None) for other in waiting if other.cancelled()]
             there = len(self._turns) - len(left)
             if there >= self.most and not self._too_many(turn):
                 alive = [other for other in waiting if not other.cancelled()]

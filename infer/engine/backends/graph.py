@@ -8,21 +8,24 @@ products (see `_toom`).
 """
 
 import math
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from functools import cache, reduce
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor, nn
+from torch import Tensor
 
 from models import Synthesizer
 from models.duration import DurationPredictor
 from models.encoder import SPEAKER_LAYER, WINDOW, AttentionStack, ChannelNorm, FeedForward, RelativeAttention
-from models.filter import LOUDEST, QUIETEST, Filter, MinimumPhase, Transform
+from models.filter import LOUDEST, QUIETEST, Filter, MinimumPhase
 from models.flow import WaveNetStack
-from models.generator import LAST_SLOPE, SLOPE, Generator, ResBlock1, ResBlock2
+from models.generator import LAST_SLOPE, SLOPE, Generator, ResBlock1
 
+Layer = Any  # nn.ModuleList does not tell what it holds
 OPSET = 17
 PARTS = ("encode", "flow", "head", "tail")
 TILE = 6  # outputs of one Toom-Cook product
@@ -50,10 +53,11 @@ def export(network: Synthesizer, part: str, multiple: int = 1, toom: bool = True
         return graph.serialised(z=flow(graph, network, x, mask, g))
     if part == "head":
         z, g = graph.input("z", latent + config.source_channels), graph.input("speaker", speaker, 1)
-        first = filter_head if config.pitch else head
+        first: Callable[..., str] = filter_head if config.pitch else head
         return graph.serialised(x=first(graph, network.dec, z, g, multiple))
     x = graph.input("x", config.head_channels)
-    wave = filter_tail(graph, network.dec, x) if config.pitch else tail(graph, network.dec, x, multiple)
+    dec: Any = network.dec
+    wave = filter_tail(graph, dec, x) if config.pitch else tail(graph, dec, x, multiple)
     return graph.serialised(wave=wave)
 
 
@@ -71,7 +75,7 @@ class Graph:
         self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, channels, 1, length]))
         return name
 
-    def __call__(self, kind: str, *inputs: object, outputs: int = 1, **attributes: object) -> str:
+    def __call__(self, kind: str, *inputs: object, outputs: int = 1, **attributes: Any) -> Any:
         names = [i if isinstance(i, str) else self.constant(i) for i in inputs]
         made = [f"n{len(self.nodes)}_{i}" for i in range(outputs)]
         self.nodes.append(helper.make_node(kind, names, made, **attributes))
@@ -94,7 +98,7 @@ class Graph:
         """Equal parts."""
         return self("Split", x, axis=axis, outputs=parts)
 
-    def conv(self, x: str, layer: nn.Conv1d, scale: float = 1.0, multiple: int = 1) -> str:
+    def conv(self, x: str, layer: Layer, scale: float = 1.0, multiple: int = 1) -> str:
         """A convolution over time with the layer's padding. scale: of what comes in. multiple: divides its length."""
         (dilation,), (padding,) = layer.dilation, layer.padding
         weight = layer.weight.detach().float().numpy() * scale
@@ -119,7 +123,7 @@ class Graph:
         biases = () if bias is None else (bias,)
         return self("Conv", x, weight[:, :, None], *biases, dilations=[1, dilation], pads=pads, group=groups)
 
-    def _toom(self, x: str, weight: np.ndarray, bias: Tensor | None, dilation: int, sliced: bool) -> str:
+    def _toom(self, x: str, weight: np.ndarray, bias: Any, dilation: int, sliced: bool) -> str:
         """The same convolution by evaluation and interpolation of polynomials (Toom 1963, Cook 1966, Winograd 1980).
 
         Six outputs of r taps take r + 5 products instead of 6 r. A longer kernel is cut to blocks of six taps: their
@@ -195,7 +199,8 @@ def _toom_matrices(taps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     evaluate = inverse.T
     size = np.abs(evaluate).max(axis=1)[:, None]  # so that neither side is much larger than the other
     products, evaluate = np.array(powers(taps), dtype=object) * size, evaluate / size
-    return tuple(m.astype(np.float32) for m in (products, evaluate, np.array(powers(TILE), dtype=object).T))
+    collect = np.array(powers(TILE), dtype=object).T
+    return products.astype(np.float32), evaluate.astype(np.float32), collect.astype(np.float32)
 
 
 def attention_stack(graph: Graph, stack: AttentionStack, x: str, mask: str, speaker: str) -> str:
@@ -203,7 +208,9 @@ def attention_stack(graph: Graph, stack: AttentionStack, x: str, mask: str, spea
     far = graph("Mul", graph("Sub", mask, 1.0), 1e4)
     length = graph("Shape", mask, start=3)
     x = graph("Mul", x, mask)
-    layers = zip(stack.attn_layers, stack.norm_layers_1, stack.ffn_layers, stack.norm_layers_2, strict=True)
+    layers: Iterable[Any] = zip(
+        stack.attn_layers, stack.norm_layers_1, stack.ffn_layers, stack.norm_layers_2, strict=True
+    )
     for i, (attend, norm_1, feed, norm_2) in enumerate(layers):
         if i == SPEAKER_LAYER:
             linear = stack.spk_emb_linear
@@ -271,7 +278,8 @@ def flow(graph: Graph, network: Synthesizer, z_p: str, mask: str, speaker: str) 
     """models.flow.Flow. Nothing is flipped: every other coupling reads and writes the halves the other way round."""
     first, second = graph.split(z_p, 2)
     flipped = False
-    for coupling in reversed(network.flow.flows.values()):
+    couplings: list[Any] = [*network.flow.flows.values()]
+    for coupling in reversed(couplings):
         flipped = not flipped
         source, target = (second, first) if flipped else (first, second)
         order = slice(None, None, -1 if flipped else 1)
@@ -293,7 +301,8 @@ def wavenet_stack(graph: Graph, stack: WaveNetStack, x: str, mask: str, speaker:
     conditions = graph.split(graph.conv(speaker, stack.cond_layer), len(stack.in_layers))
     conditions = [conditions] if isinstance(conditions, str) else conditions
     out = None
-    for layer, res_skip, condition in zip(stack.in_layers, stack.res_skip_layers, conditions, strict=True):
+    layers: Iterable[Any] = zip(stack.in_layers, stack.res_skip_layers, conditions, strict=True)
+    for layer, res_skip, condition in layers:
         filtered, gate = graph.split(graph("Add", graph.conv(x, layer), condition), 2)
         result = graph.conv(graph("Mul", graph("Tanh", filtered), graph("Sigmoid", gate)), res_skip)
         if res_skip.out_channels > stack.hidden:
@@ -319,16 +328,16 @@ def tail(graph: Graph, dec: Generator, x: str, multiple: int) -> str:
 
 def _stage(graph: Graph, dec: Generator, i: int, x: str, multiple: int, scale: float = 1.0) -> str:
     """The sum of a stage's residual blocks. scale: of what comes in. multiple: divides its length."""
-    up = dec.ups[i]
+    up: Any = dec.ups[i]
     (rate,), (padding,) = up.stride, up.padding
     weight = up.weight.detach().float().numpy()[:, :, None] * scale
     x = graph("LeakyRelu", x, alpha=SLOPE)
     x = graph("ConvTranspose", x, weight, up.bias, strides=[1, rate], pads=[0, padding, 0, padding])
-    blocks = dec.resblocks[i * dec.n_kernels : (i + 1) * dec.n_kernels]
+    blocks: Iterable[Any] = dec.resblocks[i * dec.n_kernels : (i + 1) * dec.n_kernels]
     return reduce(lambda a, b: graph("Add", a, b), [_block(graph, b, x, multiple * rate) for b in blocks])
 
 
-def _block(graph: Graph, block: ResBlock1 | ResBlock2, x: str, multiple: int) -> str:
+def _block(graph: Graph, block: Any, x: str, multiple: int) -> str:
     pairs = (
         zip(block.convs1, block.convs2, strict=True) if isinstance(block, ResBlock1) else ((c,) for c in block.convs)
     )
@@ -363,10 +372,10 @@ def filter_tail(graph: Graph, dec: Filter, x: str) -> str:
     return graph("Clip", graph("Add", *filtered), -1.0, 1.0)
 
 
-def _filtered(graph: Graph, transform: Transform, wave: str, logs: str, phase: MinimumPhase | None) -> str:
+def _filtered(graph: Graph, transform: Layer, wave: str, logs: str, phase: MinimumPhase | None) -> str:
     """models.filter.Transform.filtered, of log magnitudes and their phase."""
     padding, bins = (transform.window - transform.step) // 2, transform.window // 2 + 1
-    how = {"strides": [1, transform.step], "pads": [0, padding, 0, padding]}
+    how: dict[str, Any] = {"strides": [1, transform.step], "pads": [0, padding, 0, padding]}
     spectrum = graph("Reshape", graph("Conv", wave, transform.forth[:, :, None], **how), [2, bins, 1, -1])
     logs = graph("Min", logs, LOUDEST)
     magnitudes = graph("Exp", logs)
