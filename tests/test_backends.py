@@ -337,7 +337,7 @@ def test_what_is_chosen(monkeypatch):
     for wanted in ("tensorrt", "onnx:gpu"):
         with pytest.raises(SpeechError, match="is not known; choose one of auto, onnx, torch") as caught:
             backends.choose(wanted, CPU)
-        assert caught.value.zh != str(caught.value)
+        assert caught.value.message.say("zh") != str(caught.value)
 
 
 def test_an_old_torch_learns_of_an_intel_gpu_from_its_extension(tmp_path, monkeypatch):
@@ -360,7 +360,7 @@ def test_a_missing_package_is_a_sentence_with_the_remedy(name, monkeypatch, fold
     monkeypatch.setitem(sys.modules, PACKAGES.get(name, "openvino"), None)
     with pytest.raises(SpeechError, match=r"(requirements-openvino\.txt|make test-ipex).* backend: auto") as caught:
         engine(folder, f"backend={name}").load()
-    assert "\n" not in str(caught.value) and caught.value.zh != str(caught.value)
+    assert "\n" not in str(caught.value) and caught.value.message.say("zh") != str(caught.value)
 
 
 def test_a_missing_driver_is_a_sentence_with_the_remedy():

@@ -403,7 +403,7 @@ def test_a_config_that_does_not_fit_the_8_bit_file(tmp_path, change, message):
     (folder / "config.json").write_text(json.dumps(config | change))
     with pytest.raises(MissingModel, match=message) as caught:
         int8.Int8Network.load(folder)
-    assert caught.value.zh != str(caught.value)
+    assert caught.value.message.say("zh") != str(caught.value)
 
 
 def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
@@ -565,4 +565,6 @@ def test_what_is_wrong_is_said_in_both_languages(tmp_path):
     features = shared_features(tmp_path / "bert", "webui.int8_run=true")
     with pytest.raises(MissingFiles, match=r"lacks config\.json") as caught:
         features.bert("你好", [1] * 4, 64, "", 0.7)
-    assert "缺少 config.json" in caught.value.zh and str(tmp_path.parent) not in caught.value.zh
+    assert "缺少 config.json" in caught.value.message.say("zh") and str(
+        tmp_path.parent
+    ) not in caught.value.message.say("zh")

@@ -249,7 +249,7 @@ def test_japanese_extra_is_told_apart_in_one_sentence(tmp_path, features):
     engine = engine_of("japanese-extra", tmp_path, features)
     with pytest.raises(SpeechError, match="there is no Japanese front end here"):
         engine.load()
-    assert "Japanese" in engine.voices()["voice"].missing[0][0]
+    assert "Japanese" in engine.voices()["voice"].missing[0].say("en")
 
 
 def test_each_family_s_bert_is_asked_for_by_name(tmp_path):
@@ -257,7 +257,7 @@ def test_each_family_s_bert_is_asked_for_by_name(tmp_path):
     make_release(tmp_path / "special", "zh-clap")
     paths = (f"bert_path={tmp_path}/Erlangshen", f"bert_1024_path={tmp_path}/chinese-roberta-wwm-ext-large")
     engine = Engine(load_settings(overrides=[f"voices=[{tmp_path}]", "webui.device=cpu", *paths], environment={}))
-    missing = {name: [english for english, _ in info.missing] for name, info in engine.voices().items()}
+    missing = {name: list(map(str, info.missing)) for name, info in engine.voices().items()}
     assert len(missing["old"]) == 1 and "hfl/chinese-roberta-wwm-ext-large" in missing["old"][0]
     assert len(missing["special"]) == 2 and "Erlangshen" in missing["special"][0] and "CLAP" in missing["special"][1]
 

@@ -107,7 +107,7 @@ def test_what_is_not_here_is_a_sentence_and_nothing_changes(engine, device, back
     voice, settings = engine.load(), engine.settings
     with pytest.raises(SpeechError) as refusal:
         engine.use(device, backend)
-    assert english in str(refusal.value) and chinese.partition(":")[0] in refusal.value.zh
+    assert english in str(refusal.value) and chinese.partition(":")[0] in refusal.value.message.say("zh")
     assert engine.load() is voice and engine.settings is settings and engine.reason is None
     assert (engine.device.torch.type, engine.backend) == ("cpu", "onnx")
 
@@ -121,7 +121,9 @@ def test_a_driver_that_throws_is_a_sentence_and_nothing_changes(engine, monkeypa
     monkeypatch.setattr("infer.engine.backends.make", broken)
     with pytest.raises(SpeechError, match=r"cannot be loaded on cpu with torch .*; cpu with onnx stays") as refusal:
         engine.use("cpu", "torch")
-    assert "/home" not in str(refusal.value) + refusal.value.zh and "无法" in refusal.value.zh
+    assert "/home" not in str(refusal.value) + refusal.value.message.say("zh") and "无法" in refusal.value.message.say(
+        "zh"
+    )
     monkeypatch.undo()
     assert engine.load() is voice and engine.backend == "onnx" and len(speak(engine, SpeechRequest("好。"))[0])
 

@@ -376,7 +376,7 @@ def test_what_the_hub_refuses_is_a_sentence_with_the_remedy(hub, item, settings,
     hub.errors[path] = error
     with pytest.raises(FetchError, match=sentence) as caught:
         fetch(item, settings)
-    assert "\n" not in str(caught.value) and re.search("[一-龥]", caught.value.zh)
+    assert "\n" not in str(caught.value) and re.search("[一-龥]", caught.value.message.say("zh"))
     assert bert.missing_files(folder)
 
 
@@ -618,6 +618,7 @@ def test_known_hashes_are_hashes():
 def test_what_a_voice_lacks_names_the_command(settings):
     variant = SimpleNamespace(needs_bert=True, needs_clap=True, bert_width=2048)
     sentences = Features(settings, device=None).missing(variant)
-    for (english, chinese), name in zip(sentences, ("bert", "clap"), strict=True):
+    for sentence, name in zip(sentences, ("bert", "clap"), strict=True):
+        chinese, english = sentence.pair
         assert f"run make models or python -m infer.models {name}," in english
         assert f"请运行 make models 或 python -m infer.models {name} 下载" in chinese

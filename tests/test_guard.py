@@ -625,7 +625,9 @@ def test_an_answer_at_once_tells_nobody_what_another_has_said(site):
 def test_no_object_of_the_server_is_named():
     with pytest.raises(BadRequest) as told:
         audio.encode(np.zeros(9, np.float32), 7, "mp3")
-    assert "_io" not in f"{told.value} {told.value.zh}" and "only supports sample rates" in str(told.value)
+    assert "_io" not in f"{told.value} {told.value.message.say('zh')}" and "only supports sample rates" in str(
+        told.value
+    )
 
 
 def test_before_signing_in_the_page_tells_nothing(locked):

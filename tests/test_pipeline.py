@@ -208,7 +208,7 @@ def test_notices_say_what_was_left_out_and_not_understood(tiny):
 def test_bad_requests_are_one_sentence_in_two_languages(tiny, changes, message):
     with pytest.raises(BadRequest, match=message) as caught:
         list(tiny.speak([SpeechRequest(**{"text": "你好", **changes})]))
-    assert "\n" not in str(caught.value) and caught.value.zh
+    assert "\n" not in str(caught.value) and caught.value.message.say("zh")
 
 
 def test_an_unknown_option_is_named():
@@ -291,7 +291,7 @@ def test_a_voice_that_cannot_be_used_does_not_hide_the_others(tmp_path):
     engine = Engine(settings(tmp_path))
     assert engine.default_voice == "good"
     assert not engine.voices()["good"].missing
-    assert "cannot be used" in engine.voices()["torn"].missing[0][0]
+    assert "cannot be used" in engine.voices()["torn"].missing[0].say("en")
     with pytest.raises(SpeechError, match="refused"):
         engine.load("torn")
     with pytest.raises(SpeechError, match="There is no voice in"):

@@ -173,7 +173,7 @@ GOOD = cards_of("你好。再见。").as_dict()
 def test_a_bad_project_is_a_sentence(values):
     with pytest.raises(BadRequest) as error:
         Project.from_dict(values)
-    assert 0 < len(str(error.value)) < 400 and error.value.zh
+    assert 0 < len(str(error.value)) < 400 and error.value.message.say("zh")
 
 
 def test_voices_of_two_rates_are_not_mixed_in_one_whole(tmp_path):

@@ -23,7 +23,7 @@ def test_every_text_has_a_limit(option, most):
     assert SpeechRequest.from_dict(values)
     with pytest.raises(BadRequest, match=f"{option} has {most + 1} characters and the limit is {most}") as caught:
         SpeechRequest.from_dict(values | {option: " " * (most + 1)})
-    assert str(most) in caught.value.zh and caught.value.zh != str(caught.value)
+    assert str(most) in caught.value.message.say("zh") and caught.value.message.say("zh") != str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_every_text_has_a_limit(option, most):
 def test_a_value_at_fault_is_one_short_sentence(values, message):
     with pytest.raises(BadRequest, match=message) as caught:
         SpeechRequest.from_dict({"text": "好"} | values)
-    assert len(str(caught.value)) < 600 and len(caught.value.zh) < 600 and "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 600 and len(caught.value.message.say("zh")) < 600 and "\n" not in str(caught.value)
 
 
 def test_what_is_no_set_of_options():

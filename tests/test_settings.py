@@ -75,7 +75,7 @@ def complaint(root: Path, *arguments, **named) -> str:
     with pytest.raises(SettingsError) as caught:
         load(root, *arguments, **named)
     assert "\n" not in str(caught.value)
-    assert "\n" not in caught.value.zh
+    assert "\n" not in caught.value.message.say("zh")
     return str(caught.value)
 
 

@@ -155,7 +155,7 @@ def test_what_is_no_project_is_refused(kept, bad):
     kept.add(project(), seconds=1.0)
     with pytest.raises(BadRequest) as refused:
         kept.add(bad, seconds=1.0)
-    assert refused.value.zh != str(refused.value)
+    assert refused.value.message.say("zh") != str(refused.value)
     assert len(kept.history()) == 1
 
 
@@ -262,7 +262,11 @@ def test_a_disk_that_refuses_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SpeechError, match="cannot be written") as refused:
         Shelf(tmp_path / "file" / "history").add(project(), seconds=1.0)
-    assert str(tmp_path) not in f"{refused.value}{refused.value.zh}" and "历史文件夹写不进去" in refused.value.zh
+    assert str(
+        tmp_path
+    ) not in f"{refused.value}{refused.value.message.say('zh')}" and "历史文件夹写不进去" in refused.value.message.say(
+        "zh"
+    )
 
 
 # --- presets ---------------------------------------------------------------------------------------------------------
@@ -333,7 +337,7 @@ def test_a_preset_holds_what_a_request_takes_and_a_bad_one_hides_no_other(kept, 
     if "ud800" not in said:  # that becomes U+FFFD
         with pytest.raises(BadRequest) as refused:
             kept.save_preset("好", values)
-        assert len(str(refused.value)) < 500 and refused.value.zh != str(refused.value)
+        assert len(str(refused.value)) < 500 and refused.value.message.say("zh") != str(refused.value)
     assert kept.presets() == {}
 
     kept.save_preset("慢", {"speed": 0.8})
@@ -498,7 +502,7 @@ def test_a_line_at_fault_is_named_and_nothing_is_lost(words):
     glossary.save(words, "单 shan4", base="")
     with pytest.raises(glossary.BadLine, match=r"Line 3 .*重庆 chong2") as fault:
         glossary.save(words, "单 shan4\n\n重庆 chong2\n好 hao", base="单 shan4")
-    assert fault.value.message.facts["number"] == 3 and "第 3 行“重庆 chong2”" in fault.value.zh
+    assert fault.value.message.facts["number"] == 3 and "第 3 行“重庆 chong2”" in fault.value.message.say("zh")
     assert words.read_text() == "单 shan4"
     with pytest.raises(BadRequest, match="limit"):
         glossary.save(words, "#" * (glossary.LARGEST + 1), base="单 shan4")

@@ -164,7 +164,7 @@ def test_a_full_line_refuses_in_one_sentence():
     entered(line, *(Scripted(name, 1, noted) for name in "abc"))
     with pytest.raises(Busy, match=r"^3 requests are being spoken or waiting, .* try again in \d+ s\.$") as caught:
         line.enter(Scripted("d", 1, noted))
-    assert "秒后再试" in caught.value.zh and len(line) == 3
+    assert "秒后再试" in caught.value.message.say("zh") and len(line) == 3
     own = Line(workers=0, each=2)
     entered(own, Scripted("a", 1, noted), Scripted("a", 1, noted))
     with pytest.raises(Busy, match="much at the same time"):

@@ -132,17 +132,22 @@ def test_what_is_broken_is_listed_with_its_fault_and_the_good_one_is_the_default
     assert infos[engine.default_voice].family == "small"
     for name, (_, reason) in BROKEN.items():
         info = infos[name]
-        [(english, chinese)] = info.missing
+        [missing] = info.missing
+        chinese, english = missing.pair
         assert not info.family and reason in english and english.startswith(f"The voice {name!r} cannot be used: ")
         assert chinese.startswith(f"音色 {name!r} 不能用：") and str(folder) not in english + chinese
         with pytest.raises(BrokenVoice) as caught:
             engine.load(name)
-        assert (str(caught.value), caught.value.zh) == (english, chinese)
+        assert (str(caught.value), caught.value.message.say("zh")) == (english, chinese)
 
 
 def test_names_that_cannot_be_shown_or_sent_are_changed_and_speak(engine):
     infos = engine.voices()
-    words = [w for info in infos.values() for w in (info.id, info.title, *info.speakers, *sum(info.missing, ()))]
+    words = [
+        w
+        for info in infos.values()
+        for w in (info.id, info.title, *info.speakers, *(w for m in info.missing for w in m.pair))
+    ]
     assert json.loads(json.dumps(words, ensure_ascii=False).encode()) == words
     assert all(word.isprintable() and len(word) < 1200 for word in words)
     odd = next(id for id in infos if "\ufffd" in id)
@@ -252,7 +257,7 @@ def test_a_broken_voice_is_read_once_until_its_files_change(tmp_path, monkeypatc
 def test_what_nobody_foresaw_is_told_beside_the_voice(tmp_path, monkeypatch):
     make_tiny_voice(tmp_path / "a")
     monkeypatch.setattr(voices, "recognise", lambda *_: 1 / 0)
-    [[english, chinese]] = Engine(settings(tmp_path)).voices()["a"].missing
+    chinese, english = Engine(settings(tmp_path)).voices()["a"].missing[0].pair
     assert "ZeroDivisionError" in english and "ZeroDivisionError" in chinese
 
 
@@ -290,8 +295,8 @@ def test_no_permission_is_told_and_noticed_when_it_comes(forbidden):
     engine = Engine(read)
     assert engine.default_voice == "good"
     infos = engine.voices()
-    assert "cannot be looked into (Permission denied)" in infos["folder"].missing[0][0]
-    assert "cannot be read (Permission denied)" in infos["file"].missing[0][0]
+    assert "cannot be looked into (Permission denied)" in infos["folder"].missing[0].say("en")
+    assert "cannot be read (Permission denied)" in infos["file"].missing[0].say("en")
     if os.getuid() == 0:
         os.seteuid(0)
     (folder / "file" / "G.safetensors").chmod(0o644)
