@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from infer import log
 from infer.ending import ending
-from infer.hub.download import FetchError, Item, Plan, bring, look_up, place
+from infer.hub import FetchError
+from infer.hub.download import bring
+from infer.hub.listing import Model, place
+from infer.hub.repository import Plan, look_up
 from infer.request import SpeechError
 from infer.settings import Settings
 from page import shown
@@ -26,7 +29,7 @@ class Download:
     error: why it ended early, in Chinese and English. lacking: files that no repository has.
     """
 
-    item: Item
+    item: Model
     step: str = "ask"
     done: int = 0
     total: int = 0
@@ -47,7 +50,7 @@ class Download:
             self._whole += file.size
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """A Progress of infer.hub.download. What is fetched counts over all files, the rest for one file."""
+        """A Progress of infer.hub.convert. What is fetched counts over all files, the rest for one file."""
         if self.stopped.is_set() or ending():
             raise Stopped
         if label in self._before:
@@ -79,7 +82,7 @@ class Downloads:
         self.arrived = 0  # models that came: a page that has seen fewer looks at the voices again
         self._lock = threading.Lock()
 
-    def start(self, item: Item) -> Download:
+    def start(self, item: Model) -> Download:
         """Begins a download, or goes on with an earlier one; one that is running stays alone."""
         with self._lock:
             now = self.latest.get(item.name)
@@ -88,7 +91,7 @@ class Downloads:
                 threading.Thread(target=self._run, args=(now,), name=f"fetch {item.name}", daemon=True).start()
             return now
 
-    def stop(self, item: Item) -> None:
+    def stop(self, item: Model) -> None:
         if now := self.latest.get(item.name):
             now.stopped.set()
 
@@ -121,7 +124,7 @@ class Downloads:
         finally:
             download.running = False
 
-    def _without_paths(self, error: SpeechError, item: Item) -> tuple[str, str]:
+    def _without_paths(self, error: SpeechError, item: Model) -> tuple[str, str]:
         folder = place(item, self.settings)
         chinese, english = (
             words.replace(str(folder), shown(folder, self.settings)) for words in (error.zh, str(error))

@@ -11,7 +11,7 @@ from infer import log
 from infer.engine.catalogue import VoiceInfo
 from infer.engine.pipeline import Engine
 from infer.files import bytes_in_words
-from infer.hub.download import ITEMS, Item, Status, status
+from infer.hub.listing import MODELS, Model, Status, status
 from infer.request import SpeechError
 from infer.settings import Settings
 from models.checkpoint.doctor import examine
@@ -118,7 +118,7 @@ class VoicesTab:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.settings = engine, engine.settings
         self.downloads = Downloads(engine.settings)
-        self.items = tuple(item for item in ITEMS if getattr(self.settings, item.setting, item.folder))
+        self.items = tuple(item for item in MODELS if getattr(self.settings, item.setting, item.folder))
 
     def voices(self, request: gr.Request, checked: str = "", report: str = "") -> str:
         """All voices as they are now, one of them with its report; of one that has gone it stands above all."""
@@ -162,7 +162,7 @@ class VoicesTab:
         language, allowed = language_of(request), may_fetch(self.settings)
         updates: list[Any] = []
         for state in status(self.settings, self.items):
-            download = self.downloads.latest.get(state.item.name)
+            download = self.downloads.latest.get(state.model.name)
             busy = download is not None and download.running
             begun = bool(state.part or state.here)
             updates += [
@@ -174,11 +174,11 @@ class VoicesTab:
             ]
         return [*updates, gr.Timer(active=running) if running or ticking else gr.skip(), arrived]
 
-    def start(self, item: Item) -> None:
+    def start(self, item: Model) -> None:
         if may_fetch(self.settings):
             self.downloads.start(item)
 
-    def stop(self, item: Item) -> None:
+    def stop(self, item: Model) -> None:
         if may_fetch(self.settings):
             self.downloads.stop(item)
 
@@ -230,10 +230,10 @@ def lacks_html(missing: Sequence[tuple[str, str]], said: Mapping[str, str], lang
     return f"{line}<details><summary>{said['by hand']}</summary>{sentences}</details>"
 
 
-def lacking(missing: Sequence[tuple[str, str]]) -> list[Item]:
+def lacking(missing: Sequence[tuple[str, str]]) -> list[Model]:
     """The models that sentences of Features.missing name; none for a folder of the owner's own."""
     names = [name for english, _ in missing for name in re.findall(r"python -m infer\.models (\w+)", english)]
-    return [item for name in names for item in ITEMS if item.name == name]
+    return [item for name in names for item in MODELS if item.name == name]
 
 
 def notice_html(info: VoiceInfo, language: int) -> str:
@@ -250,7 +250,7 @@ def notice_html(info: VoiceInfo, language: int) -> str:
 def model_html(state: Status, download: Download | None, folder: str, language: int) -> str:
     """One model: what for, how large, where it goes, and how it stands, also while it comes."""
     said = {key: pair[language] for key, pair in SAID.items()}
-    item, have = state.item, sum(state.here.values()) + state.part
+    item, have = state.model, sum(state.here.values()) + state.part
     kind = "here" if state.ready else "part" if have else "missing"
     facts = {
         "size": bytes_in_words(have) if state.ready else said["about"].format(f"{item.size / 1e9:.1f} GB"),
@@ -271,7 +271,7 @@ def model_html(state: Status, download: Download | None, folder: str, language: 
     badge = f'<span class="badge {kind}">{said[kind]}</span>'
     return (
         f'<article class="card" data-model="{item.name}"><header>'
-        f"<h3>{item.name} <small>{item.use[1 - language]}</small></h3>{badge}</header>"
+        f"<h3>{item.name} <small>{item.use.pair[language]}</small></h3>{badge}</header>"
         f"{facts_html(facts, said)}{below}</article>"
     )
 
@@ -360,7 +360,7 @@ def build(
     def on_tick(seen: int, chosen: str, request: gr.Request) -> list[Any]:
         return look(seen, chosen, request, ticking=True)
 
-    def on_button(act: Callable[[Item], None], item: Item) -> Callable:
+    def on_button(act: Callable[[Model], None], item: Model) -> Callable:
         def pressed(seen: int, chosen: str, request: gr.Request) -> list[Any]:
             act(item)
             return look(seen, chosen, request)

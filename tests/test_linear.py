@@ -37,7 +37,7 @@ LONG = 3000
 # Patterns that are put together where they are used; the tests below know them by another way.
 MADE = {
     "emotional/table.py: re.compile(either)",
-    "infer/hub/download.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
+    "infer/cli/models.py: re.fullmatch(pattern, value, re.ASCII)",  # two short ones, for words of the command line
     "page/report.py: re.fullmatch(pattern, sentence, re.DOTALL)",
     "text/english_sounds.py: re.compile(pattern)",
     "text/numbers.py: re.compile(pattern, flags)",

@@ -78,7 +78,7 @@ def test_ci_runs_the_readmes_command_and_may_lack_nothing() -> None:
 def test_settings_are_settings(tmp_path: Path, block: str) -> None:
     file = tmp_path / "readme.yml"
     file.write_text(block, encoding="utf-8")
-    assert dict(load_settings(file, environment={})) != dict(load_settings(environment={}, root=tmp_path))
+    assert load_settings(file, environment={}).flat() != load_settings(environment={}, root=tmp_path).flat()
 
 
 def test_variables_are_settings() -> None:

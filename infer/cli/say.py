@@ -19,22 +19,21 @@ from typing import Any
 
 from tqdm import tqdm
 
-from infer import log
-from infer.cli import Parser, exit_code
+from infer.cli import Parser, exit_code, local, settings_of
 from infer.documents import audio, clips, subtitles
 from infer.documents import project as projects
 from infer.documents.project import Project
 from infer.engine.pipeline import Engine
 from infer.files import decode, head, read, read_from, writing
 from infer.request import BadRequest, SpeechRequest, help_of, shown
-from infer.settings import load_settings
+from words import Message, message
 
 HEAD = 2_000_000  # bytes of a sound that may hold a project, which stands before the sound
 
 
 def parser() -> argparse.ArgumentParser:
     """The flags, made from SpeechRequest's fields."""
-    result = Parser(prog="python -m infer", description="Speak Chinese text with a Bert-VITS2 voice.")
+    result = Parser("infer", message("cli.say"))
     result.add_argument("text", nargs="?", help="what to say; - reads standard input")
     result.add_argument("-f", "--file", type=Path, help="read the text from this file (UTF-8, UTF-16 or GB18030)")
     result.add_argument(
@@ -60,13 +59,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_options(result: argparse.ArgumentParser) -> None:
-    """The flags of everything that speaks: a request's fields but the text, and the settings."""
+    """The flags of everything that speaks: a request's fields but the text."""
     for option in fields(SpeechRequest):
         if option.name != "text":
             _add(result, option)
-    result.add_argument("--config", type=Path, help="settings file (config.yml)")
-    result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
-    result.add_argument("-q", "--quiet", action="store_true", help="no progress, no report")
 
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -83,7 +79,7 @@ def _add(result: argparse.ArgumentParser, option: Field) -> None:
         "--" + option.name.replace("_", "-"),
         type=Path if isinstance(option.default, bytes) else partial(_value, type(option.default)),
         default=option.default,
-        help=(help_of(option).say("en") + default).replace("%", "%%"),
+        help=(local(help_of(option)) + default).replace("%", "%%"),
         metavar=option.name.upper(),
     )
 
@@ -96,8 +92,8 @@ def _value(kind: type, word: str) -> Any:
         raise argparse.ArgumentTypeError(f"it must be {wanted}, not {shown(word)}") from error
 
 
-def read_text(arguments: argparse.Namespace) -> tuple[str, tuple[tuple[str, str], ...]]:
-    """The text from the argument, a file or standard input, and notices in both languages. Raises BadRequest."""
+def read_text(arguments: argparse.Namespace) -> tuple[str, tuple[Message, ...]]:
+    """The text from the argument, a file or standard input, and notices. Raises BadRequest."""
     if arguments.file and arguments.text:
         raise BadRequest("Give the text or --file, not both.", "文字与 --file 只能给一个。")
     if arguments.file:
@@ -161,8 +157,7 @@ def check_place(out: Path, sources: Iterable[Path | None]) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     report = (lambda *_: None) if arguments.quiet else (lambda line: print(line, file=sys.stderr))
-    settings = load_settings(arguments.config, arguments.set)
-    log.set_up(settings.webui.debug)
+    settings = settings_of(arguments)
     engine = Engine(settings)
     if arguments.list:
         for info in engine.voices().values():

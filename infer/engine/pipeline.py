@@ -34,7 +34,7 @@ from infer.engine.record import Record, Spoken
 from infer.engine.turns import Line
 from infer.engine.voice import Features, Voice
 from infer.engine.warmth import Warmth
-from infer.hub.download import command
+from infer.hub.listing import command
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed, too_long
 from infer.settings import Settings, SettingsError
 from models import Synthesizer, SynthesizerConfig, align

@@ -18,7 +18,7 @@ from infer.engine.backends import Backend
 from infer.engine.catalogue import VoiceFiles, check_language, folder_name
 from infer.engine.devices import Device
 from infer.engine.warmth import Warmth, calls
-from infer.hub.download import command
+from infer.hub.listing import command
 from infer.request import BadRequest, MissingFiles, SpeechError, SpeechRequest, shown
 from infer.settings import Settings
 from models import CheckpointError, Synthesizer, SynthesizerConfig, Variant, halos, load_checkpoint
