@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 from infer import log
 from infer.ending import ending
-from infer.hub.download import FetchError, Item, Plan, bring, look_up, place
+from infer.hub import FetchError
+from infer.hub.download import bring
+from infer.hub.listing import Model, place
+from infer.hub.repository import Plan, look_up
 from infer.request import SpeechError
 from infer.settings import Settings
 from page import place_name
@@ -27,7 +30,7 @@ class Download:
     error: why it ended early. lacking: files that no repository has.
     """
 
-    item: Item
+    item: Model
     step: str = "ask"
     done: int = 0
     total: int = 0
@@ -48,7 +51,7 @@ class Download:
             self._whole += file.size
 
     def progress(self, label: str, done: int, total: int) -> None:
-        """A Progress of infer.hub.download. What is fetched counts over all files, the rest for one file."""
+        """A Progress of infer.hub.convert. What is fetched counts over all files, the rest for one file."""
         if self.stopped.is_set() or ending():
             raise Stopped
         if label in self._before:
@@ -80,7 +83,7 @@ class Downloads:
         self.arrived = 0  # models that came: a page that has seen fewer looks at the voices again
         self._lock = threading.Lock()
 
-    def start(self, item: Item) -> Download:
+    def start(self, item: Model) -> Download:
         """Begins a download, or goes on with an earlier one; one that is running stays alone."""
         with self._lock:
             latest = self.latest.get(item.name)
@@ -89,7 +92,7 @@ class Downloads:
                 threading.Thread(target=self._run, args=(latest,), name=f"fetch {item.name}", daemon=True).start()
             return latest
 
-    def stop(self, item: Item) -> None:
+    def stop(self, item: Model) -> None:
         if latest := self.latest.get(item.name):
             latest.stopped.set()
 
@@ -117,7 +120,7 @@ class Downloads:
         finally:
             download.running = False
 
-    def _without_paths(self, error: SpeechError, item: Item) -> Message:  # TRANSITION: paths in finished sentences
+    def _without_paths(self, error: SpeechError, item: Model) -> Message:  # TRANSITION: paths in finished sentences
         folder = place(item, self.settings)
         chinese, english = (
             words.replace(str(folder), place_name(folder, self.settings)) for words in error.message.pair

@@ -10,12 +10,12 @@ from infer import log
 from infer.engine.catalogue import VoiceInfo
 from infer.engine.pipeline import Engine
 from infer.files import bytes_in_words
-from infer.hub.download import ITEMS, Item, Status, status
+from infer.hub.listing import MODELS, Model, Status, status
 from infer.request import SpeechError
 from infer.settings import Settings
 from models.checkpoint.doctor import examine
 from models.config import plain
-from page import QUIET, as_message, language_of, lines_html, panel, place_name, private, sentence
+from page import QUIET, language_of, lines_html, panel, place_name, private, sentence
 from page.downloads import Download, Downloads
 from page.report import report_html
 from words import Message, message
@@ -36,7 +36,7 @@ class VoicesTab:
     def __init__(self, engine: Engine, rescan: Callable[[str, gr.Request], Sequence[Any]], speaking: int) -> None:
         self.engine, self.settings, self.rescan, self.speaking = engine, engine.settings, rescan, speaking
         self.downloads = Downloads(engine.settings)
-        self.items = tuple(item for item in ITEMS if getattr(self.settings, item.setting, item.folder))
+        self.items = tuple(item for item in MODELS if getattr(self.settings, item.setting, item.folder))
 
     def open(self, voice: str, request: gr.Request) -> list[Any]:
         refused = lines_html([(message("voices.refused"), "notice")], language_of(request))
@@ -54,7 +54,7 @@ class VoicesTab:
     def tick(self, seen: int, voice: str, request: gr.Request) -> list[Any]:
         return self.look(seen, voice, request, ticking=True)
 
-    def button(self, act: Callable[[Item], None], item: Item) -> Callable[[int, str, gr.Request], list[Any]]:
+    def button(self, act: Callable[[Model], None], item: Model) -> Callable[[int, str, gr.Request], list[Any]]:
         def pressed(seen: int, voice: str, request: gr.Request) -> list[Any]:
             act(item)
             return self.look(seen, voice, request)
@@ -104,7 +104,7 @@ class VoicesTab:
         language, allowed = language_of(request), may_fetch(self.settings)
         updates: list[Any] = []
         for state in status(self.settings, self.items):
-            download = self.downloads.latest.get(state.item.name)
+            download = self.downloads.latest.get(state.model.name)
             busy = download is not None and download.running
             stopping = download is not None and download.stopped.is_set()
             fetch = message("voices.resume" if state.part or state.here else "voices.fetch").say(language)
@@ -116,11 +116,11 @@ class VoicesTab:
             ]
         return [*updates, gr.Timer(active=running) if running or ticking else gr.skip(), arrived]
 
-    def start(self, item: Item) -> None:
+    def start(self, item: Model) -> None:
         if may_fetch(self.settings):
             self.downloads.start(item)
 
-    def stop(self, item: Item) -> None:
+    def stop(self, item: Model) -> None:
         if may_fetch(self.settings):
             self.downloads.stop(item)
 
@@ -169,7 +169,7 @@ def voice_html(info: VoiceInfo, loaded: bool, language: str, report: str = "") -
 
 def model_html(state: Status, download: Download | None, folder: str, language: str) -> str:
     """One model: what for, how large, where it goes, and how it stands, also while it comes."""
-    item, have = state.item, sum(state.here.values()) + state.part
+    item, have = state.model, sum(state.here.values()) + state.part
     badge = ("voices.missing", "missing")
     if state.ready or have:
         badge = ("voices.here", "here") if state.ready else ("voices.part", "part")
@@ -190,7 +190,7 @@ def model_html(state: Status, download: Download | None, folder: str, language: 
                 lines.insert(0, (download.error, "error"))
         below = lines_html(lines, language)
     badges = [(message(badge[0]), badge[1])]
-    use = as_message(item.use).say(language)
+    use = item.use.say(language)
     return card_html(f'data-model="{item.name}"', item.name, use, badges, "", rows, below, language)
 
 
@@ -218,10 +218,10 @@ def lacks_html(missing: Sequence[Message], language: str) -> str:
     return f"{line}<details><summary>{_html(message('voices.by_hand'), language)}</summary>{sentences}</details>"
 
 
-def lacking(missing: Sequence[Message]) -> list[Item]:
+def lacking(missing: Sequence[Message]) -> list[Model]:
     """The models that Features.missing names; none for a folder of the owner's own."""
     commands = [str(each.facts.get("command", each)) for each in missing]
-    return [item for command in commands for item in ITEMS if f"python -m infer.models {item.name}" in command]
+    return [item for command in commands for item in MODELS if f"python -m infer.models {item.name}" in command]
 
 
 def notice_html(info: VoiceInfo, language: str) -> str:

@@ -20,6 +20,7 @@ from tests.needs import Missing, find_ffmpeg, open_browser
 # The same examples on every machine, and no failure because a machine is busy.
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("project")
+os.environ["LC_ALL"] = "C.UTF-8"  # commands speak English here, whatever this terminal's language
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -348,7 +348,7 @@ def test_converting_keeps_what_speaking_needs(half, tmp_path):
     else:
         assert same(again, network)
     content = out.read_bytes()
-    assert doctor.main(arguments) == 1  # never over what is there
+    assert doctor.main(arguments) == 2  # never over what is there
     assert out.read_bytes() == content
     assert doctor.main([*arguments, "--force"]) == 0
 

@@ -211,7 +211,7 @@ def test_the_self_test_in_a_terminal(folder, capsys, monkeypatch):
     assert main(["other"]) == 0
     said = capsys.readouterr().out
     assert "voice other, " in said and "decode " in said and "Passed: onnx on CPU agrees" in said
-    assert main(["nobody"]) == 1
+    assert main(["nobody"]) == 2
     assert "There is no voice 'nobody'" in capsys.readouterr().err
     monkeypatch.setattr(selftest, "LIMITS", dict.fromkeys(selftest.LIMITS, -1.0))
     assert main([]) == 1

@@ -17,8 +17,8 @@ from playwright.sync_api import Page, expect
 import bert
 from infer.engine.catalogue import VoiceInfo
 from infer.engine.pipeline import Engine
-from infer.hub import download as models
-from infer.hub.download import ITEMS, ROBERTA
+from infer.hub import convert, listing
+from infer.hub.listing import MODELS, ROBERTA
 from infer.settings import load_settings
 from models import VARIANTS
 from models.checkpoint.doctor import Report, examine
@@ -233,10 +233,10 @@ def test_no_hub_is_a_sentence(tmp_path, monkeypatch, offline, endpoint, chinese,
     monkeypatch.setenv("HF_ENDPOINT", endpoint)
     settings = load_settings(environment={}, root=tmp_path)
     all_of_them = downloads.Downloads(settings)
-    download = all_of_them.start(ITEMS[0])
+    download = all_of_them.start(MODELS[0])
     wait(download)
     assert chinese in download.error.say("zh") and english in str(download.error)
-    [state] = models.status(settings, ITEMS[:1])
+    [state] = listing.status(settings, MODELS[:1])
     for language, sentence in zip(LANGUAGES, (chinese, english), strict=True):
         assert sentence in voices.model_html(state, download, "bert", language)
     assert all_of_them.arrived == 0 and not all_of_them.running
@@ -252,29 +252,29 @@ def test_one_model_is_never_fetched_twice_at_once(tmp_path, monkeypatch):
 
     monkeypatch.setattr(downloads, "look_up", slow)
     all_of_them = downloads.Downloads(load_settings(environment={}, root=tmp_path))
-    first = all_of_them.start(ITEMS[0])
-    assert all_of_them.start(ITEMS[0]) is first and all_of_them.start(ITEMS[1]) is not first
+    first = all_of_them.start(MODELS[0])
+    assert all_of_them.start(MODELS[0]) is first and all_of_them.start(MODELS[1]) is not first
     gate.set()
     wait(first)
-    assert asked.count(ITEMS[0]) == 1 and "RuntimeError" in str(first.error)
+    assert asked.count(MODELS[0]) == 1 and "RuntimeError" in str(first.error)
     assert str(tmp_path) not in "".join(first.error.pair)
-    assert all_of_them.start(ITEMS[0]) is not first
+    assert all_of_them.start(MODELS[0]) is not first
 
 
 def test_stopped_while_it_is_converted_what_came_stays(tmp_path):
     source = tmp_path / "pytorch_model.bin"
     torch.save({"a": torch.zeros(3)}, source)
-    download = downloads.Download(ITEMS[0])
+    download = downloads.Download(MODELS[0])
     download.stopped.set()
     with pytest.raises(downloads.Stopped):  # not a FetchError, after which `bring` throws the source away
-        models.convert(source, tmp_path / "model.safetensors", {}, download.progress)
+        convert.convert(source, tmp_path / "model.safetensors", {}, download.progress)
     assert [file.name for file in tmp_path.iterdir()] == ["pytorch_model.bin"]
 
 
 def test_progress_is_of_all_files_and_an_earlier_try_is_no_speed(monkeypatch):
     now = [0.0]
     monkeypatch.setattr(downloads.time, "monotonic", lambda: now[0])
-    download = downloads.Download(ITEMS[0])
+    download = downloads.Download(MODELS[0])
     files = (SimpleNamespace(name="vocab.txt", size=1000), SimpleNamespace(name="model.safetensors", size=9_000_000))
     download.expect(SimpleNamespace(files=files, lacking=()))
     download.progress("bert: vocab.txt", 1000, 1000)
@@ -302,7 +302,7 @@ def test_strangers_cannot_fill_the_disk(folder, monkeypatch, changes, allowed):
     monkeypatch.setattr(downloads.Downloads, "start", lambda _, item: begun.append(item))
     settings = load_settings(overrides=[f"voices=[{folder / 'voices'}]", "voice=tiny", *changes], environment={})
     tab = voices.VoicesTab(Engine(settings), lambda *_: (), 0)
-    tab.start(ITEMS[1])
+    tab.start(MODELS[1])
     assert voices.may_fetch(settings) is allowed and bool(begun) is allowed
 
 
@@ -314,16 +314,16 @@ def test_what_files_say_is_escaped(tmp_path):
     about = Report(evil, 1, why=why, variant=VARIANTS["small"], speakers=(evil,), problems=(why,), notes=(why,))
     shown += report.report_html(about, [why], "zh")
     settings = load_settings(environment={}, root=tmp_path)
-    [state] = models.status(settings, ITEMS[:1])
+    [state] = listing.status(settings, MODELS[:1])
     download = downloads.Download(
-        ITEMS[0], running=False, error=message("voices.went_wrong", model=evil, kind=evil), lacking=(evil,)
+        MODELS[0], running=False, error=message("voices.went_wrong", model=evil, kind=evil), lacking=(evil,)
     )
     shown += voices.model_html(state, download, evil, "zh")
     assert "<img" not in shown and shown.count("&lt;img") >= 20
 
 
 def test_a_voice_that_cannot_speak_says_why_in_one_sentence():
-    item = ITEMS[0]
+    item = MODELS[0]
     lacks = (f"This voice needs it: run make models or python -m infer.models {item.name}, or …", "缺")
     info = VoiceInfo("a", EVIL, ("甲",), (), 22050, (lacks,), "small")
     for language, words in (("zh", f"还缺模型 {item.name}（约"), ("en", f"needs the model {item.name} (about")):

@@ -11,20 +11,18 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from infer import log
-from infer.cli import Parser, exit_code
+from infer.cli import Parser, exit_code, settings_of
 from infer.cli.say import add_options, check_place, options
 from infer.documents import audio
 from infer.documents.batch import Batch, Result, read_entries
 from infer.engine.pipeline import Engine
 from infer.files import writing
 from infer.request import BadRequest, SpeechRequest
-from infer.settings import load_settings
 from words import message
 
 
 def parser() -> argparse.ArgumentParser:
-    result = Parser(prog="python -m infer.batch", description="Speak the lines of a file.")
+    result = Parser("infer.batch", message("cli.batch"))
     result.add_argument("file", type=Path, help="txt (a line each), csv (with a header), srt or vtt")
     where = result.add_mutually_exclusive_group(required=True)
     where.add_argument("-o", "--output", type=Path, metavar="OUT", help="a folder, or a .zip, of numbered files")
@@ -48,9 +46,7 @@ def command(arguments: argparse.Namespace) -> None:
         check_place(out, (arguments.file, arguments.emotion_audio or None))
     base = SpeechRequest("", **options(arguments))
     entries = read_entries(arguments.file, arguments.paragraphs)
-    settings = load_settings(arguments.config, arguments.set)
-    log.set_up(settings.webui.debug)
-    engine = Engine(settings)
+    engine = Engine(settings_of(arguments))
     if engine.device.note:
         report(engine.device.note)
     began, results = time.perf_counter(), list[Result]()

@@ -5,18 +5,18 @@ The doctor's report, and which of the model files that the voice needs are missi
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 from safetensors.torch import save_file
 
-from infer import files, log
+from infer import files
+from infer.cli import Parser, exit_code, local, settings_of
 from infer.engine import devices
 from infer.engine.voice import Features
-from infer.request import BadRequest, SpeechError
-from infer.settings import load_settings
-from models.checkpoint import CheckpointError, find_config, load_checkpoint, read_config, speaking_tensors
+from infer.request import BadRequest
+from models.checkpoint import find_config, load_checkpoint, read_config, speaking_tensors
 from models.checkpoint.doctor import examine
+from words import message
 
 
 def convert(path: Path, target: Path, config_file: Path | None = None, half: bool = False, force: bool = False) -> None:
@@ -42,42 +42,32 @@ def convert(path: Path, target: Path, config_file: Path | None = None, half: boo
     files.write_whole(config_target, content)
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m infer.doctor", description="Tell whether a checkpoint can speak here.")
-    parser.add_argument(
-        "file", type=Path, help="G_*.pth or a safetensors file, with its config.json beside or above it"
-    )
-    parser.add_argument("--config", type=Path, help="its config.json, where that lies elsewhere")
-    parser.add_argument("--convert", type=Path, metavar="OUT.safetensors", help="write what speaking needs")
-    parser.add_argument("--fp16", action="store_true", help="half the size, in half precision")
-    parser.add_argument("--force", action="store_true", help="write over what is there")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: bert_path=…")
-    return parser
+def parser() -> Parser:
+    result = Parser("infer.doctor", message("cli.doctor"))
+    result.flag("file", message("cli.checkpoint"), type=Path)
+    result.flag("--config-json", message("cli.config_json"), type=Path)
+    result.flag("--convert", message("cli.convert"), type=Path, metavar="OUT.safetensors")
+    result.flag("--fp16", message("cli.fp16"), action="store_true")
+    result.flag("--force", message("cli.force"), action="store_true")
+    return result
 
 
-def main(arguments: list[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
-    if (options.fp16 or options.force) and not options.convert:
-        parser().error("--fp16 and --force belong to --convert")
-    try:
-        settings = load_settings(overrides=options.set)
-    except SpeechError as error:
-        print(error, file=sys.stderr)
-        return 1
-    log.set_up(settings.webui.debug)
-    report = examine(options.file, options.config)
-    variant = report.variant if report.usable else None
+def run(arguments: argparse.Namespace) -> int:
+    if (arguments.fp16 or arguments.force) and not arguments.convert:
+        raise BadRequest("cli.convert_only")
+    settings = settings_of(arguments)
+    result = examine(arguments.file, arguments.config_json)
+    variant = result.variant if result.usable else None
     missing = Features(settings, devices.choose("cpu")).missing(variant) if variant else []
-    sys.stdout.reconfigure(errors="replace")
-    print(report.text())
+    print(result.text())
     for sentence in missing:
-        print(f"  {'MISSING':<20}{sentence}")
-    if not options.convert:
-        return 0 if report.usable and not missing else 1
-    try:
-        convert(options.file, options.convert, options.config, options.fp16, options.force)
-    except (CheckpointError, SpeechError) as error:
-        print(f"not converted: {error}", file=sys.stderr)
-        return 1
-    print(f"written: {options.convert} ({options.convert.stat().st_size / 1e6:,.1f} MB) and config.json beside it")
+        print(local(message("cli.model_missing", cause=sentence)))
+    if not arguments.convert:
+        return 0 if result.usable and not missing else 1
+    convert(arguments.file, arguments.convert, arguments.config_json, arguments.fp16, arguments.force)
+    print(local(message("cli.written", file=arguments.convert, size=arguments.convert.stat().st_size / 1e6)))
     return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    return exit_code(lambda: run(parser().parse_args(argv)))

@@ -1,7 +1,4 @@
-"""The large model files, brought from a model hub into the project's folders: python -m infer.models bert clap
-
-Exit codes: 0 done, 2 a request or setting at fault, 1 anything else, 130 interrupted.
-"""
+"""The large model files, brought from a model hub into the project's folders: python -m infer.models bert clap"""
 
 import argparse
 import difflib
@@ -17,159 +14,154 @@ from tqdm import tqdm
 
 import bert
 from bert import quantise
-from infer.hub.download import (
-    ITEMS,
-    FetchError,
-    Item,
-    Plan,
-    Status,
-    _bytes,
-    _shown,
-    _size,
-    bring,
-    check_space,
-    look_up,
-    status,
-)
-from infer.request import BadRequest, SpeechError
-from infer.settings import SettingsError, load_settings
+from infer.cli import Parser, exit_code, local, report, settings_of
+from infer.files import bytes_in_words
+from infer.hub import FetchError
+from infer.hub.download import bring, check_space
+from infer.hub.listing import MODELS, Model, Status, size_of, status
+from infer.hub.repository import Plan, look_up
+from infer.request import BadRequest
+from infer.settings import ROOT
+from words import Message, message
 
 
 class Bars:
     """A Progress that draws: one bar after another, with bytes and rate; none where nobody watches."""
 
-    def __init__(self) -> None:
-        self._label, self._bar = "", None
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet or None  # None: drawn where there is a terminal
+        self._label = ""
+        self._bar: tqdm | None = None
 
     def __call__(self, label: str, done: int, total: int) -> None:
-        if label != self._label:
+        if self._bar is None or label != self._label:
             self.close()
-            self._label = label
-            self._bar = tqdm(
-                desc=label, total=total, initial=done, unit="B", unit_scale=True, disable=None, leave=False
+            self._label, self._bar = (
+                label,
+                tqdm(desc=label, total=total, initial=done, unit="B", unit_scale=True, disable=self.quiet, leave=False),
             )
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
-        self._label, self._bar = "", None
+        self._bar = None
 
 
-def parser() -> argparse.ArgumentParser:
-    result = argparse.ArgumentParser(
-        prog="python -m infer.models", description="Bring the large model files. 下载大模型文件。"
-    )
-    result.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(item.name for item in ITEMS)}")
-    result.add_argument("--all", action="store_true", help="all of them")
-    result.add_argument("--list", action="store_true", help="what is here and what is missing, and stop")
-    result.add_argument("--repo", action="append", default=[], metavar="NAME=OWNER/REPO", help="another repository")
-    result.add_argument("--revision", action="append", default=[], metavar="NAME=REVISION", help="branch, tag, commit")
-    result.add_argument("--keep-bin", action="store_true", help="keep pytorch_model.bin beside model.safetensors")
-    result.add_argument("--config", type=Path, help="settings file (config.yml)")
-    result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: bert_path=…")
+def parser() -> Parser:
+    result = Parser("infer.models", message("cli.models"))
+    result.flag("names", message("cli.names", names=[model.name for model in MODELS]), nargs="*", metavar="NAME")
+    result.flag("--all", message("cli.all"), action="store_true")
+    result.flag("--list", message("cli.list"), action="store_true")
+    result.flag("--repo", message("cli.repo"), action="append", default=[], metavar="NAME=OWNER/REPO")
+    result.flag("--revision", message("cli.revision"), action="append", default=[], metavar="NAME=REVISION")
+    result.flag("--keep-bin", message("cli.keep_bin"), action="store_true")
     return result
 
 
-def named(name: str) -> Item:
+def named(name: str) -> Model:
     """Raises BadRequest that names the nearest one."""
-    items = {item.name: item for item in ITEMS}
-    if name not in items:
-        near = difflib.get_close_matches(name, items, n=1, cutoff=0.0)[0]
-        raise BadRequest(
-            f"There is no model {name!r} to fetch; did you mean {near!r}? There are {', '.join(items)}.",
-            f"没有名为 {name!r} 的模型；是不是 {near!r}？可选：{'、'.join(items)}。",
-        )
-    return items[name]
+    models = {model.name: model for model in MODELS}
+    if name not in models:
+        near = difflib.get_close_matches(name, models, n=1, cutoff=0.0)[0]
+        raise BadRequest("cli.no_model", name=name, near=near, names=list(models))
+    return models[name]
 
 
-def altered(repos: Sequence[str], revisions: Sequence[str]) -> tuple[Item, ...]:
-    """ITEMS with what --repo and --revision say. Another repository may hold another file: only the hub's hash counts
+def altered(repos: Sequence[str], revisions: Sequence[str]) -> tuple[Model, ...]:
+    """MODELS with what --repo and --revision say. Another repository may hold another file: only the hub's hash counts
     then, and the report says whether it is the known file. Raises BadRequest.
     """
-    items = {item.name: item for item in ITEMS}
+    models = {model.name: model for model in MODELS}
     for flag, texts, pattern in (("repo", repos, r"[\w.-]+/[\w.-]+"), ("revision", revisions, r"[\w./-]+")):
         for text in texts:
             name, _, value = text.partition("=")
-            item = items[named(name).name]
+            model = models[named(name).name]
             if not re.fullmatch(pattern, value, re.ASCII) or ".." in value:
-                raise BadRequest(f"--{flag} {text}: write it as {item.name}={getattr(item, flag)}.")
-            other = flag == "repo" and value != item.repo
-            items[name] = replace(item, **{flag: value}, **({"sha256": {}} if other else {}))
-    return tuple(items.values())
+                raise BadRequest("cli.write_as", flag=flag, value=text, name=name, example=getattr(model, flag))
+            if flag == "revision":
+                models[name] = replace(model, revision=value)
+            elif value != model.repo:
+                models[name] = replace(model, repo=value, sha256={})
+    return tuple(models.values())
 
 
 def listing(states: Sequence[Status]) -> list[str]:
     """Two lines for each model: name, size, state; use and place."""
     lines = []
     for number, state in enumerate(states, 1):
-        what = f"here, {_bytes(sum(state.here.values()))}" if state.ready else f"missing: {', '.join(state.missing)}"
-        part = f" ({_bytes(state.part)} of it came before an interruption)" if state.part else ""
-        lines.append(f"{number}  {state.item.name:8} about {state.item.size / 1e9:.1f} GB  {what}{part}")
-        lines.append(f"   {_shown(state.folder)}: {' · '.join(state.item.use)}")
+        size, part = bytes_in_words(sum(state.here.values())), bytes_in_words(state.part)
+        how = message("cli.here", size=size) if state.ready else message("cli.missing", names=state.missing)
+        how = message("cli.part", state=how, size=part) if state.part else how
+        model, gigabytes = state.model, state.model.size / 1e9
+        lines.append(local(message("cli.model", number=number, name=model.name, gigabytes=gigabytes, state=how)))
+        lines.append(f"   {_within_project(state.folder)}: {local(model.use)}")
     return lines
 
 
 def outline(plan: Plan) -> list[str]:
     """What a plan would bring, with sizes, and what it cannot."""
+    model = plan.model
     if not plan.files and not plan.lacking:
-        return [f"{plan.item.name}: everything is here · 已齐备"]
-    lines = [f"{plan.item.name}: {plan.item.repo} -> {_shown(plan.folder)}, {_bytes(plan.size)} to fetch · 需下载"]
+        return [local(message("cli.complete", name=model.name))]
+    folder, size = _within_project(plan.folder), bytes_in_words(plan.size)
+    lines: list[Message] = [message("cli.plan", name=model.name, repo=model.repo, folder=folder, size=size)]
     for file in plan.files:
-        came = _size(file.part(plan.folder))
-        lines.append(f"   {_bytes(file.size):>9}  {file.name}" + (f" ({_bytes(came)} is here)" if came else ""))
-    return lines + [f"   {name} is not there: put it here yourself · 仓库没有，请自行放入" for name in plan.lacking]
+        part = size_of(file.part(plan.folder))
+        name = message("cli.came", name=file.name, size=bytes_in_words(part)) if part else file.name
+        lines.append(message("cli.file", size=bytes_in_words(file.size), name=name))
+    return [local(line) for line in (*lines, *(message("cli.by_hand", name=name) for name in plan.lacking))]
+
+
+def _within_project(folder: Path) -> Path:
+    return folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
 
 
 def ask(states: Sequence[Status]) -> list[str]:
     """Names of the models that the user picks from the list, by number or name."""
     try:
-        answer = input("\nWhich? Numbers or names, all, or nothing · 要哪些？编号或名称，all 为全部，回车取消: ")
+        answer = input(f"\n{local(message('cli.which'))} ").strip()
     except EOFError:
         answer = ""
-    picks = re.split(r"[\s,，、]+", answer.strip()) if answer.strip() else []
-    names = [state.item.name for state in states]
+    picks = re.split(r"[\s,，、]+", answer) if answer else []
+    names = [state.model.name for state in states]
     if picks == ["all"]:
         return names
     return [names[int(pick) - 1] if pick.isdecimal() and 0 < int(pick) <= len(names) else pick for pick in picks]
 
 
 def agreed() -> bool:
-    return input("Go on? · 开始吗？[Y/n] ").strip().lower() in ("", "y", "yes", "是")
+    return input(f"{local(message('cli.go_on'))} ").strip().lower() in ("", "y", "yes", "是")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    settings = load_settings(arguments.config, arguments.set)
-    items = altered(arguments.repo, arguments.revision)
-    names, watched = arguments.names, sys.stdin.isatty() and sys.stdout.isatty()
-    if arguments.all:
-        names = [item.name for item in items]
-    if arguments.list or not names:
-        states = status(settings, items)
+    settings, models = settings_of(arguments), altered(arguments.repo, arguments.revision)
+    names = [model.name for model in models] if arguments.all else arguments.names
+    by_hand = not names
+    if arguments.list or by_hand:
+        states = status(settings, models)
         print(*listing(states), sep="\n")
-        if arguments.list or not watched:
-            print("\nBring them · 下载: python -m infer.models bert clap (or --all)")
+        if arguments.list or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            print(f"\n{local(message('cli.bring'))}")
             return
         names = ask(states)
-    if not names:
-        return
-    wanted = {named(name).name for name in names}
-    plans = [look_up(item, settings) for item in items if item.name in wanted]
-    print(*(line for plan in plans for line in outline(plan)), sep="\n", flush=True)
+    chosen = {named(name).name for name in names}
+    plans = [look_up(model, settings) for model in models if model.name in chosen]
+    print(*(f"{line}\n" for plan in plans for line in outline(plan)), sep="", end="", flush=True)
     check_space(plans, arguments.keep_bin)
-    chosen_by_hand = not arguments.names and not arguments.all
-    if chosen_by_hand and any(plan.files for plan in plans) and not agreed():
+    if by_hand and any(plan.files for plan in plans) and not agreed():
         return
-    bars = Bars()
+    bars = Bars(arguments.quiet)
     try:
         for plan in plans:
-            for line in bring(plan, bars, arguments.keep_bin):
+            lines = bring(plan, bars, arguments.keep_bin)
+            bars.close()
+            print(*(f"{plan.model.name}: {local(line)}\n" for line in lines), sep="", end="", flush=True)
+            if settings.webui.int8_run and plan.model.files == bert.FILES and quantise.is_needed(plan.folder):
+                label = local(message("cli.quantising", name=plan.model.name))
+                file = quantise.quantise(plan.folder, partial(bars, label))
                 bars.close()
-                print(f"{plan.item.name}: {line}", flush=True)
-            if settings.webui.int8_run and plan.item.files == bert.FILES and quantise.is_needed(plan.folder):
-                made = quantise.quantise(plan.folder, partial(bars, f"{plan.item.name}: 8-bit weights, layers"))
-                bars.close()
-                print(f"{plan.item.name}: {made.name}: made for int8_run", flush=True)
+                print(local(message("cli.quantised", name=plan.model.name, file=file.name)), flush=True)
     except bert.MissingModel as error:
         raise FetchError(str(error), error.zh) from error
     finally:
@@ -179,15 +171,7 @@ def run(arguments: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     # Read when huggingface_hub is first imported: what is installed here is nobody's business.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    arguments = parser().parse_args(argv)
-    try:
-        run(arguments)
-    except KeyboardInterrupt:
-        print("\nInterrupted: run it again, and it goes on from here. 已中断：再运行一次就接着下载。", file=sys.stderr)
-        return 130
-    except SpeechError as error:
-        print(error, file=sys.stderr)
-        if error.zh != str(error):
-            print(error.zh, file=sys.stderr)
-        return 2 if isinstance(error, BadRequest | SettingsError) else 1
-    return 0
+    code = exit_code(lambda: run(parser().parse_args(argv)))
+    if code > 128:
+        report(message("cli.interrupted"))
+    return code

@@ -19,22 +19,20 @@ from typing import Any
 
 from tqdm import tqdm
 
-from infer import log
-from infer.cli import Parser, exit_code
+from infer.cli import Parser, exit_code, local, settings_of
 from infer.documents import audio, clips, subtitles
 from infer.documents.project import Project
 from infer.engine.pipeline import Engine
 from infer.files import decode, head, read, read_from, writing
 from infer.request import BadRequest, Speech, SpeechRequest, help_of, shown
-from infer.settings import load_settings
-from words import Message
+from words import Message, message
 
 HEAD = 2_000_000  # bytes of a sound that may hold a project, which stands before the sound
 
 
 def parser() -> argparse.ArgumentParser:
     """The flags, made from SpeechRequest's fields."""
-    result = Parser(prog="python -m infer", description="Speak Chinese text with a Bert-VITS2 voice.")
+    result = Parser("infer", message("cli.say"))
     result.add_argument("text", nargs="?", help="what to say; - reads standard input")
     result.add_argument("-f", "--file", type=Path, help="read the text from this file (UTF-8, UTF-16 or GB18030)")
     result.add_argument(
@@ -60,13 +58,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_options(result: argparse.ArgumentParser) -> None:
-    """The flags of everything that speaks: a request's fields but the text, and the settings."""
+    """The flags of everything that speaks: a request's fields but the text."""
     for option in fields(SpeechRequest):
         if option.name != "text":
             _add(result, option)
-    result.add_argument("--config", type=Path, help="settings file (config.yml)")
-    result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
-    result.add_argument("-q", "--quiet", action="store_true", help="no progress, no report")
 
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -83,7 +78,7 @@ def _add(result: argparse.ArgumentParser, option: Field) -> None:
         "--" + option.name.replace("_", "-"),
         type=Path if isinstance(option.default, bytes) else partial(_value, type(option.default)),
         default=option.default,
-        help=(help_of(option).say("en") + default).replace("%", "%%"),
+        help=(local(help_of(option)) + default).replace("%", "%%"),
         metavar=option.name.upper(),
     )
 
@@ -180,8 +175,7 @@ def task(arguments: argparse.Namespace, engine: Engine) -> Task:
 
 def run(arguments: argparse.Namespace) -> None:
     report = (lambda *_: None) if arguments.quiet else (lambda line: print(line, file=sys.stderr))
-    settings = load_settings(arguments.config, arguments.set)
-    log.set_up(settings.webui.debug)
+    settings = settings_of(arguments)
     engine = Engine(settings)
     if arguments.list:
         return show_voices(engine)

@@ -4,34 +4,31 @@ Exit code 0 when they agree, 1 when they do not.
 """
 
 import argparse
-import sys
 
-from infer import log
+from infer.cli import Parser, exit_code, local, settings_of
 from infer.engine.pipeline import Engine
 from infer.engine.selftest import check
-from infer.request import SpeechError
-from infer.settings import load_settings
+from words import message
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("python -m infer.selftest", description="Compare the device with torch on a CPU.")
-    parser.add_argument("voice", nargs="?", default="", help="a voice's id; the default voice if none is named")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
-    options = parser.parse_args(arguments)
-    try:
-        settings = load_settings(overrides=options.set)
-        log.set_up(settings.webui.debug)
-        engine = Engine(settings)
-        engine.load(options.voice)
-        report = check(engine, options.voice)
-    except SpeechError as error:
-        print(error, file=sys.stderr)
-        return 1
-    sys.stdout.reconfigure(errors="replace")
+def parser() -> Parser:
+    result = Parser("infer.selftest", message("cli.selftest"))
+    result.flag("voice", message("cli.voice"), nargs="?", default="")
+    return result
+
+
+def run(arguments: argparse.Namespace) -> int:
+    engine = Engine(settings_of(arguments))
+    engine.load(arguments.voice)
+    result = check(engine, arguments.voice)
     if engine.reason is None and engine.device.note:
-        print(engine.device.note)
-    print(f"voice {report.voice}, {report.seconds:.2f} s of speech")
-    for stage, difference in report.differences.items():
-        print(f"  {stage:8}  difference {difference:.1e}   RTF {report.rtf[stage]:.4f}")
-    print(report.sentence)
-    return 0 if report.passed else 1
+        print(local(engine.device.note))
+    print(local(message("cli.voice_and_seconds", voice=result.voice, seconds=result.seconds)))
+    for stage, difference in result.differences.items():
+        print(local(message("cli.stage", stage=stage, difference=difference, rtf=result.rtf[stage])))
+    print(local(result.sentence))
+    return 0 if result.passed else 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    return exit_code(lambda: run(parser().parse_args(argv)))

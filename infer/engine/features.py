@@ -12,7 +12,7 @@ from infer.documents import clips
 from infer.engine.catalogue import folder_name
 from infer.engine.devices import Device
 from infer.engine.waiting import Cancelled, Loads, never
-from infer.hub.download import command
+from infer.hub.listing import command
 from infer.request import MissingFiles
 from infer.settings import Settings
 from models import Variant

@@ -29,7 +29,7 @@ from infer.engine.record import Record, SelfTest, Spoken
 from infer.engine.takes import Draft, Takes, key_of
 from infer.engine.voice import Voice
 from infer.engine.waiting import Cancelled, NotWanted, Pool, never, waited
-from infer.hub.download import command
+from infer.hub.listing import command
 from infer.request import BadRequest, MissingFiles, Speech, SpeechError, SpeechRequest, Timed, too_long
 from infer.settings import Settings, SettingsError
 from models import Synthesizer
