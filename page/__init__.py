@@ -122,10 +122,3 @@ def place_name(folder: Path, settings: Settings) -> str:
     if folder.is_relative_to(settings.root):
         return str(folder.relative_to(settings.root))
     return "/".join(("…", *folder.parts[-2:]))
-
-
-def as_message(pair: Any) -> Message:  # TRANSITION: pairs of (English, Chinese)
-    if isinstance(pair, Message):
-        return pair
-    english, chinese = pair
-    return Message("", {"en": english, "zh": chinese})

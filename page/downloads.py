@@ -120,9 +120,11 @@ class Downloads:
         finally:
             download.running = False
 
-    def _without_paths(self, error: SpeechError, item: Model) -> Message:  # TRANSITION: paths in finished sentences
+    def _without_paths(self, error: SpeechError, item: Model) -> Message:
+        """What the system says of a file names the whole path, which is nobody's business."""
         folder = place(item, self.settings)
-        chinese, english = (
-            words.replace(str(folder), place_name(folder, self.settings)) for words in error.message.pair
+        short = place_name(folder, self.settings)
+        facts = error.message.facts.items()
+        return Message(
+            error.message.key, {k: v.replace(str(folder), short) if isinstance(v, str) else v for k, v in facts}
         )
-        return Message("", {"en": english, "zh": chinese})

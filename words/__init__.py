@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -36,9 +36,6 @@ class Message:
     def say(self, language: str) -> str:
         return say(self.key, self.facts, language)
 
-    def __iter__(self):  # TRANSITION: (English, Chinese), as pairs of sentences were; goes when no reader unpacks one
-        return iter((self.say("en"), self.say("zh")))
-
     @property
     def pair(self) -> tuple[str, str]:
         """In Chinese and in English, for who cannot know the language: a page that can be switched."""
@@ -48,15 +45,14 @@ class Message:
 class Fault(Exception):
     """What went wrong, and the cure, in one sentence. As text it is English, for logs and terminals."""
 
-    def __init__(self, key: str, zh: str | None = None, /, **facts: Any) -> None:
+    def __init__(self, key: str, /, **facts: Any) -> None:
         super().__init__(key, facts)
-        if zh is not None or " " in key or not key:  # TRANSITION: finished sentences; goes when nobody raises one
-            key, facts = "", {"en": key, "zh": zh or key}
         self.message = Message(key, facts)
 
-    @property
-    def zh(self) -> str:  # TRANSITION
-        return self.message.say("zh")
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """This kind of fault with the sentence of another."""
+        return cls(message.key, **message.facts)
 
     def __str__(self) -> str:
         return str(self.message)
@@ -73,8 +69,6 @@ def say(key: str, facts: Mapping[str, Any], language: str) -> str:
     {names} joins it with commas, {names:or} and {names:and} with that word, {names:then} with semicolons. Raises
     KeyError for a key or fact that is not there.
     """
-    if not key:  # TRANSITION
-        return facts[language]
     section, _, name = key.partition(".")
     return _Sentence(language).vformat(_sentences(language)[section][name], (), facts)
 

@@ -163,7 +163,7 @@ def run(arguments: argparse.Namespace) -> None:
                 bars.close()
                 print(local(message("cli.quantised", name=plan.model.name, file=file.name)), flush=True)
     except bert.MissingModel as error:
-        raise FetchError(str(error), error.zh) from error
+        raise FetchError.of(error.message) from error
     finally:
         bars.close()
 

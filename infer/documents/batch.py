@@ -76,7 +76,7 @@ class Entry:
     def request(self, base: SpeechRequest) -> SpeechRequest:
         """`base` with the entry's text and options. Raises BadRequest."""
         if self.fault:
-            raise BadRequest(self.fault.key, **self.fault.facts)
+            raise BadRequest.of(self.fault)
         values: dict[str, Any] = {}
         for name, cell in self.options.items():
             try:

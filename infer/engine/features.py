@@ -91,7 +91,7 @@ class Features:
                         folder, self.device.torch, dtype, normalise=width == 2048
                     )
                 except bert.MissingModel as error:
-                    raise MissingFiles(error.message.key, **error.message.facts) from error
+                    raise MissingFiles.of(error.message) from error
             return self._bert[width]
 
         self._used = time.monotonic()  # before it is looked for: it must not go now
@@ -134,7 +134,7 @@ class Features:
                 try:
                     self._clap = emotional.ClapEmotion.load(self.clap_path, self.device.torch)
                 except emotional.MissingModel as error:
-                    raise MissingFiles(error.message.key, **error.message.facts) from error
+                    raise MissingFiles.of(error.message) from error
             return self._clap
 
         model = self._clap or self._loads.get("clap", load, cancelled)

@@ -355,7 +355,7 @@ class Script:
         request = voice.complete(asked)
         speaker = self._speaker(voice, request.speaker)
         if missing := self._features.missing(voice.config.variant):
-            raise MissingFiles(missing[0].key, **missing[0].facts)
+            raise MissingFiles.of(missing[0])
         timings: dict[str, float] = {}
         with timed(timings, "text"):
             settings, glossary = self._engine.settings, self._glossary(request.readings)
