@@ -184,10 +184,10 @@ def test_cancel_stops_within_one_window(tiny, monkeypatch):
 
 def test_notices_say_what_was_left_out_and_not_understood(tiny):
     pieces = list(tiny.speak([SpeechRequest("你好😀世界。再见。", emotion="xyzzy")]))
-    english = " ".join(e for e, _ in pieces[0].notices)
+    english = " ".join(map(str, pieces[0].notices))
     assert "😀" in english and "(2)" in english and "does not know the emotion 'xyzzy'" in english
     assert all(not p.notices for p in pieces[1:])
-    assert all("乱" not in zh and zh for _, zh in pieces[0].notices)
+    assert all("乱" not in notice.say("zh") for notice in pieces[0].notices)
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,8 @@ def test_blanks_are_shared_between_neighbours():
 def test_files_hold_the_sound_and_its_recipe(format):
     request = SpeechRequest("你好，世界。", seed=9, emotion="温柔地", speed=1.25)
     seconds = np.arange(11025) / 22050
-    samples = (0.5 * np.sin(2 * np.pi * 220 * seconds)).astype(np.float32)
+    ends = np.minimum(1, (0.5 - seconds) / 0.02)  # as speech does: opus overshoots where a tone is cut off
+    samples = (0.5 * ends * np.sin(2 * np.pi * 220 * seconds)).astype(np.float32)
     content = audio.encode(samples, 22050, format, request)
     back, rate = soundfile.read(io.BytesIO(content), dtype="float32")
     assert rate == audio.file_rate(format, 22050) == (24000 if format == "opus" else 22050)
