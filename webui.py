@@ -22,8 +22,7 @@ from pathlib import Path
 from secrets import token_urlsafe
 from typing import Any
 
-from infer import log
-from infer.cli import Parser, exit_code
+from infer.cli import Parser, exit_code, local, settings_of
 from infer.documents.project import MOST_TAKES
 from infer.ending import end_work, leave, listen
 from infer.engine import selftest
@@ -31,7 +30,7 @@ from infer.engine.catalogue import BrokenVoice, VoiceInfo
 from infer.engine.pipeline import Engine
 from infer.files import Recent, TemporaryFolder, clear_away
 from infer.request import MissingFiles, SpeechError, SpeechRequest, help_of
-from infer.settings import Settings, SettingsError, load_settings
+from infer.settings import Settings, SettingsError
 from words import LANGUAGES, message, pairs
 
 with warnings.catch_warnings():  # an audio package that Gradio imports and this page never uses asks for ffmpeg
@@ -335,19 +334,14 @@ def look() -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = Parser(prog="webui.py", description="Open the page in a browser to type and listen.")
-    parser.add_argument("--config", type=Path, help="settings file (config.yml)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
-    for name, path in SHORTCUTS.items():
-        parser.add_argument(f"--{name}", help=f"short for --set {path}=…")
-
     def run() -> None:
+        parser = Parser("webui.py", message("webui.description"))
+        for name, path in SHORTCUTS.items():
+            parser.flag(f"--{name}", message("webui.shortcut", setting=path))
         arguments = parser.parse_args(argv)
         shortcuts = {path: getattr(arguments, name) for name, path in SHORTCUTS.items()}
-        overrides = [f"{path}={value}" for path, value in shortcuts.items() if value]
-        settings = load_settings(arguments.config, [*arguments.set, *overrides])
-        log.set_up(settings.webui.debug)
-        serve(settings)
+        arguments.set += [f"{path}={value}" for path, value in shortcuts.items() if value]
+        serve(settings_of(arguments))
 
     code = exit_code(run)
     return 0 if code == 143 else code  # a service manager asks for it: that is no failure
@@ -359,11 +353,11 @@ def serve(settings: Settings) -> None:
         raise SettingsError("webui.half_a_sign_in")
     engine = Engine(settings)
     if engine.device.note:
-        print(engine.device.note)
+        print(local(engine.device.note))
     try:
         load(engine)
     except (MissingFiles, BrokenVoice) as error:
-        print(error)  # the page says it too, and other voices may do without
+        print(local(error))  # the page says it too, and other voices may do without
     clear_away(TEMPORARY)
     files = Files()
     with TemporaryFolder(TEMPORARY) as folder, closing(files):
@@ -374,9 +368,9 @@ def serve(settings: Settings) -> None:
             launch(blocks, files, settings)
         except OSError as error:
             raise SpeechError("webui.port_taken", port=port, host=host, other=port + 1) from error
-        print(message("webui.address", address=blocks.local_url), flush=True)
+        print(local(message("webui.address", address=blocks.local_url)), flush=True)
         if not loopback(host) and not settings.user:
-            print(message("webui.open_to_all"))
+            print(local(message("webui.open_to_all")))
         try:
             threading.Event().wait()
         finally:
@@ -393,9 +387,9 @@ def load(engine: Engine) -> None:
         pass
     about = {"voice": voice.id, "family": voice.config.variant.name, "count": len(voice.speakers)}
     seconds = time.perf_counter() - began
-    print(message("webui.ready", **about, device=engine.device.name, seconds=seconds))
+    print(local(message("webui.ready", **about, device=engine.device.name, seconds=seconds)))
     if selftest.is_due(engine):
-        print(selftest.check(engine).sentence)
+        print(local(selftest.check(engine).sentence))
 
 
 def launch(blocks: gr.Blocks, files: Files, settings: Settings) -> None:

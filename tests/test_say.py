@@ -74,6 +74,18 @@ def test_both_languages_have_the_same_sentences_with_the_same_gaps() -> None:
     assert all(name.isidentifier() for key in SENTENCES["en"] for name in gaps(SENTENCES["en"][key]))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_key_stands_twice(language: str) -> None:
+    """YAML takes the last of them without a word."""
+    lines = (ROOT / "words" / f"{language}.yml").read_text("utf-8").splitlines()
+    section, keys = "", list[str]()
+    for line in lines:
+        if head := re.match(r"( {2})?([\w.]+):", line):
+            section = section if head[1] else head[2]
+            keys.append(f"{section}.{head[2]}" if head[1] else section)
+    assert sorted(set(keys)) == sorted(keys) and len(keys) > 500
+
+
 def test_every_fault_has_a_sentence() -> None:
     assert [(key, place) for key, place in raises() if key not in SENTENCES["en"]] == []
 

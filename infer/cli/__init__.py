@@ -43,13 +43,17 @@ def report(*lines: Message | Fault | object, quiet: bool = False) -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """With the flags that all commands have; what is wrong is a sentence, in the place of the usage."""
+    """With the flags that all commands have; what is wrong is a sentence, in the place of the usage.
 
-    def __init__(self, command: str, description: Message) -> None:
-        super().__init__(prog=f"python -m {command}", description=local(description))
+    quiet: whether the command has so much to tell that one may not want it.
+    """
+
+    def __init__(self, command: str, description: Message, quiet: bool = False) -> None:
+        super().__init__(prog=command, description=local(description))
         self.flag("--config", message("cli.config"), type=Path)
         self.flag("--set", message("cli.set"), action="append", default=[], metavar="KEY=VALUE")
-        self.flag("-q", "--quiet", message("cli.quiet"), action="store_true")
+        if quiet:
+            self.flag("-q", "--quiet", message("cli.quiet"), action="store_true")
 
     def flag(self, *names: Any, **options: Any) -> None:
         """An argument: its names, then its help."""

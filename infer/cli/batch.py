@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from infer.cli import Parser, exit_code, settings_of
+from infer.cli import Parser, exit_code, local, settings_of
 from infer.cli.say import add_options, check_place, options
 from infer.documents import audio
 from infer.documents.batch import Batch, Result, read_entries
@@ -21,15 +21,15 @@ from infer.request import BadRequest, SpeechRequest
 from words import message
 
 
-def parser() -> argparse.ArgumentParser:
-    result = Parser("infer.batch", message("cli.batch"))
-    result.add_argument("file", type=Path, help="txt (a line each), csv (with a header), srt or vtt")
+def parser() -> Parser:
+    result = Parser("python -m infer.batch", message("cli.batch"), quiet=True)
+    result.flag("file", message("cli.entries"), type=Path)
     where = result.add_mutually_exclusive_group(required=True)
-    where.add_argument("-o", "--output", type=Path, metavar="OUT", help="a folder, or a .zip, of numbered files")
-    where.add_argument("--join", type=Path, metavar="FILE", help="one sound file; subtitles lie at their times")
-    result.add_argument("--paragraphs", action="store_true", help="txt: an item is what stands between empty lines")
-    result.add_argument("--format", choices=audio.FORMATS, default="wav", help="of the numbered files (wav)")
-    result.add_argument("--again", action="store_true", help="make anew what is there already, too")
+    where.add_argument("-o", "--output", type=Path, metavar="OUT", help=local(message("cli.folder_or_zip")))
+    where.add_argument("--join", type=Path, metavar="FILE", help=local(message("cli.join")))
+    result.flag("--paragraphs", message("cli.paragraphs"), action="store_true")
+    result.flag("--format", message("cli.format"), choices=audio.FORMATS, default="wav")
+    result.flag("--again", message("cli.again"), action="store_true")
     add_options(result)
     return result
 
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 def command(arguments: argparse.Namespace) -> None:
     def report(line: object) -> None:
         if not arguments.quiet:
-            tqdm.write(str(line), file=sys.stderr)
+            tqdm.write(local(line), file=sys.stderr)
 
     out: Path = arguments.join or arguments.output
     if bool(arguments.join) != (out.suffix.lower().lstrip(".") in audio.FORMATS):
@@ -51,7 +51,7 @@ def command(arguments: argparse.Namespace) -> None:
         report(engine.device.note)
     began, results = time.perf_counter(), list[Result]()
     steps = Batch(engine, out, base, arguments.format, arguments.again).steps(entries)
-    bar = tqdm(total=len(entries), unit=" items", disable=arguments.quiet, leave=False)
+    bar = tqdm(total=len(entries), unit=local(message("cli.items")), disable=arguments.quiet, leave=False)
     with writing(out), closing(steps), bar:
         for result in steps:
             if isinstance(result, Result):

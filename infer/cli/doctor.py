@@ -43,7 +43,7 @@ def convert(path: Path, target: Path, config_file: Path | None = None, half: boo
 
 
 def parser() -> Parser:
-    result = Parser("infer.doctor", message("cli.doctor"))
+    result = Parser("python -m infer.doctor", message("cli.doctor"))
     result.flag("file", message("cli.checkpoint"), type=Path)
     result.flag("--config-json", message("cli.config_json"), type=Path)
     result.flag("--convert", message("cli.convert"), type=Path, metavar="OUT.safetensors")

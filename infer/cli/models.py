@@ -49,7 +49,7 @@ class Bars:
 
 
 def parser() -> Parser:
-    result = Parser("infer.models", message("cli.models"))
+    result = Parser("python -m infer.models", message("cli.models"), quiet=True)
     result.flag("names", message("cli.names", names=[model.name for model in MODELS]), nargs="*", metavar="NAME")
     result.flag("--all", message("cli.all"), action="store_true")
     result.flag("--list", message("cli.list"), action="store_true")

@@ -19,7 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from infer.cli import Parser, exit_code, local, settings_of
+from infer.cli import Parser, exit_code, local, report, settings_of
 from infer.documents import audio, clips, subtitles
 from infer.documents.project import Project
 from infer.engine.pipeline import Engine
@@ -30,29 +30,15 @@ from words import Message, message
 HEAD = 2_000_000  # bytes of a sound that may hold a project, which stands before the sound
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The flags, made from SpeechRequest's fields."""
-    result = Parser("infer", message("cli.say"))
-    result.add_argument("text", nargs="?", help="what to say; - reads standard input")
-    result.add_argument("-f", "--file", type=Path, help="read the text from this file (UTF-8, UTF-16 or GB18030)")
-    result.add_argument(
-        "-o", "--output", type=Path, default=Path("out.wav"), help="wav, flac, mp3, ogg or opus (out.wav)"
-    )
-    result.add_argument(
-        "--subtitles",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="write subtitles, too: srt, vtt or lrc; may be given several times",
-    )
-    result.add_argument(
-        "--project",
-        type=Path,
-        metavar="FILE",
-        help="speak a project of the page (json) or what a sound file holds of it",
-    )
-    result.add_argument("--list", action="store_true", help="list voices, speakers and emotions, and stop")
+    result = Parser("python -m infer", message("cli.say"), quiet=True)
+    result.flag("text", message("cli.text"), nargs="?")
+    result.flag("-f", "--file", message("cli.text_file"), type=Path)
+    result.flag("-o", "--output", message("cli.output"), type=Path, default=Path("out.wav"))
+    result.flag("--subtitles", message("cli.subtitles"), type=Path, action="append", default=[], metavar="FILE")
+    result.flag("--project", message("cli.project"), type=Path, metavar="FILE")
+    result.flag("--list", message("cli.list_voices"), action="store_true")
     add_options(result)
     return result
 
@@ -139,11 +125,11 @@ def check_place(out: Path, sources: Iterable[Path | None]) -> None:
 def show_voices(engine: Engine) -> None:
     for info in engine.voices().values():
         if info.family:
-            emotions = ", ".join(info.emotions) or "(in words)"
-            print(f"{info.id}\tspeakers: {', '.join(info.speakers)}\temotions: {emotions}")
+            emotions = info.emotions or message("cli.in_words")
+            print(local(message("cli.voice_line", id=info.id, speakers=info.speakers, emotions=emotions)))
         for i, missing in enumerate(info.missing):
             id = "" if info.family or i else info.id  # that of a broken one has not been told yet
-            print(f"{id}\t{missing}")
+            print(f"{id}\t{local(missing)}")
 
 
 @dataclass(frozen=True)
@@ -174,19 +160,17 @@ def task(arguments: argparse.Namespace, engine: Engine) -> Task:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    report = (lambda *_: None) if arguments.quiet else (lambda line: print(line, file=sys.stderr))
+    tell = partial(report, quiet=arguments.quiet)
     settings = settings_of(arguments)
     engine = Engine(settings)
     if arguments.list:
         return show_voices(engine)
     wanted = task(arguments, engine)
-    for notice in (*wanted.notices, engine.device.note):
-        if notice:
-            report(notice)
+    tell(*filter(None, (*wanted.notices, engine.device.note)))
     began = time.perf_counter()
     voice = engine.load(wanted.lines[0].voice if wanted.lines else "")
-    spent = time.perf_counter() - began
-    report(f"{voice.id}: {voice.config.variant.name} on {engine.device.name}, {spent:.1f} s to load")
+    about = {"voice": voice.id, "family": voice.config.variant.name, "device": engine.device.name}
+    tell(message("cli.loaded", **about, seconds=time.perf_counter() - began))
     began = time.perf_counter()
     pieces = speak(engine, wanted, arguments.output, arguments.quiet)
     for file in arguments.subtitles:
@@ -197,20 +181,21 @@ def run(arguments: argparse.Namespace) -> None:
     for piece in pieces:
         if piece.last:
             stages.update(piece.timings)
-    shares = ", ".join(f"{stage} {value:.2f}" for stage, value in stages.items())
-    report(f"{arguments.output}: {seconds:.1f} s of sound in {spent:.1f} s, RTF {spent / seconds:.2f} ({shares} s)")
+    shares = [f"{stage} {value:.2f}" for stage, value in stages.items()]
+    file = {"file": arguments.output, "sound": seconds, "seconds": spent}
+    tell(message("cli.done", **file, rtf=spent / seconds, stages=shares))
 
 
 def speak(engine: Engine, wanted: Task, out: Path, quiet: bool) -> list[Speech]:
     """Writes the sound as it is made; its pieces without samples. Raises SpeechError."""
     pieces: list[Speech] = []
     speech = engine.speak(wanted.lines, pauses=wanted.pauses)
-    with writing(out), tqdm(unit=" sentences", disable=quiet, leave=False, mininterval=0) as bar:
+    with writing(out), tqdm(unit=local(message("cli.sentences")), disable=quiet, leave=False, mininterval=0) as bar:
         for piece in audio.saving(out, speech, wanted.project):
             pieces.append(piece)
             bar.total = max(piece.sentences, len(wanted.lines))
             for notice in piece.notices:
-                tqdm.write(str(notice), file=sys.stderr)
+                tqdm.write(local(notice), file=sys.stderr)
             if piece.last:
                 bar.update()
     if not pieces:

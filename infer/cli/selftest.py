@@ -12,7 +12,7 @@ from words import message
 
 
 def parser() -> Parser:
-    result = Parser("infer.selftest", message("cli.selftest"))
+    result = Parser("python -m infer.selftest", message("cli.selftest"))
     result.flag("voice", message("cli.voice"), nargs="?", default="")
     return result
 
