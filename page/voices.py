@@ -220,7 +220,7 @@ def lacks_html(missing: Sequence[Message], language: str) -> str:
 
 def lacking(missing: Sequence[Message]) -> list[Model]:
     """The models that Features.missing names; none for a folder of the owner's own."""
-    commands = [str(each.facts.get("command", each)) for each in missing]
+    commands = [str(each.facts.get("command", "")) for each in missing]
     return [item for command in commands for item in MODELS if f"python -m infer.models {item.name}" in command]
 
 

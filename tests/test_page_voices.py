@@ -309,7 +309,7 @@ def test_strangers_cannot_fill_the_disk(folder, monkeypatch, changes, allowed):
 def test_what_files_say_is_escaped(tmp_path):
     evil = "<img src=x>"
     why = message("checkpoint.list", names=evil)
-    info = VoiceInfo(evil, f"{evil}!", (evil,) * 9, (), 22050, ((evil, evil),), evil, why, 5)
+    info = VoiceInfo(evil, f"{evil}!", (evil,) * 9, (), 22050, (why,), evil, why, 5)
     shown = voices.voice_html(info, True, "zh") + voices.voice_html(info, False, "en")
     about = Report(evil, 1, why=why, variant=VARIANTS["small"], speakers=(evil,), problems=(why,), notes=(why,))
     shown += report.report_html(about, [why], "zh")
@@ -324,14 +324,15 @@ def test_what_files_say_is_escaped(tmp_path):
 
 def test_a_voice_that_cannot_speak_says_why_in_one_sentence():
     item = MODELS[0]
-    lacks = (f"This voice needs it: run make models or python -m infer.models {item.name}, or …", "缺")
+    command = f"python -m infer.models {item.name}"
+    lacks = message("engine.needs", model="BERT", command=command, files=["a"], source="b", folder="c")
     info = VoiceInfo("a", EVIL, ("甲",), (), 22050, (lacks,), "small")
     for language, words in (("zh", f"还缺模型 {item.name}（约"), ("en", f"needs the model {item.name} (about")):
         shown = voices.notice_html(info, language)
         assert words in shown and f'data-bring="{item.name}"' in shown and shown.count("<p") == 1
         assert "<script" not in shown and "make models" not in shown
-    broken = VoiceInfo("a", "a", (), (), 0, (("The voice 'a' cannot be used: it <b>", "音色 'a' 不能用：它 <b>"),))
-    assert voices.notice_html(broken, "zh") == "<p class=\"notice\">音色 'a' 不能用：它 &lt;b&gt;</p>".replace(
+    broken = VoiceInfo("a", "a", (), (), 0, (message("catalogue.broken", voice="a", cause="<b>"),))
+    assert voices.notice_html(broken, "zh") == "<p class=\"notice\">音色 'a' 不能用：&lt;b&gt;</p>".replace(
         "'", "&#x27;"
     )
     assert "<button" not in voices.notice_html(broken, "en")
