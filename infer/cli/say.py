@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from infer.documents import audio, clips, subtitles
 from infer.documents.project import Project
 from infer.engine.pipeline import Engine
 from infer.files import decode, head, read, read_from, writing
-from infer.request import BadRequest, Speech, SpeechRequest, help_of, shown
+from infer.request import OPTIONS, BadRequest, Speech, SpeechRequest, help_of, shown
 from infer.settings import load_settings
 from words import Message
 
@@ -33,7 +33,7 @@ HEAD = 2_000_000  # bytes of a sound that may hold a project, which stands befor
 
 
 def parser() -> argparse.ArgumentParser:
-    """The flags, made from SpeechRequest's fields."""
+    """The flags, made from SpeechRequest's options."""
     result = Parser(prog="python -m infer", description="Speak Chinese text with a Bert-VITS2 voice.")
     result.add_argument("text", nargs="?", help="what to say; - reads standard input")
     result.add_argument("-f", "--file", type=Path, help="read the text from this file (UTF-8, UTF-16 or GB18030)")
@@ -60,10 +60,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_options(result: argparse.ArgumentParser) -> None:
-    """The flags of everything that speaks: a request's fields but the text, and the settings."""
-    for option in fields(SpeechRequest):
-        if option.name != "text":
-            _add(result, option)
+    """The flags of everything that speaks: a request's options, and the settings."""
+    for option in OPTIONS:
+        _add(result, option)
     result.add_argument("--config", type=Path, help="settings file (config.yml)")
     result.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting: webui.device=cpu")
     result.add_argument("-q", "--quiet", action="store_true", help="no progress, no report")
@@ -71,7 +70,7 @@ def add_options(result: argparse.ArgumentParser) -> None:
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the flags say of a request. Raises BadRequest."""
-    said = {f.name: getattr(arguments, f.name) for f in fields(SpeechRequest) if f.name != "text"}
+    said = {option.name: getattr(arguments, option.name) for option in OPTIONS}
     return {name: clips.read_file(value) if isinstance(value, Path) else value for name, value in said.items()}
 
 
