@@ -60,7 +60,11 @@ def help_of(option: Field) -> Message:
 
 @dataclass(frozen=True)
 class SpeechRequest:
-    """One thing to say. Equal requests give equal samples, on every face."""
+    """One thing to say. Equal requests give equal samples, on every face.
+
+    opens: whether more is said after this text, as after the first of several cards: its first sentence may be cut at
+    a comma then, to be heard sooner (the setting first_piece). None: as the text itself has it. No person chooses it.
+    """
 
     text: str = _option(MISSING, "options.text", most=MOST_TEXT)
     voice: str = _option("", "options.voice", most=500)
@@ -81,6 +85,7 @@ class SpeechRequest:
     readings: str = _option("", "options.readings", most=20_000)
     pause: float = _option(0.2, "options.pause", 0.0, 5.0)
     paragraph_pause: float = _option(0.6, "options.paragraph_pause", 0.0, 10.0)
+    opens: bool | None = None
 
     def __post_init__(self) -> None:
         """Raises BadRequest for a value of the wrong type, too long or out of range."""
@@ -88,6 +93,9 @@ class SpeechRequest:
             name, value, limits = option.name, getattr(self, option.name), option.metadata
             if option.type is str:
                 _check_text(name, value, limits["most"])
+            elif option.name == "opens":
+                if not (value is None or isinstance(value, bool)):
+                    raise BadRequest("request.no_switch", option=name, value=shown(value))
             elif option.type is bytes:
                 if not isinstance(value, bytes):
                     raise BadRequest("request.no_bytes", option=name)
@@ -123,6 +131,9 @@ class SpeechRequest:
 
     def but(self, **changes: Any) -> "SpeechRequest":
         return replace(self, **changes)
+
+
+OPTIONS = tuple(option for option in fields(SpeechRequest) if option.name not in ("text", "opens"))  # for people
 
 
 def _check_text(name: str, value: Any, most: int) -> None:

@@ -41,9 +41,17 @@ const project = () => ({ format: "bert-vits2 project", version: 1, controls: set
 
 const settings = () => ({ ...controls });
 
+// Of several cards the first may be cut as the first sentence of a text is, to be heard sooner, and no other.
 function request(card) {
   const seed = ((controls.seed ?? 0) + card.place) % 2 ** 32;
-  return { ...controls, sample: window.sample?.id || "", seed, ...card.options, text: card.text };
+  const opens = cards.length > 1 ? card.id === cards[0].id : null;
+  return { ...controls, sample: window.sample?.id || "", seed, ...card.options, text: card.text, opens };
+}
+
+// What makes a way to say a card, wherever it stands.
+function way(card) {
+  const { text, sample, opens, ...options } = request(card);
+  return { text, options };
 }
 
 const key = (card) => JSON.stringify(Object.entries(request(card)).sort());
@@ -118,7 +126,7 @@ function refresh(card) {
 }
 
 function same(one, card) {
-  const { text, sample, ...options } = request(card);
+  const { text, options } = way(card);
   return one.text === text && Object.entries(options).every(([name, value]) => one.options[name] === value);
 }
 
@@ -383,8 +391,7 @@ function progress(share, left = 0) {
 // A way that a card was said joins its takes.
 function remember(card) {
   if (!take(card)?.done || card.takes.some((one) => same(one, card))) return;
-  const { text, sample, ...options } = request(card);
-  card.takes = [...card.takes, { text, options }].slice(-props.most_takes);
+  card.takes = [...card.takes, way(card)].slice(-props.most_takes);
 }
 
 // --- the whole -------------------------------------------------------------------------------------------------------
@@ -515,7 +522,7 @@ const act = {
   lock(card) {
     keep();
     card.locked = !card.locked;
-    const { text, sample, ...options } = request(card);
+    const { options } = way(card);
     card.options = card.locked ? options : Object.fromEntries(Object.entries(options).filter(([name, value]) => controls[name] !== value));
     changed();
     if (!card.view.panel.hidden) card.view.fill();
@@ -597,7 +604,7 @@ const act = {
 
 // A card's text is another one now: it is read again, and falls into several cards if it holds several sentences.
 async function rewritten(card, value) {
-  const answer = await ask("read", { text: value, controls: settings() });
+  const answer = await ask("read", { text: value, controls: { ...settings(), opens: request(card).opens } });
   if (answer.error) return fail(answer.error), false;
   const [first, ...rest] = answer.cards;
   Object.assign(card, { text: first.text, chars: first.chars, changes: first.changes });

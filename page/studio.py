@@ -183,7 +183,7 @@ class Studio:
         settings = self.engine.settings
         if not settings.glossary or not private(settings):
             raise BadRequest("studio.glossary_shared")
-        term, reading = word_at(self.engine.read(SpeechRequest(ask["text"])), int(ask["position"]))
+        term, reading = word_at(self.engine.read(SpeechRequest(ask["text"], opens=False)), int(ask["position"]))
         remember(settings.path(settings.glossary), term, reading)
         return {"term": term}
 

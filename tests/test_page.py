@@ -213,14 +213,18 @@ def project_of(page: Page) -> Project:
 
 
 def count_made(page: Page) -> list[str]:
-    """Notes from now on which texts the page has made, in window.asked."""
+    """Notes from now on which texts the page has made, in window.asked, and whether they open, in window.opens."""
     page.evaluate(
         """() => {
-          window.asked = [];
+          [window.asked, window.opens] = [[], []];
           const send = window.fetch;
           window.fetch = (url, options) => {
             const body = typeof options?.body === "string" ? options.body : "";
-            if (body.includes('"speak"')) window.asked.push(...JSON.parse(body).data.requests.map((one) => one.text));
+            if (body.includes('"speak"')) {
+              const requests = JSON.parse(body).data?.requests ?? [];
+              window.asked.push(...requests.map((one) => one.text));
+              window.opens.push(...requests.map((one) => one.opens));
+            }
             return send(url, options);
           };
         }"""
@@ -275,6 +279,28 @@ def test_type_speak_listen_and_download(visit, engine, voices, tmp_path):
         assert Project.from_dict(audio.metadata(io.BytesIO(content))) == project_of(page).without_takes()
     part(page, "format").select_option("srt")
     assert downloaded(page)[1].decode() == subtitles.srt(whole) == (tmp_path / "out.srt").read_text("utf-8")
+
+
+def test_the_first_card_is_cut_as_the_text_is_wherever_playing_starts(visit, engine):
+    page = visit()
+    count_made(page)
+    first, second = "今天天气很好，我们一起去公园散步然后再去吃一顿晚饭吧。", "再见。"
+    say(page, first + second)
+    wait_until_finished(page)
+    assert page.evaluate("opens") == [True, False]
+    whole = list(engine.speak([engine.load().complete(SpeechRequest(first + second, pause=0.0, paragraph_pause=0.0))]))
+    expected = np.concatenate([audio.to_pcm16(piece.samples) for piece in whole])
+    np.testing.assert_array_equal(joined(heard(page, len(expected))), expected)
+    page.evaluate("heard.length = 0")
+    sentence(page, 0).locator(".tool.play").click()
+    alone = np.concatenate([audio.to_pcm16(piece.samples) for piece in whole if piece.sentence < 2])
+    np.testing.assert_array_equal(joined(heard(page, len(alone))), alone)
+    page.reload()
+    expect(page.locator(".sentence")).to_have_count(2, timeout=PATIENT)
+    count_made(page)
+    sentence(page, 0).locator(".tool.play").click()
+    page.wait_for_function("opens.length > 0", timeout=PATIENT)
+    assert page.evaluate("opens") == [True], "by itself as in its place"
 
 
 def test_the_character_that_sounds_is_lit(visit):
@@ -661,7 +687,7 @@ def test_speakers_emotions_and_rate_follow_the_voice(visit, engine):
 
 def test_every_option_has_a_control():
     named = list(webui.CONTROLS)
-    assert named[0] == "text" and set(named) == {o.name for o in fields(SpeechRequest)} - {"emotion_audio"}
+    assert named[0] == "text" and set(named) == {o.name for o in fields(SpeechRequest)} - {"emotion_audio", "opens"}
     assert webui.defaults() | {"text": "好"} == {name: getattr(SpeechRequest("好"), name) for name in named}
 
 

@@ -22,6 +22,9 @@ STORY = (
     + "完了。"
 )
 
+OPENING = "今天天气很好，我们一起去公园散步然后再去吃一顿晚饭吧。"
+REST = "我们一起去公园散步然后再去吃一顿晚饭吧."
+
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory) -> Engine:
@@ -38,6 +41,11 @@ def cards_of(text: str, **options) -> Project:
 
 def said(engine: Engine, project: Project, scope: str | None = None) -> list[Speech]:
     return list(engine.speak(project.requests, pauses=project.pauses, scope=scope))
+
+
+def texts(pieces: list[Speech]) -> list[str]:
+    """The utterances."""
+    return [piece.utterance.text for piece in pieces if piece.last]
 
 
 def made(pieces: list[Speech]) -> list[str]:
@@ -77,6 +85,42 @@ def test_cards_sound_as_the_text_itself(engine):
     ]
     assert [cue.text for cue in subtitles.cues(parts)] == [cue.text for cue in subtitles.cues(whole)]
     assert parts[-1].start + parts[-1].duration == pytest.approx(len(one) / whole[0].sampling_rate)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OPENING + "你好，今天真好。再见。",
+        OPENING + "\n" + OPENING + OPENING,
+        "🙂。" + OPENING + "再见。",
+        "“你好！今天天气很好，我们一起去公园散步，然后再去吃一顿晚饭吧，”他说。再见。",
+        "我们一起去" * 9 + "，" + OPENING + "🙂\n" + OPENING + "🙂\n再见。",
+        OPENING,
+        OPENING + "🙂",
+        "再见。" + OPENING,
+    ],
+)
+def test_a_first_sentence_that_is_cut_is_cut_as_a_card(engine, text):
+    request = engine.load().complete(SpeechRequest(text, seed=7))
+    project = split(request, engine.read(request))
+    whole, parts = list(engine.speak([request])), said(engine, project)
+    assert texts(whole) == texts(parts)
+    one, other = (audio.joined(pieces) for pieces in (whole, parts))
+    assert len(one) == len(other) and np.abs(one - other).max() < 1e-4
+
+
+def test_the_first_of_several_cards_opens(engine, monkeypatch):
+    monkeypatch.setattr(engine, "takes", Takes(256))
+    project = cards_of(OPENING + "再见。" + OPENING)
+    assert [request.opens for request in project.requests] == [True, False, False]
+    assert [request.opens for request in cards_of(OPENING).requests] == [None]
+    parts = said(engine, project, "mine")
+    assert texts(parts) == ["今天天气很好,", REST, "再见.", "今天天气很好," + REST]
+    turned = Project(project.controls, project.cards[::-1])
+    assert made(said(engine, turned, "mine")) == [OPENING, OPENING], "but the second, which stands where it stood"
+    opened = project.requests[1].but(opens=True)
+    assert made(list(engine.speak([opened], scope="mine"))) == [], "a short one is not cut"
+    assert [u.text for u in engine.read(project.requests[0])] == ["今天天气很好,", REST], "read as it is said"
 
 
 def test_a_changed_card_changes_no_other(engine):

@@ -39,6 +39,8 @@ def test_every_text_has_a_limit(option, most):
         ({"emotion": {"a": 1}}, "emotion must be text"),
         ({"emotion": "\ud83d"}, "half a character"),
         ({"style_text": "好\udc00"}, "half a character"),
+        ({"opens": 1}, "opens must be true, false or nothing, not 1"),
+        ({"opens": "yes"}, "opens must be"),
         ({"x" * 100_000: 1}, "is no option"),
         ({7: 1, "y": 2}, "is no option"),
     ],

@@ -87,7 +87,11 @@ SPOKEN = ("user", "letters", "word", "approximation")  # sources whose readings 
 
 
 def analyse(
-    text: str, reader: Reader = read, glossary: Mapping[str, tuple[str, ...]] | None = None, lead: int = 0
+    text: str,
+    reader: Reader = read,
+    glossary: Mapping[str, tuple[str, ...]] | None = None,
+    lead: int = 0,
+    more: bool = False,
 ) -> list[Utterance]:
     """Any text -> its utterances, in order. Never raises, whatever the string holds.
 
@@ -97,7 +101,8 @@ def analyse(
     nothing was skipped either (blanks and punctuation alone).
     `reader` gives the readings of a normalised utterance (text.readings). Inline readings (银行[yin2 hang2]) win over
     the `glossary` (term -> readings, see parse_glossary), and that over the reader. lead: where more text follows, a
-    first sentence of more than so many characters is cut at its first pause, so that it can be heard sooner.
+    first sentence of more than so many characters is cut at its first pause, so that it can be heard sooner. more: more
+    follows in any case, beyond this text.
     """
     marked = parse(text, glossary or {})
     last = len(marked.text.rstrip())
@@ -108,7 +113,7 @@ def analyse(
         overrides = _between(marked.overrides, paragraph_start, paragraph_start + len(paragraph))
         whole = [(o.start - paragraph_start, o.end - paragraph_start) for o in overrides]
         for start, sentence in sentences(paragraph, whole):
-            goes_on = paragraph_start + start + len(sentence) < last
+            goes_on = more or paragraph_start + start + len(sentence) < last
             ahead = lead if goes_on and not utterances else 0
             own, skipped = _sentence(sentence, paragraph_start + start, marked, reader, ahead)
             if not own:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import MISSING, Field, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ from infer.documents import audio, clips, subtitles
 from infer.documents.project import Project
 from infer.engine.pipeline import Engine
 from infer.files import decode, head, read, read_from, writing
-from infer.request import BadRequest, Speech, SpeechRequest, help_of, shown
+from infer.request import OPTIONS, BadRequest, Speech, SpeechRequest, help_of, shown
 from words import Message, message
 
 HEAD = 2_000_000  # bytes of a sound that may hold a project, which stands before the sound
 
 
 def parser() -> Parser:
-    """The flags, made from SpeechRequest's fields."""
+    """The flags, made from SpeechRequest's options."""
     result = Parser("python -m infer", message("cli.say"), quiet=True)
     result.flag("text", message("cli.text"), nargs="?")
     result.flag("-f", "--file", message("cli.text_file"), type=Path)
@@ -44,15 +44,14 @@ def parser() -> Parser:
 
 
 def add_options(result: argparse.ArgumentParser) -> None:
-    """The flags of everything that speaks: a request's fields but the text."""
-    for option in fields(SpeechRequest):
-        if option.name != "text":
-            _add(result, option)
+    """The flags of everything that speaks: a request's options."""
+    for option in OPTIONS:
+        _add(result, option)
 
 
 def options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What the flags say of a request. Raises BadRequest."""
-    said = {f.name: getattr(arguments, f.name) for f in fields(SpeechRequest) if f.name != "text"}
+    said = {option.name: getattr(arguments, option.name) for option in OPTIONS}
     return {name: clips.read_file(value) if isinstance(value, Path) else value for name, value in said.items()}
 
 

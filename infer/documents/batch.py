@@ -17,7 +17,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain, groupby, islice
 from pathlib import Path
@@ -30,7 +30,7 @@ import soxr
 from infer.documents import audio
 from infer.engine.pipeline import Engine
 from infer.files import MOST_BYTES, PART, decode, read, whole, within, write_whole
-from infer.request import BadRequest, Speech, SpeechError, SpeechRequest, shown
+from infer.request import OPTIONS, BadRequest, Speech, SpeechError, SpeechRequest, shown
 from text.markup import parse
 from words import Message, message
 
@@ -42,8 +42,8 @@ NAME_FROM = 500  # characters that are looked at for it: a long run of accents t
 TOLERANCE = 0.05  # seconds that a line may be longer than its slot, or late: nobody hears it, and mp3 pads as much
 REPORT = "report.jsonl"
 
-KINDS: dict[str, Any] = {option.name: option.type for option in fields(SpeechRequest) if option.type is not bytes}
-_FASTEST: float = next(option.metadata["high"] for option in fields(SpeechRequest) if option.name == "speed")
+KINDS: dict[str, Any] = {"text": str} | {option.name: option.type for option in OPTIONS if option.type is not bytes}
+_FASTEST: float = next(option.metadata["high"] for option in OPTIONS if option.name == "speed")
 _TIME = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"  # hours may be left out in vtt
 _TIMES = re.compile(rf"{_TIME}\s*-->\s*{_TIME}", re.ASCII)
 _LONG_NUMBER = re.compile(r"&#(?=[0-9]{9})")

@@ -10,13 +10,13 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby, pairwise
 from typing import Any
 
-from infer.request import BadRequest, Speech, SpeechRequest, shown
+from infer.request import OPTIONS, BadRequest, Speech, SpeechRequest, shown
 from text import Utterance
 
 FORMAT, VERSION = "bert-vits2 project", 1
 MOST_CARDS, MOST_TAKES = 2000, 50
 ENDS = ("sentence", "paragraph")
-_OPTIONS = {option.name for option in fields(SpeechRequest)} - {"text", "emotion_audio"}
+_OPTIONS = {option.name for option in OPTIONS} - {"emotion_audio"}
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,13 @@ class Project:
     cards: tuple[Card, ...]
 
     def request(self, card: Card) -> SpeechRequest:
-        """What is asked of the engine for a card. Raises BadRequest."""
+        """What is asked of the engine for a card. Raises BadRequest.
+
+        Of several cards the first may be cut as the first sentence of a text is, and no other.
+        """
         seed = (self.controls.get("seed", 0) + card.place) % 2**32
-        return SpeechRequest.from_dict({**self.controls, "seed": seed, **card.options, "text": card.text})
+        own = {"text": card.text, "opens": card is self.cards[0] if len(self.cards) > 1 else None}
+        return SpeechRequest.from_dict({**self.controls, "seed": seed, **card.options, **own})
 
     def pause(self, card: Card) -> float:
         """Seconds of silence after a card that is not the last."""
@@ -143,7 +147,7 @@ def split(request: SpeechRequest, utterances: Sequence[Utterance]) -> Project:
 
     Spoken card by card it sounds as the request itself: sentence n has the seed of the request and n more.
     """
-    controls = {k: v for k, v in request.as_dict().items() if k != "text"}
+    controls = {k: v for k, v in request.as_dict().items() if k not in ("text", "opens")}
     groups = sentences(utterances)
     begins = [0, *(group[0].start for group in groups[1:]), len(request.text)]
     cards: list[Card] = []

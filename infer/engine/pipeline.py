@@ -184,11 +184,12 @@ class Engine:
     def read(self, request: SpeechRequest) -> list[Utterance]:
         """How the text of a request will be read, without a voice. Raises SpeechError."""
         self.check_length(request)
-        return self.analyse(request.text, self.reader, self.glossary(request.readings))
+        return self.analyse(request, self.reader, self.glossary(request.readings))
 
-    def analyse(self, said: str, reader: Reader, glossary: Glossary, lead: int = 0) -> list[Utterance]:
+    def analyse(self, request: SpeechRequest, reader: Reader, glossary: Glossary) -> list[Utterance]:
+        lead = 0 if request.opens is False else self.settings.first_piece
         try:
-            return text.analyse(said, reader, glossary, lead)
+            return text.analyse(request.text, reader, glossary, lead, more=bool(request.opens))
         except g2pw.BrokenModel as error:
             place = self.settings.g2pw_path
             raise MissingFiles(
@@ -325,6 +326,7 @@ class Script:
         self._glossary = functools.cache(lambda readings: engine.glossary(readings, file()))
         self._voice = functools.cache(lambda files: engine._voices.get(files, cancelled))
         self._speaker = functools.cache(Voice.speaker)
+        self._read = functools.lru_cache(1)(lambda one: engine.analyse(one, self._reader, self._glossary(one.readings)))
         self._moods: dict[tuple, tuple[Tensor, list[Message]]] = {}
         self._line: Line  # the one that is being said
 
@@ -345,6 +347,8 @@ class Script:
     def _key(self, request: SpeechRequest, files: VoiceFiles, stamp: tuple) -> bytes | None:
         if self._scope is None:
             return None
+        if request.opens and len(self._read(request)) < 2:
+            request = request.but(opens=False)  # there is nothing to cut: anywhere among the cards it sounds the same
         return key_of(self._scope, request, files.id, stamp, self._glossary(request.readings).digest)
 
     def _after(self, line: int) -> Place | None:
@@ -358,9 +362,8 @@ class Script:
             raise MissingFiles.of(missing[0])
         timings: dict[str, float] = {}
         with timed(timings, "text"):
-            settings, glossary = self._engine.settings, self._glossary(request.readings)
-            utterances = self._engine.analyse(request.text, self._reader, glossary, settings.first_piece)
-        aloud, pauses = spoken(utterances, request, settings.max_seconds)
+            utterances = self._read(asked)
+        aloud, pauses = spoken(utterances, request, self._engine.settings.max_seconds)
         with timed(timings, "emotion"):
             emotion, notices = self._mood(voice, request)
         return Line(
