@@ -11,7 +11,7 @@ Count = Annotated[int, Field(ge=0, lt=1 << 53)]  # as scripts count
 Name = Annotated[str, Field(max_length=1000)]  # of a file, a format, a run …
 Text = Annotated[str, Field(max_length=1_000_000)]
 File = Annotated[str, Field(max_length=28 << 20)]  # in base64
-Options = Annotated[dict[Name, Text | int | float | None], Field(max_length=64)]
+Options = Annotated[dict[Name, Text | bool | int | float | None], Field(max_length=64)]
 Project = dict[str, Any]  # infer/documents/project.py looks at every value
 
 ASKS: dict[str, Any] = {
