@@ -54,7 +54,11 @@ function way(card) {
   return { text, options };
 }
 
-const key = (card) => JSON.stringify(Object.entries(request(card)).sort());
+const UNCUT = /^[\u3400-\u9fff]*[。！？!?]*$/; // without a pause in it nothing is cut: such a card sounds the same at any place
+function key(card) {
+  const { opens, ...rest } = request(card);
+  return JSON.stringify(Object.entries(UNCUT.test(card.text) ? rest : { ...rest, opens }).sort());
+}
 const take = (card) => made.get(key(card));
 const pause = (card) => card.pause ?? (card.ends === "paragraph" ? controls.paragraph_pause : controls.pause);
 
